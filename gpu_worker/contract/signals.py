@@ -1,0 +1,110 @@
+"""What control side and render workers tell each other through Redis outside of the queues.
+
+    job:<id>              hash {attempt, stop}   written by control: which attempt counts, and whether to stop
+    lease:<id>:<attempt>  string, 60 s           held by the worker: this attempt is alive
+    progress:<id>         string, JSON           written by the worker between steps; published on `progress`
+
+Postgres is the truth. Losing all of this loses no job: control writes the hash again at the next attempt.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import cast
+
+from redis import Redis
+
+LEASE_SECONDS = 60
+HEARTBEAT_SECONDS = 10
+CONTROL_SECONDS = 7 * 24 * 3600
+PROGRESS_SECONDS = 24 * 3600
+PROGRESS_CHANNEL = "progress"
+
+
+class Stop(StrEnum):
+    """Why a worker should stop between two steps."""
+
+    CANCEL = "cancel"
+    YIELD = "yield"
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(frozen=True)
+class Control:
+    """What control says of a job: the attempt that counts, and a request to stop it."""
+
+    attempt: int
+    stop: Stop | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an attempt is, between two steps.
+
+    Attributes:
+        window: Index of the window in work.
+        windows: How many there are.
+        fraction: Share of the whole job that is done, 0–1.
+    """
+
+    attempt: int
+    stage: str
+    window: int
+    windows: int
+    step: int
+    steps: int
+    fraction: float
+
+
+def announce_attempt(redis: Redis, job_id: str, attempt: int) -> None:
+    """Say which attempt counts from now on; older ones stop at their next look."""
+    key = f"job:{job_id}"
+    pipeline = redis.pipeline()
+    pipeline.delete(key)
+    pipeline.hset(key, mapping={"attempt": attempt, "stop": ""})
+    pipeline.expire(key, CONTROL_SECONDS)
+    pipeline.execute()
+
+
+def request_stop(redis: Redis, job_id: str, stop: Stop) -> None:
+    redis.hset(f"job:{job_id}", "stop", stop.value)
+
+
+def read_control(redis: Redis, job_id: str) -> Control | None:
+    """What control says of the job, or None when Redis has forgotten it (then nothing forbids going on)."""
+    values = cast("dict[bytes, bytes]", redis.hgetall(f"job:{job_id}"))
+    if b"attempt" not in values:
+        return None
+    stop = values.get(b"stop", b"").decode()
+    return Control(int(values[b"attempt"]), Stop(stop) if stop else None)
+
+
+def hold_lease(redis: Redis, job_id: str, attempt: int, worker: str) -> None:
+    redis.set(f"lease:{job_id}:{attempt}", worker, ex=LEASE_SECONDS)
+
+
+def drop_lease(redis: Redis, job_id: str, attempt: int) -> None:
+    redis.delete(f"lease:{job_id}:{attempt}")
+
+
+def lease_held(redis: Redis, job_id: str, attempt: int) -> bool:
+    return bool(redis.exists(f"lease:{job_id}:{attempt}"))
+
+
+def write_progress(redis: Redis, job_id: str, progress: Progress) -> None:
+    pipeline = redis.pipeline()
+    pipeline.set(f"progress:{job_id}", json.dumps(asdict(progress)), ex=PROGRESS_SECONDS)
+    pipeline.publish(PROGRESS_CHANNEL, job_id)
+    pipeline.execute()
+
+
+def read_progress(redis: Redis, job_ids: list[str]) -> dict[str, Progress]:
+    """Live progress of those of the jobs that have any."""
+    if not job_ids:
+        return {}
+    values = cast("list[bytes | None]", redis.mget([f"progress:{job_id}" for job_id in job_ids]))
+    return {
+        job_id: Progress(**json.loads(value))
+        for job_id, value in zip(job_ids, values, strict=True)
+        if value is not None
+    }

@@ -1,0 +1,204 @@
+"""What control side and render worker tell each other: one spec down, reports up.
+
+Both travel as JSON through RQ. A spec holds all that rendering needs and nothing else: no tenant,
+no URL, no credential but the attempt's own report token.
+"""
+
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Self
+
+from gpu_worker.contract import storage_keys
+from gpu_worker.contract.presets import PresetName, Resolution
+
+SPEC_VERSION = 1
+
+
+class SpecError(ValueError):
+    """A spec or report that can't be read: another version, a field missing, unknown or of a wrong type."""
+
+
+class EngineName(StrEnum):
+    INFINITETALK = "infinitetalk"
+    PREVIEW = "preview"
+
+
+class ReferenceKind(StrEnum):
+    IMAGE = "image"
+    VIDEO = "video"
+
+
+class SpeakingOrder(StrEnum):
+    TOGETHER = "together"
+    FIRST_THEN_SECOND = "first_then_second"
+    SECOND_THEN_FIRST = "second_then_first"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A normalised input in the object store."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class SpeakerBox:
+    """Where a speaker is: fractions 0–1 of the reference picture, from its top left."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Resume:
+    """What earlier attempts finished.
+
+    Attributes:
+        window_prefixes: For each finished window, in order, the prefix of the attempt that saved it.
+        step_prefix: Prefix of the attempt that handed back inside the next window, or None.
+    """
+
+    window_prefixes: tuple[str, ...] = ()
+    step_prefix: str | None = None
+
+
+@dataclass(frozen=True)
+class RenderSpec:
+    """Everything that one attempt at rendering one job needs."""
+
+    job_id: str
+    attempt: int
+    token: str
+    engine: EngineName
+    reference: StoredFile
+    reference_kind: ReferenceKind
+    speech: tuple[StoredFile, ...]
+    speaking_order: SpeakingOrder
+    speaker_boxes: tuple[SpeakerBox, ...]
+    prompt: str
+    negative_prompt: str
+    resolution: Resolution
+    preset: PresetName
+    seed: int
+    num_frames: int
+    prefix: str
+    resume: Resume = field(default_factory=Resume)
+    simulate: str | None = None
+    version: int = SPEC_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Read a spec.
+
+        Raises:
+            SpecError: It is of another version, or a field is missing, unknown or unfit.
+        """
+        _check(cls, data)
+        try:
+            return cls(
+                **{
+                    **data,
+                    "engine": EngineName(data["engine"]),
+                    "reference": StoredFile(**data["reference"]),
+                    "reference_kind": ReferenceKind(data["reference_kind"]),
+                    "speech": tuple(StoredFile(**item) for item in data["speech"]),
+                    "speaking_order": SpeakingOrder(data["speaking_order"]),
+                    "speaker_boxes": tuple(SpeakerBox(**item) for item in data["speaker_boxes"]),
+                    "resolution": Resolution(data["resolution"]),
+                    "preset": PresetName(data["preset"]),
+                    "resume": _resume(data["resume"]),
+                }
+            )
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"unfit value in a spec: {error}") from error
+
+    @property
+    def output_key(self) -> str:
+        return storage_keys.output_video(self.prefix)
+
+
+class ReportKind(StrEnum):
+    STARTED = "started"
+    WINDOW = "window"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    HANDED_BACK = "handed_back"
+
+
+@dataclass(frozen=True)
+class RenderedVideo:
+    """Facts of a finished video, as measured by the worker on the file that it uploaded."""
+
+    width: int
+    height: int
+    fps: int
+    num_frames: int
+    duration_seconds: float
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RenderReport:
+    """What a worker says of its attempt.
+
+    Attributes:
+        token: The attempt's secret from the spec; a report without it is dropped.
+        windows_done: Windows finished so far, those of earlier attempts included.
+        gpu_seconds: Seconds that this attempt has held its device so far.
+        step_saved: On a hand-back: whether a state inside the next window was saved.
+        video: Facts of the result, on success.
+        error_code: One of the contract's job error codes, on failure.
+        error_detail: A sentence for the user, on failure; without paths, keys or addresses.
+        receipt: What made the video: engine, revisions, preset, device, timings.
+    """
+
+    job_id: str
+    attempt: int
+    token: str
+    kind: ReportKind
+    windows_done: int
+    gpu_seconds: float
+    step_saved: bool = False
+    video: RenderedVideo | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+    receipt: dict[str, Any] | None = None
+    version: int = SPEC_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Read a report.
+
+        Raises:
+            SpecError: It is of another version, or a field is missing, unknown or unfit.
+        """
+        _check(cls, data)
+        try:
+            video = RenderedVideo(**data["video"]) if data["video"] else None
+            return cls(**{**data, "kind": ReportKind(data["kind"]), "video": video})
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"unfit value in a report: {error}") from error
+
+
+def _check(cls: type, data: dict[str, Any]) -> None:
+    if data.get("version") != SPEC_VERSION:
+        raise SpecError(f"version {data.get('version')!r}, where {SPEC_VERSION} is known")
+    known = {item.name for item in fields(cls)}
+    if unfit := known ^ data.keys():
+        raise SpecError(f"fields missing or unknown: {', '.join(sorted(unfit))}")
+
+
+def _resume(data: dict[str, Any]) -> Resume:
+    return Resume(tuple(data["window_prefixes"]), data["step_prefix"])

@@ -1,0 +1,115 @@
+"""What every engine offers to the render task: a stream of windows that can stop and go on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.spec import ReferenceKind, SpeakerBox, SpeakingOrder
+
+
+@dataclass(frozen=True)
+class EngineJob:
+    """One video to render, its inputs already on local disk.
+
+    Attributes:
+        reference: Normalised picture (PNG, upright, sRGB, no alpha) or video (H.264 MP4).
+        speech: One or two normalised recordings (FLAC, at their own rate and loudness).
+        num_frames: Length of the video at 25 fps.
+        next_window: Index of the first window to render; those before are finished already.
+        window_state: What the window before `next_window` left, or None for the first.
+        step_state: What a stop inside `next_window` left, or None.
+    """
+
+    reference: Path
+    reference_kind: ReferenceKind
+    speech: tuple[Path, ...]
+    speaking_order: SpeakingOrder
+    speaker_boxes: tuple[SpeakerBox, ...]
+    prompt: str
+    negative_prompt: str
+    resolution: Resolution
+    preset: PresetName
+    seed: int
+    num_frames: int
+    next_window: int = 0
+    window_state: bytes | None = None
+    step_state: bytes | None = None
+
+
+@dataclass(frozen=True)
+class RenderedWindow:
+    """The new frames of one window, and the state from which the next one starts.
+
+    Attributes:
+        index: As in `gpu_worker.contract.windows.plan`.
+        frames: uint8 RGB [num_frames, height, width, 3]; width and height are even.
+        state: Safetensors bytes for `EngineJob.window_state`; None where an engine needs none.
+    """
+
+    index: int
+    frames: npt.NDArray[np.uint8]
+    state: bytes | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A place between two steps of a window; the engine asks `on_step` there whether to go on."""
+
+    window: int
+    step: int
+    steps: int
+    stage: str
+
+
+class RenderStoppedError(Exception):
+    """The render was asked to stop between two steps.
+
+    Attributes:
+        step_state: Safetensors bytes from which the same window goes on; None: from its start.
+    """
+
+    def __init__(self, step_state: bytes | None = None) -> None:
+        super().__init__("stopped between two steps")
+        self.step_state = step_state
+
+
+class RenderError(Exception):
+    """A render that can't succeed, with the contract's job error code and a sentence for the user."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What the receipt says of an engine: its name, model revisions, precision and device."""
+
+    engine: str
+    device: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+OnStep = Callable[[Step], bool]
+"""Called between steps; an answer of False asks the engine to stop there."""
+
+
+class Engine(Protocol):
+    """A renderer that stays resident in its worker between jobs."""
+
+    info: EngineInfo
+
+    def render(self, job: EngineJob, on_step: OnStep) -> Iterator[RenderedWindow]:
+        """Yield the windows from `job.next_window` on.
+
+        Raises:
+            RenderError: The inputs can't be rendered, e.g. `face_not_found`.
+            RenderStoppedError: `on_step` answered False.
+        """
+        ...
