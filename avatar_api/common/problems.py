@@ -1,0 +1,217 @@
+"""Errors as RFC 9457 problem documents: one table of codes, one exception, one translation."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation, TooManyFilesSent
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, JsonResponse
+from django.http.multipartparser import MultiPartParserError
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from avatar_api.common.request_id import request_id
+
+log = logging.getLogger(__name__)
+
+DOCUMENTATION = "/docs/errors"
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Code:
+    """A stable error code.
+
+    Attributes:
+        status: HTTP status.
+        title: What went wrong, the same for every occurrence.
+        retryable: Whether the same request can succeed later.
+    """
+
+    status: int
+    title: str
+    retryable: bool = False
+
+
+CODES: dict[str, Code] = {
+    "parse_error": Code(400, "The body can't be parsed."),
+    "authentication_required": Code(401, "An API key is needed."),
+    "invalid_api_key": Code(401, "This API key isn't valid."),
+    "api_key_expired": Code(401, "This API key has expired."),
+    "api_key_revoked": Code(401, "This API key has been revoked."),
+    "permission_denied": Code(403, "A scope or role is missing."),
+    "not_in_plan": Code(403, "The plan doesn't include this."),
+    "ip_not_allowed": Code(403, "This API key isn't allowed from this address."),
+    "organization_suspended": Code(403, "The organization is suspended."),
+    "not_found": Code(404, "There is no such thing here."),
+    "method_not_allowed": Code(405, "This method isn't offered here."),
+    "not_acceptable": Code(406, "No offered media type is acceptable."),
+    "conflict": Code(409, "The object's state doesn't allow this."),
+    "idempotency_key_in_use": Code(409, "A request with this idempotency key is in flight.", retryable=True),
+    "expired": Code(410, "The files are gone."),
+    "payload_too_large": Code(413, "The body is too large."),
+    "unsupported_media_type": Code(415, "This media type isn't accepted here."),
+    "validation_error": Code(422, "The request isn't valid."),
+    "idempotency_key_reused": Code(422, "This idempotency key came with another body before."),
+    "rate_limited": Code(429, "Too many requests.", retryable=True),
+    "concurrency_limited": Code(429, "Too many jobs at once.", retryable=True),
+    "quota_exceeded": Code(429, "The month's quota is used up.", retryable=True),
+    "queue_full": Code(429, "Too many jobs are waiting.", retryable=True),
+    "internal_error": Code(500, "Something went wrong on our side.", retryable=True),
+    "service_unavailable": Code(503, "The service can't answer at the moment.", retryable=True),
+}
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """What is wrong with one field of the request."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class Problem(exceptions.APIException):
+    """An error of the contract, raised where it arises and written at the edge."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        errors: tuple[FieldError, ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.code = code
+        self.status_code = CODES[code].status
+        self.errors = errors
+        self.headers = dict(headers or {})
+        super().__init__(detail or CODES[code].title, code)
+
+
+def invalid(*errors: FieldError) -> Problem:
+    """The problem of a request whose fields don't fit."""
+    return Problem("validation_error", "; ".join(f"{e.field}: {e.detail}" for e in errors), errors=errors)
+
+
+def document(problem: Problem) -> dict[str, Any]:
+    """The body of a problem."""
+    code = CODES[problem.code]
+    body: dict[str, Any] = {
+        "type": f"{DOCUMENTATION}#{problem.code}",
+        "title": code.title,
+        "status": code.status,
+        "detail": str(problem.detail),
+        "instance": request_id.get(),
+        "code": problem.code,
+        "retryable": code.retryable,
+    }
+    if problem.errors:
+        body["errors"] = [asdict(error) for error in problem.errors]
+    return body
+
+
+def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
+    """DRF's hook: every expected exception becomes a problem; what is unexpected goes on to Django."""
+    problem = translate(error)
+    if problem is None:
+        return None
+    set_rollback()
+    response = Response(document(problem), status=problem.status_code, content_type=MEDIA_TYPE)
+    for name, value in problem.headers.items():
+        response[name] = value
+    return response
+
+
+def translate(error: Exception) -> Problem | None:
+    """The problem that an exception stands for, or None for a fault of ours."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, exceptions.ValidationError):
+        return invalid(*flatten(error.detail))
+    if isinstance(error, (OperationalError, InterfaceError)):
+        log.exception("the database can't be reached")
+        return Problem("service_unavailable", headers={"Retry-After": "5"})
+    for kind, code in TRANSLATIONS:
+        if isinstance(error, kind):
+            return Problem(code, described(error), headers=headers_of(error))
+    return None
+
+
+TRANSLATIONS: tuple[tuple[type[Exception], str], ...] = (
+    (RequestDataTooBig, "payload_too_large"),
+    (TooManyFilesSent, "parse_error"),
+    (MultiPartParserError, "parse_error"),
+    (BadRequest, "parse_error"),
+    (SuspiciousOperation, "parse_error"),
+    (exceptions.ParseError, "parse_error"),
+    (exceptions.NotAuthenticated, "authentication_required"),
+    (exceptions.AuthenticationFailed, "invalid_api_key"),
+    (exceptions.PermissionDenied, "permission_denied"),
+    (DjangoPermissionDenied, "permission_denied"),
+    (exceptions.NotFound, "not_found"),
+    (Http404, "not_found"),
+    (exceptions.MethodNotAllowed, "method_not_allowed"),
+    (exceptions.NotAcceptable, "not_acceptable"),
+    (exceptions.UnsupportedMediaType, "unsupported_media_type"),
+    (exceptions.Throttled, "rate_limited"),
+)
+
+
+def described(error: Exception) -> str:
+    """DRF's own sentences are written for clients; Django's may quote what came in, so they are left out."""
+    if isinstance(error, exceptions.NotFound) or not isinstance(error, exceptions.APIException):
+        return ""
+    return str(error.detail)
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    headers = {}
+    if getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = str(error.auth_header)  # type: ignore[attr-defined]
+    if getattr(error, "wait", None):
+        headers["Retry-After"] = f"{error.wait:.0f}"  # type: ignore[attr-defined]
+    return headers
+
+
+def flatten(detail: Any, path: str = "") -> Iterator[FieldError]:
+    """DRF's nested validation detail as a flat list of field errors with dotted paths."""
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            own = "" if name == "non_field_errors" else str(name)
+            yield from flatten(inner, ".".join(filter(None, (path, own))))
+    elif isinstance(detail, (list, tuple)):
+        for index, inner in enumerate(detail):
+            nested = isinstance(inner, Mapping) and inner
+            yield from flatten(inner, f"{path}.{index}" if nested else path)
+    else:
+        yield FieldError(path, getattr(detail, "code", "invalid"), str(detail))
+
+
+def respond(code: str) -> JsonResponse:
+    problem = Problem(code)
+    return JsonResponse(document(problem), status=problem.status_code, content_type=MEDIA_TYPE)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    return respond("parse_error")
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> JsonResponse:
+    return respond("permission_denied")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+    return respond("not_found")
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    return respond("internal_error")
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> JsonResponse:
+    return respond("permission_denied")

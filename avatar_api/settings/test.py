@@ -1,0 +1,20 @@
+"""The test suite: real Postgres and Valkey, files in a folder that conftest replaces for each test."""
+
+import os
+
+from avatar_api.settings.base import *  # noqa: F403
+from avatar_api.settings.base import STATE_DIR, STORAGES, database, rq_queues
+from gpu_worker.contract.object_store import folder_backend
+
+DEBUG = False
+SECRET_KEY = "test-only"  # noqa: S105
+ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+DATABASE_URL = os.environ.get("DATABASE_URL", "postgresql:///avatar")
+REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
+DATABASES = {"default": database(DATABASE_URL)}
+RQ_QUEUES = rq_queues(REDIS_URL)
+STORAGES = STORAGES | {
+    "default": folder_backend(STATE_DIR / "test-store"),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
