@@ -1,0 +1,46 @@
+"""Renders small videos for the tests of what becomes of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpu_worker import media
+from gpu_worker.contract.spec import SpeakingOrder
+from gpu_worker.contract.windows import plan
+from tests.media_samples import moving_picture
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The files of a video whose windows are encoded."""
+
+    init: Path
+    segments: tuple[Path, ...]
+
+    def joined(self) -> bytes:
+        return b"".join(path.read_bytes() for path in (self.init, *self.segments))
+
+
+def render(folder: Path, num_frames: int, *, width: int = 64, height: int = 48) -> Rendered:
+    """Encode each window of a video; the init section of each stays beside it as `init-<index>.mp4`."""
+    segments = []
+    for window in plan(num_frames):
+        segment = folder / f"segment-{window.index}.m4s"
+        frames = moving_picture(window.num_frames, start=window.start, width=width, height=height)
+        media.encode_segment(frames, window, init=folder / f"init-{window.index}.mp4", segment=segment)
+        segments.append(segment)
+    return Rendered(folder / "init-0.mp4", tuple(segments))
+
+
+def finish(rendered: Rendered, speech: Sequence[Path], order: SpeakingOrder = SpeakingOrder.TOGETHER) -> Path:
+    """The finished video of `rendered`, by job `job_1`."""
+    out = rendered.init.with_name("output.mp4")
+    media.mux_video(
+        init=rendered.init,
+        segments=rendered.segments,
+        speech=speech,
+        speaking_order=order,
+        job_id="job_1",
+        out=out,
+    )
+    return out
