@@ -1,1 +1,1 @@
-"""InfiniteTalk: portrait or video and speech → talking video of any length, on diffusers' Wan 2.1 building blocks."""
+"""InfiniteTalk: portrait or video and speech → talking video of any length, on diffusers' Wan 2.1 blocks."""

@@ -1,7 +1,7 @@
 """Names of the transformer's weights: the original checkpoints' ⇄ ours.
 
-Ours are diffusers' names of `WanTransformer3DModel`, plus those of the audio layers. Both directions come from one table,
-so that they cannot disagree. Names are mapped one to one; no tensor is reshaped.
+Ours are diffusers' names of `WanTransformer3DModel`, plus those of the audio layers. Both directions come
+from one table, so that they cannot disagree. Names are mapped one to one; no tensor is reshaped.
 """
 
 import re
@@ -57,7 +57,7 @@ class UnknownKeyError(KeyError):
 
 
 def transformer_key(original: str) -> str:
-    """Our name of an original weight or module, e.g. `blocks.3.self_attn.q.weight` → `blocks.3.attn1.to_q.weight`.
+    """Our name of an original weight or module: `blocks.3.self_attn.q.weight` → `blocks.3.attn1.to_q.weight`.
 
     Raises:
         UnknownKeyError: the original transformer has no such weight or module.
@@ -75,7 +75,7 @@ def original_transformer_key(ours: str) -> str:
 
 
 def is_audio_key(ours: str) -> bool:
-    """Whether a weight or module (in our names) belongs to InfiniteTalk's audio layers and not to the Wan base."""
+    """Whether a weight or module (in our names) is of InfiniteTalk's audio layers, not of the Wan base."""
     return ours.startswith("audio_projection.") or ".norm_audio" in ours or ".attn_audio." in ours
 
 
