@@ -81,20 +81,17 @@ def _check(result: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def is_running(pid: int, *, program: str, directory: Path) -> bool:
-    """Whether process `pid` is a living `program` that works in `directory`.
+def command_line(pid: int) -> str:
+    """What process `pid` was started with, by which to know it again; empty when it is gone.
 
     A number alone says nothing: after a crash or a reboot it may belong to anybody.
-    macOS doesn't tell the directory of a process; there the program's name has to do.
     """
     if sys.platform == "linux":
-        proc = Path(f"/proc/{pid}")
         try:
-            same_program = (proc / "comm").read_text().strip() == program
-            return same_program and (proc / "cwd").readlink() == directory
-        except OSError:
-            return False
+            return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
     listed = subprocess.run(
-        ["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
-    return Path(listed.stdout.strip()).name == program
+    return listed.stdout.strip()

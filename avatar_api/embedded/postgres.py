@@ -17,7 +17,6 @@ class Postgres(Server):
     """PostgreSQL 18 with one superuser and one database, both called `avatar`."""
 
     name = "postgres"
-    program = "postgres"
     stop_signal = signal.SIGINT  # Postgres' fast shutdown: clients are cut off, data are written
 
     @property

@@ -1,5 +1,6 @@
 """What every embedded server does: hold its data, clear leftovers, start, be ready, stop."""
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -36,7 +37,6 @@ class Server(ABC):
     """
 
     name: ClassVar[str]
-    program: ClassVar[str]
     stop_signal: ClassVar[signal.Signals]
 
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
@@ -115,15 +115,15 @@ class Server(ABC):
 
     def _stop_leftover(self) -> None:
         pid = self._leftover_pid()
-        if pid is None:
-            return
         for number in (self.stop_signal, signal.SIGKILL):
             deadline = time.monotonic() + STOP_SECONDS
-            while child_process.is_running(pid, program=self.program, directory=self.data_dir):
-                os.kill(pid, number)
+            # Every command line of ours names the socket's directory, and nobody else's does.
+            while pid and str(self.socket_dir) in child_process.command_line(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
                 if time.monotonic() > deadline:
                     break
-                time.sleep(0.1)
+                time.sleep(0.05)
 
     def __enter__(self) -> Self:
         self.prepare()

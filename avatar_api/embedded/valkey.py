@@ -17,10 +17,6 @@ class Valkey(Server):
     stop_signal = signal.SIGTERM
 
     @property
-    def program(self) -> str:  # type: ignore[override]
-        return self._binary.name
-
-    @property
     def url(self) -> str:
         return f"unix://{self._socket}?db=0"
 

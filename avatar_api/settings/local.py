@@ -1,12 +1,13 @@
 """A laptop or the demo: embedded services unless the environment names real ones."""
 
+from avatar_api.embedded import Postgres, Valkey
 from avatar_api.settings.base import *  # noqa: F403
-from avatar_api.settings.base import database, env, rq_queues
+from avatar_api.settings.base import STATE_DIR, database, env, rq_queues
 
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY", "local-only-and-never-in-production-0123456789abcdef")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
-DATABASE_URL = env.str("DATABASE_URL", "postgresql:///avatar")
-REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+DATABASE_URL = env.str("DATABASE_URL", Postgres(STATE_DIR / "postgres").url)
+REDIS_URL = env.str("REDIS_URL", Valkey(STATE_DIR / "valkey").url)
 DATABASES = {"default": database(DATABASE_URL, pool=True)}
 RQ_QUEUES = rq_queues(REDIS_URL)
