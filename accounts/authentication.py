@@ -1,0 +1,121 @@
+"""Who asks: a key in the header, or a person with a session. DRF's adapters."""
+
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.request import Request
+
+from accounts import api_keys
+from accounts.limits import effective_limits
+from accounts.models import ApiKey, Membership, User
+from accounts.scopes import ROLE_SCOPES
+from accounts.tenant import Tenant
+from avatar_api.common.problems import FieldError, Problem, invalid
+
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+def unauthorized(code: str) -> Problem:
+    return Problem(code, headers=CHALLENGE)
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <key>` or `X-API-Key: <key>`; where both come, Authorization decides."""
+
+    def authenticate(self, request: Request) -> tuple[AnonymousUser, Tenant] | None:
+        text = presented_key(request)
+        if text is None:
+            return None
+        return AnonymousUser(), tenant_of_key(find_key(text))
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE["WWW-Authenticate"]
+
+
+def presented_key(request: Request) -> str | None:
+    """What the headers offer as a key, or None when they offer nothing."""
+    authorization = request.headers.get("Authorization")
+    if authorization is None:
+        return request.headers.get("X-API-Key")
+    scheme, _, text = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise unauthorized("invalid_api_key")
+    return text.strip()
+
+
+def find_key(text: str) -> ApiKey:
+    """The active key of this text.
+
+    Whether a key was revoked or has expired is told only to who knows its secret.
+
+    Raises:
+        Problem: `invalid_api_key`, `api_key_revoked` or `api_key_expired`.
+    """
+    try:
+        parsed = api_keys.parse(text)
+    except api_keys.MalformedKeyError:
+        raise unauthorized("invalid_api_key") from None
+    api_key = (
+        ApiKey.objects.filter(pk=parsed.id)
+        .select_related("organization__plan", "organization__test_plan")
+        .first()
+    )
+    if api_key is None or not api_keys.verify(parsed, api_key.secret_sha256):
+        raise unauthorized("invalid_api_key")
+    if (state := api_key.state()) != ApiKey.State.ACTIVE:
+        raise unauthorized(f"api_key_{state.value}")
+    return api_key
+
+
+def tenant_of_key(api_key: ApiKey) -> Tenant:
+    return Tenant(
+        organization=api_key.organization,
+        livemode=api_key.livemode,
+        scopes=frozenset(api_key.scopes),
+        limits=effective_limits(api_key.organization, api_key),
+        api_key=api_key,
+    )
+
+
+class PersonAuthentication(SessionAuthentication):
+    """A person's session, with CSRF enforced; X-Organization and X-Mode choose what is seen."""
+
+    def authenticate(self, request: Request) -> tuple[User, Tenant] | None:
+        found: Any = super().authenticate(request)
+        if found is None:
+            return None
+        user: User = found[0]
+        return user, tenant_of_person(user, request)
+
+
+def tenant_of_person(user: User, request: Request) -> Tenant:
+    membership = chosen_membership(user, request.headers.get("X-Organization"))
+    livemode = chosen_mode(request.headers.get("X-Mode", "test"))
+    return Tenant(
+        organization=membership.organization,
+        livemode=livemode,
+        scopes=ROLE_SCOPES[membership.role],
+        limits=effective_limits(membership.organization, livemode=livemode),
+        user=user,
+    )
+
+
+def chosen_membership(user: User, organization_id: str | None) -> Membership:
+    """The membership that X-Organization names, or the person's first.
+
+    A stranger's organization and one that never was are refused alike.
+    """
+    memberships = user.memberships.select_related("organization__plan", "organization__test_plan")
+    if organization_id is not None:
+        memberships = memberships.filter(organization_id=organization_id)
+    membership = memberships.order_by("id").first()
+    if membership is None:
+        raise Problem("permission_denied", "You aren't a member of such an organization.")
+    return membership
+
+
+def chosen_mode(mode: str) -> bool:
+    if mode not in ("live", "test"):
+        raise invalid(FieldError("X-Mode", "invalid", "Either live or test is expected."))
+    return mode == "live"

@@ -1,0 +1,74 @@
+"""What an organization may do and how much of it: plan, then its own overrides, then the key's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from accounts.models import ApiKey, Organization
+
+RESOLUTIONS = ("480p", "720p")
+PRESETS = ("fast", "balanced", "quality")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits that hold for one request or one organization.
+
+    Attributes:
+        create_per_minute: Rate limit of the policy `create`, per key.
+        read_per_minute: Rate limit of the policy `read`, per key.
+        concurrent_jobs: Jobs that may be rendered at once.
+        queued_jobs: Jobs that may wait.
+        video_seconds_per_month: Quota of a calendar month (UTC); test mode stands outside of it.
+        max_speech_seconds: Longest speech of one job.
+        max_upload_bytes: Largest file.
+        resolutions: Those a job may ask for.
+        presets: Those a job may ask for.
+        retention_seconds: How long files are kept after a job's end.
+        price_per_video_second_usd: Before the factors of preset and resolution.
+        weight: Share of the workers relative to other organizations.
+    """
+
+    create_per_minute: int
+    read_per_minute: int
+    concurrent_jobs: int
+    queued_jobs: int
+    video_seconds_per_month: int
+    max_speech_seconds: int
+    max_upload_bytes: int
+    resolutions: frozenset[str]
+    presets: frozenset[str]
+    retention_seconds: int
+    price_per_video_second_usd: Decimal
+    weight: int
+
+
+LIMIT_NAMES = tuple(field.name for field in fields(Limits))
+SETS = ("resolutions", "presets")
+
+
+def effective_limits(
+    organization: Organization, api_key: ApiKey | None = None, *, livemode: bool = True
+) -> Limits:
+    """The limits that hold, the most specific value winning: key, organization, plan.
+
+    Test mode has a plan of its own (`Organization.test_plan`), on which the organization's overrides
+    have no bearing: they belong to what it pays for.
+
+    Args:
+        organization: With `plan` and `test_plan` at hand, this costs no query.
+        api_key: Its overrides count, and its mode decides.
+        livemode: The mode where there is no key.
+    """
+    livemode = livemode if api_key is None else api_key.livemode
+    plan = organization.plan if livemode else organization.test_plan
+    layers = [layer for layer in (api_key, organization if livemode else None) if layer is not None]
+    return Limits(**{name: value_of(name, [*layers, plan]) for name in LIMIT_NAMES})
+
+
+def value_of(name: str, layers: list[Any]) -> Any:
+    value = next(value for layer in layers if (value := getattr(layer, name)) is not None)
+    return frozenset(value) if name in SETS else value

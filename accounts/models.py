@@ -1,0 +1,235 @@
+"""Who: people, organizations, what they may do, and the keys they use."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Any, ClassVar, Self
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from accounts.api_keys import ID_LENGTH
+from accounts.limits import PRESETS, RESOLUTIONS
+from accounts.scopes import Role, Scope
+from avatar_api.common.ids import new_id
+
+at_least_one = MinValueValidator(1)
+
+
+def choices(values: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [(value, value) for value in values]
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=email.strip().lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person. A superuser is an operator of the deployment; staff may enter the admin."""
+
+    email = models.EmailField(unique=True)
+    name = models.CharField(max_length=150, blank=True)
+    is_staff = models.BooleanField("staff", default=False, help_text="May enter the admin.")
+    is_active = models.BooleanField("active", default=True, help_text="Off instead of deleting a person.")
+    date_joined = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    EMAIL_FIELD = "email"
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_in_lower_case")
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def clean(self) -> None:
+        super().clean()
+        self.email = self.email.strip().lower()
+
+
+class Plan(models.Model):
+    """Limits and price that organizations share."""
+
+    code = models.SlugField(primary_key=True, max_length=32)
+    name = models.CharField(max_length=64)
+    create_per_minute = models.PositiveIntegerField(validators=[at_least_one])
+    read_per_minute = models.PositiveIntegerField(validators=[at_least_one])
+    concurrent_jobs = models.PositiveIntegerField(validators=[at_least_one])
+    queued_jobs = models.PositiveIntegerField(validators=[at_least_one])
+    video_seconds_per_month = models.PositiveIntegerField()
+    max_speech_seconds = models.PositiveIntegerField(validators=[at_least_one])
+    max_upload_bytes = models.PositiveBigIntegerField(validators=[at_least_one])
+    resolutions = ArrayField(models.CharField(max_length=16, choices=choices(RESOLUTIONS)))
+    presets = ArrayField(models.CharField(max_length=16, choices=choices(PRESETS)))
+    retention_seconds = models.PositiveIntegerField(default=6 * 3600)
+    price_per_video_second_usd = models.DecimalField(
+        max_digits=10, decimal_places=6, validators=[MinValueValidator(0)]
+    )
+    weight = models.PositiveIntegerField(default=1, validators=[at_least_one])
+
+    class Meta:
+        ordering = ["price_per_video_second_usd", "code"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LimitOverrides(models.Model):
+    """Each limit of the plan once more; empty means: as the plan says."""
+
+    create_per_minute = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
+    read_per_minute = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
+    concurrent_jobs = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
+    queued_jobs = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
+    video_seconds_per_month = models.PositiveIntegerField(null=True, blank=True)
+    max_speech_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
+    max_upload_bytes = models.PositiveBigIntegerField(null=True, blank=True, validators=[at_least_one])
+    resolutions = ArrayField(
+        models.CharField(max_length=16, choices=choices(RESOLUTIONS)), null=True, blank=True
+    )
+    presets = ArrayField(models.CharField(max_length=16, choices=choices(PRESETS)), null=True, blank=True)
+    retention_seconds = models.PositiveIntegerField(null=True, blank=True)
+    price_per_video_second_usd = models.DecimalField(
+        max_digits=10, decimal_places=6, null=True, blank=True, validators=[MinValueValidator(0)]
+    )
+    weight = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
+
+    class Meta:
+        abstract = True
+
+
+class Organization(LimitOverrides):
+    """A tenant: what it makes is seen by its own members and keys only."""
+
+    id = models.CharField(
+        primary_key=True, max_length=30, default=partial(new_id, "org"), editable=False, db_collation="C"
+    )
+    name = models.CharField(max_length=100, unique=True)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, default="free", related_name="organizations")
+    test_plan = models.ForeignKey(
+        Plan,
+        on_delete=models.PROTECT,
+        default="test",
+        related_name="+",
+        help_text="The limits of test mode. The overrides below hold for live mode only.",
+    )
+    suspended_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    members = models.ManyToManyField(User, through="Membership", related_name="organizations")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.suspended_at is not None
+
+
+class Membership(models.Model):
+    """A person's role in an organization."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "user"], name="membership_once"),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.organization}"
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def for_organization(self, organization: Organization, *, livemode: bool) -> Self:
+        """What a tenant may see in one mode."""
+        return self.filter(organization=organization, livemode=livemode)
+
+
+class ApiKey(LimitOverrides):
+    """A key without its secret, of which only a SHA-256 is kept."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        EXPIRED = "expired"
+        REVOKED = "revoked"
+
+    id = models.CharField(primary_key=True, max_length=ID_LENGTH, editable=False, db_collation="C")
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    livemode = models.BooleanField(editable=False)
+    secret_sha256 = models.CharField(max_length=64, editable=False)
+    scopes = ArrayField(models.CharField(max_length=32, choices=Scope.choices))
+    allowed_ips = ArrayField(
+        models.CharField(max_length=43),
+        default=list,
+        blank=True,
+        help_text="Networks that may use the key, such as 203.0.113.0/24. Empty: any.",
+    )
+    created_by = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_ip = models.GenericIPAddressField(null=True, blank=True, editable=False)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API key"
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(scopes__contained_by=Scope.values), name="api_key_scopes_known"
+            ),
+        ]
+        indexes = [models.Index(fields=["organization", "livemode", "-id"], name="api_key_list")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def mode(self) -> str:
+        return "live" if self.livemode else "test"
+
+    @property
+    def prefix(self) -> str:
+        """The part of the key that isn't secret."""
+        return f"av_{self.mode}_{self.id}"
+
+    def state(self, now: datetime | None = None) -> State:
+        if self.revoked_at is not None:
+            return self.State.REVOKED
+        if self.expires_at is not None and self.expires_at <= (now or timezone.now()):
+            return self.State.EXPIRED
+        return self.State.ACTIVE

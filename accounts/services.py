@@ -1,0 +1,104 @@
+"""What can be done to organizations and keys. Each verb owns its transaction."""
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import api_keys
+from accounts.models import ApiKey, Organization, User
+from accounts.scopes import Scope
+
+
+class ScopeNotHeldError(Exception):
+    """A key can't carry scopes that its maker lacks."""
+
+    def __init__(self, scopes: frozenset[str]) -> None:
+        super().__init__(f"The maker of the key lacks {', '.join(sorted(scopes))}.")
+        self.scopes = scopes
+
+
+class KeyNotActiveError(Exception):
+    """Only an active key can be rotated."""
+
+
+ALL_SCOPES = frozenset(Scope.values)
+
+
+def create_organization(*, name: str, plan: str = "free") -> Organization:
+    return Organization.objects.create(name=name, plan_id=plan)
+
+
+def mint_key(
+    *,
+    organization: Organization,
+    livemode: bool,
+    name: str,
+    scopes: frozenset[str],
+    maker_scopes: frozenset[str] = ALL_SCOPES,
+    expires_at: datetime | None = None,
+    allowed_ips: list[str] | None = None,
+    created_by: User | None = None,
+) -> tuple[ApiKey, str]:
+    """A new key and its text, which is kept nowhere.
+
+    A key never carries scopes that its maker lacks; an operator, the default, lacks none.
+
+    Raises:
+        ScopeNotHeldError: `scopes` goes beyond `maker_scopes`.
+    """
+    require_scopes(scopes, maker_scopes)
+    minted = api_keys.mint(livemode=livemode)
+    api_key = ApiKey.objects.create(
+        id=minted.id,
+        secret_sha256=minted.secret_sha256,
+        organization=organization,
+        livemode=livemode,
+        name=name,
+        scopes=sorted(scopes),
+        allowed_ips=allowed_ips or [],
+        expires_at=expires_at,
+        created_by=created_by,
+    )
+    return api_key, minted.key
+
+
+def require_scopes(scopes: frozenset[str], maker_scopes: frozenset[str]) -> None:
+    if beyond := scopes - maker_scopes:
+        raise ScopeNotHeldError(beyond)
+
+
+def revoke_key(*, api_key: ApiKey) -> None:
+    """Ends a key at once; revoking it again changes nothing."""
+    if api_key.revoked_at is None:
+        api_key.revoked_at = timezone.now()
+        api_key.save(update_fields=["revoked_at"])
+
+
+@transaction.atomic
+def rotate_key(
+    *,
+    api_key: ApiKey,
+    overlap_seconds: int,
+    maker_scopes: frozenset[str] = ALL_SCOPES,
+    created_by: User | None = None,
+) -> tuple[ApiKey, str]:
+    """A new key that may do what the old one may; the old one works for `overlap_seconds` more.
+
+    Raises:
+        KeyNotActiveError: The key is revoked or has expired.
+        ScopeNotHeldError: The key carries scopes that the maker lacks.
+    """
+    old = ApiKey.objects.select_for_update().get(pk=api_key.pk)
+    if old.state() != ApiKey.State.ACTIVE:
+        raise KeyNotActiveError
+    require_scopes(frozenset(old.scopes), maker_scopes)
+    minted = api_keys.mint(livemode=old.livemode)
+    new = ApiKey.objects.get(pk=old.pk)
+    new.id, new.secret_sha256, new.created_by = minted.id, minted.secret_sha256, created_by
+    new.created_at, new.last_used_at, new.last_used_ip = timezone.now(), None, None
+    new.save(force_insert=True)
+    end = timezone.now() + timedelta(seconds=overlap_seconds)
+    old.expires_at = min(end, old.expires_at) if old.expires_at else end
+    old.save(update_fields=["expires_at"])
+    return new, minted.key

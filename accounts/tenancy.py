@@ -1,0 +1,84 @@
+"""The base of every view that acts for a tenant: authenticate, throttle, authorise."""
+
+from typing import Any, ClassVar
+
+from rest_framework import exceptions
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import rate_limits
+from accounts.authentication import ApiKeyAuthentication, PersonAuthentication
+from accounts.client_address import client_address, is_allowed
+from accounts.rate_limits import RateLimitState
+from accounts.tenant import Tenant
+from avatar_api.common.problems import Problem
+
+__all__ = ["Tenant", "TenantView"]
+
+
+class TenantView(APIView):
+    """A view of the API; handlers find on whose behalf they act in `self.tenant`.
+
+    The order is: who asks (401), how often (429), from where and whether at all (403), with which scope
+    (403). The rate is counted before anything else can refuse, so that every answer to a known key
+    carries the rate limit's headers.
+
+    Attributes:
+        required_scope: By method, the scope that a key or role needs; None: any valid key will do.
+        throttle_policy: By method, the rate limit that counts; POST is `create`, the rest `read`.
+    """
+
+    required_scope: ClassVar[dict[str, str | None]]
+    throttle_policy: ClassVar[dict[str, str]] = {}
+
+    authentication_classes = [ApiKeyAuthentication, PersonAuthentication]
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
+    rate_limit: RateLimitState | None = None
+
+    @property
+    def tenant(self) -> Tenant:
+        tenant = self.request.auth
+        assert isinstance(tenant, Tenant)
+        return tenant
+
+    def perform_authentication(self, request: Request) -> None:
+        if request.auth is None:
+            raise exceptions.NotAuthenticated
+        self.count(request)
+
+    def count(self, request: Request) -> None:
+        """Counts the request against the rate limit of its policy."""
+        method = str(request.method)
+        policy = self.throttle_policy.get(method, "create" if method == "POST" else "read")
+        limit = getattr(self.tenant.limits, f"{policy}_per_minute")
+        self.rate_limit = rate_limits.hit(policy, limit, self.tenant.rate_limit_subject)
+        if not self.rate_limit.allowed:
+            wait = self.rate_limit.reset_seconds
+            raise Problem("rate_limited", f"Try again in {wait} s.", headers={"Retry-After": str(wait)})
+
+    def check_permissions(self, request: Request) -> None:
+        """Also asked by the browsable API, which shows the forms of what a person may do."""
+        api_key = self.tenant.api_key
+        if api_key is not None and not is_allowed(client_address(request), api_key.allowed_ips):
+            raise Problem("ip_not_allowed")
+        if self.tenant.organization.is_suspended:
+            raise Problem("organization_suspended")
+        self.check_scope(str(request.method))
+
+    def check_scope(self, method: str) -> None:
+        """A method that the view doesn't offer needs no scope: its answer is 405."""
+        if method not in self.allowed_methods:
+            return
+        scope = self.required_scope["GET" if method == "HEAD" else method]
+        if scope is not None and scope not in self.tenant.scopes:
+            raise Problem("permission_denied", f"The scope {scope} is missing.")
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        response = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in (self.rate_limit.headers if self.rate_limit else {}).items():
+            response.headers[name] = value
+        response.headers["Cache-Control"] = (
+            "private, no-cache" if response.has_header("ETag") else "private, no-store"
+        )
+        return response

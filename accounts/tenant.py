@@ -1,0 +1,34 @@
+"""On whose behalf a request acts."""
+
+from dataclasses import dataclass
+
+from accounts.limits import Limits
+from accounts.models import ApiKey, Organization, User
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """The organization and mode that a request sees, and what it may do there.
+
+    Attributes:
+        livemode: False sees and makes test objects only.
+        scopes: Of the key, or of the person's role.
+        limits: Those that hold for this key or person.
+        api_key: The key that asks; None for a person.
+        user: The person who asks; None for a key.
+    """
+
+    organization: Organization
+    livemode: bool
+    scopes: frozenset[str]
+    limits: Limits
+    api_key: ApiKey | None = None
+    user: User | None = None
+
+    @property
+    def rate_limit_subject(self) -> str:
+        """What rate limits are counted for: the key, or the person in this organization and mode."""
+        if self.api_key is not None:
+            return f"key:{self.api_key.pk}"
+        assert self.user is not None
+        return f"user:{self.user.pk}:{self.organization.pk}:{'live' if self.livemode else 'test'}"
