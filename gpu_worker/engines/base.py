@@ -58,12 +58,20 @@ class RenderedWindow:
 
 @dataclass(frozen=True)
 class Step:
-    """A place between two steps of a window; the engine asks `on_step` there whether to go on."""
+    """A place between two steps of a window; the engine asks `on_step` there whether to go on.
+
+    Attributes:
+        step: Steps of this window that are finished.
+        state: Gives what a stop right here would leave (as `RenderStoppedError.step_state`), from any
+            thread, until the next step is announced; so a worker that must go at once need not wait for
+            the end of a long step. None where an engine keeps no such state.
+    """
 
     window: int
     step: int
     steps: int
     stage: str
+    state: Callable[[], bytes] | None = None
 
 
 class RenderStoppedError(Exception):

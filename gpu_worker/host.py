@@ -1,0 +1,70 @@
+"""What lives as long as the worker process: its engine, its connections, the wish to end."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from django.core.files.storage import Storage
+from redis import Redis
+
+from gpu_worker.contract.signals import Stop
+from gpu_worker.contract.spec import EngineName
+from gpu_worker.engines.base import Engine
+from gpu_worker.report import Outbox
+from gpu_worker.scratch import Scratch
+
+if TYPE_CHECKING:
+    from gpu_worker.tasks import Attempt
+
+
+@dataclass
+class Host:
+    """The render worker that a task runs in.
+
+    Attributes:
+        name: The worker's name, as RQ and the leases know it.
+        shutdown: Set once the process is to end.
+        next_refusal: When, on the monotonic clock, a spec of another version may be handed back again.
+        attempt: The attempt in work.
+    """
+
+    name: str
+    engine_name: EngineName
+    engine: Engine
+    redis: Redis
+    storage: Storage
+    outbox: Outbox
+    scratch: Scratch
+    shutdown: threading.Event = field(default_factory=threading.Event)
+    next_refusal: float = 0.0
+    attempt: "Attempt | None" = None
+
+    def run(self, attempt: "Attempt") -> None:
+        """Run an attempt so that `stop` reaches it."""
+        self.attempt = attempt
+        if self.shutdown.is_set():
+            attempt.link.stop(Stop.SHUTDOWN)
+        try:
+            attempt.run()
+        finally:
+            self.attempt = None
+
+    def stop(self) -> None:
+        """Begin no further job, and stop the one in work at its next step."""
+        self.shutdown.set()
+        if attempt := self.attempt:
+            attempt.link.stop(Stop.SHUTDOWN)
+
+
+_installed: Host | None = None
+
+
+def install(host: Host) -> None:
+    """Make `host` the one that tasks run in: RQ calls them by name and hands them nothing but the spec."""
+    global _installed
+    _installed = host
+
+
+def current() -> Host:
+    assert _installed is not None, "a render task runs in a render worker only"
+    return _installed

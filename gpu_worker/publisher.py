@@ -1,0 +1,76 @@
+"""Finished windows on their way to the store: encoded and uploaded while the engine renders the next."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
+
+from gpu_worker import media
+from gpu_worker.contract import storage_keys
+from gpu_worker.contract.windows import Window
+from gpu_worker.engines.base import RenderedWindow
+from gpu_worker.store import Store
+
+
+class Publisher:
+    """Publishes the windows of one attempt, one after the other, in a thread of its own.
+
+    At most one window is on its way while the next is rendered, so memory holds the frames of two.
+
+    Args:
+        published: Called after each window, once its files are safe.
+    """
+
+    def __init__(self, store: Store, prefix: str, folder: Path, published: Callable[[Window], None]) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._folder = folder
+        self._published = published
+        self._thread = ThreadPoolExecutor(1, "publisher")
+        self._on_its_way: Future[None] | None = None
+        self._init_saved = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._thread.shutdown()
+
+    def put(self, window: Window, rendered: RenderedWindow) -> None:
+        """Publish a window, after the one before it.
+
+        Raises:
+            StorageError: The one before it could not be saved.
+        """
+        self.wait()
+        self._on_its_way = self._thread.submit(self._publish, window, rendered)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for the window on its way.
+
+        Raises:
+            StorageError: It could not be saved.
+            RenderStoppedError: The render was asked to stop while the store was away.
+            TimeoutError: It is still on its way.
+        """
+        if self._on_its_way is not None:
+            self._on_its_way.result(timeout)
+
+    def segment_file(self, window: int) -> Path:
+        """Where the encoded segment of a window lies on this machine."""
+        return self._folder / f"segment-{window:05d}.m4s"
+
+    @property
+    def init_file(self) -> Path:
+        return self._folder / "init.mp4"
+
+    def _publish(self, window: Window, rendered: RenderedWindow) -> None:
+        segment = self.segment_file(window.index)
+        media.encode_segment(rendered.frames, window, init=self.init_file, segment=segment)
+        if not self._init_saved:
+            self._store.save(storage_keys.init_section(self._prefix), self.init_file)
+            self._init_saved = True
+        self._store.save(storage_keys.segment(self._prefix, window.index), segment)
+        if rendered.state is not None:
+            self._store.save(storage_keys.window_state(self._prefix, window.index), rendered.state)
+        self._published(window)

@@ -1,0 +1,115 @@
+"""RQ's side of the render worker: take a job, run it in this very process, outlive Redis."""
+
+import logging
+from uuid import uuid4
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import Queue, SimpleWorker
+from rq.exceptions import DequeueTimeout
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
+
+from gpu_worker.contract.queues import RenderJob, open_queue
+from gpu_worker.contract.signals import HEARTBEAT_SECONDS
+from gpu_worker.host import Host
+from gpu_worker.ticker import Ticker
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1
+AWAY_SECONDS = 1.0
+SOCKET_SECONDS = 10
+
+
+class RenderWorker(SimpleWorker):
+    """Runs render jobs one after the other, without forking: a fork per job would load the model each time.
+
+    RQ's own loop ends when Redis goes away in mid-render and raises out of whatever is running at a
+    SIGTERM, so this one stands in its place. It asks for a stop only between two jobs; the render
+    looks for itself.
+    """
+
+    log_job_description = False
+    log_result_lifespan = False
+
+    def __init__(self, queue: Queue) -> None:
+        super().__init__(
+            [queue],
+            name=f"render-{uuid4().hex}",
+            connection=queue.connection,
+            job_class=RenderJob,
+            serializer=JSONSerializer,
+            log_job_description=False,
+        )
+
+    @property
+    def connection_timeout(self) -> int:
+        return SOCKET_SECONDS
+
+    def serve(self, worker: Host, *, burst: bool) -> None:
+        """Run jobs until the host is to end or, with `burst`, until the queue is empty."""
+        self._register()
+        try:
+            while not worker.shutdown.is_set():
+                taken = self._take(burst=burst)
+                if taken is not None:
+                    self.execute_job(*taken)
+                elif burst:
+                    break
+        finally:
+            self.register_death()
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        execution = self.prepare_execution(job)
+        beat = lambda: self.maintain_heartbeats(job, execution)  # noqa: E731
+        with Ticker(HEARTBEAT_SECONDS, beat, "RQ's heartbeat"):
+            self.perform_job(job, queue, execution)
+        self.set_state(WorkerStatus.IDLE)
+
+    def _register(self) -> None:
+        self.connection.delete(self.key)  # What is left of us from before Redis went away.
+        self.register_birth()
+        self.set_state(WorkerStatus.IDLE)
+
+    def _take(self, *, burst: bool) -> tuple[Job, Queue] | None:
+        self.heartbeat()
+        if self.should_run_maintenance_tasks:
+            self.run_maintenance_tasks()
+        try:
+            return self.queue_class.dequeue_any(
+                self.queues,
+                None if burst else POLL_SECONDS,
+                connection=self.connection,
+                job_class=self.job_class,
+                serializer=self.serializer,
+            )
+        except DequeueTimeout:
+            return None
+
+
+def connect(url: str) -> Redis:
+    """A connection that gives up soon: each of its users knows how to wait."""
+    return Redis.from_url(
+        url,
+        socket_timeout=SOCKET_SECONDS,
+        socket_connect_timeout=SOCKET_SECONDS / 2,
+        health_check_interval=30,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+def serve(worker: Host, queue_name: str, redis_url: str, *, burst: bool) -> None:
+    """Run jobs until the host is to end, through any absence of Redis."""
+    rq_worker: RenderWorker | None = None
+    while not worker.shutdown.is_set():
+        try:
+            rq_worker = rq_worker or RenderWorker(open_queue(queue_name, RenderJob, connect(redis_url)))
+            rq_worker.serve(worker, burst=burst)
+            break
+        except RedisError as error:
+            log.warning("Redis is away (%s)", type(error).__name__)
+            worker.shutdown.wait(AWAY_SECONDS)

@@ -1,0 +1,115 @@
+"""The object store as a render sees it: files by key, checked, and patient when the store is away."""
+
+import hashlib
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import BotoCoreError, ClientError
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import Storage
+
+from gpu_worker.contract.spec import StoredFile
+from gpu_worker.engines.base import RenderStoppedError
+from gpu_worker.errors import DamagedFileError, StorageError
+
+log = logging.getLogger(__name__)
+
+TROUBLE = (OSError, Boto3Error, BotoCoreError, ClientError)
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a store may be away: tries are spaced by growing pauses until `seconds` have passed."""
+
+    seconds: float = 180
+    first_pause: float = 0.5
+    longest_pause: float = 10
+
+
+class Store:
+    """The object store, as long as nobody asks the render to stop.
+
+    Args:
+        stopping: While set, a failed try is the last one.
+    """
+
+    def __init__(self, storage: Storage, stopping: threading.Event, patience: Patience | None = None) -> None:
+        self._storage = storage
+        self._stopping = stopping
+        self._patience = patience or Patience()
+
+    def fetch(self, file: StoredFile, target: Path) -> Path:
+        """Copy an input to disk and check that it is the one that was stored.
+
+        Raises:
+            StorageError: The store stays away, or holds something else.
+            RenderStoppedError: The render was asked to stop while the store was away.
+        """
+
+        def attempt() -> None:
+            self._copy(file.key, target)
+            if target.stat().st_size != file.size_bytes or _sha256(target) != file.sha256:
+                raise DamagedFileError("size or digest differ")
+
+        self._patiently("fetch", attempt)
+        return target
+
+    def download(self, key: str, target: Path) -> Path:
+        """Copy a file that a worker saved; raises as `fetch`."""
+        self._patiently("download", lambda: self._copy(key, target))
+        return target
+
+    def read(self, key: str) -> bytes:
+        """A small file that a worker saved; raises as `fetch`."""
+
+        def attempt() -> bytes:
+            with self._storage.open(key) as source:
+                return source.read()
+
+        return self._patiently("read", attempt)
+
+    def save(self, key: str, content: bytes | Path) -> None:
+        """Store a file under exactly this key, over an earlier try's; raises as `fetch`."""
+
+        def attempt() -> None:
+            with _opened(content) as source:
+                self._storage.save(key, File(source))
+
+        self._patiently("save", attempt)
+
+    def _copy(self, key: str, target: Path) -> None:
+        with self._storage.open(key) as source, target.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+
+    def _patiently(self, what: str, attempt: Callable[[], Answer]) -> Answer:
+        pause = self._patience.first_pause
+        deadline = time.monotonic() + self._patience.seconds
+        while True:
+            try:
+                return attempt()
+            except FileNotFoundError as error:
+                raise StorageError(f"{what}: the object store does not hold the file") from error
+            except TROUBLE as error:
+                if time.monotonic() + pause > deadline:
+                    raise StorageError(f"{what}: the object store stays away") from error
+                log.warning("%s failed (%s), again in %.1f s", what, type(error).__name__, pause)
+                if self._stopping.wait(pause):
+                    raise RenderStoppedError from error
+            pause = min(2 * pause, self._patience.longest_pause)
+
+
+def _opened(content: bytes | Path) -> BinaryIO:
+    return content.open("rb") if isinstance(content, Path) else ContentFile(content).file
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

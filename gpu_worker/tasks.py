@@ -1,0 +1,61 @@
+"""What RQ runs in a render worker: `render`, and nothing else."""
+
+import logging
+import time
+from typing import Any
+
+from gpu_worker import errors, host
+from gpu_worker.attempt import Attempt
+from gpu_worker.contract import signals
+from gpu_worker.contract.spec import SPEC_VERSION, RenderReport, RenderSpec, ReportKind, SpecError
+from gpu_worker.host import Host
+
+log = logging.getLogger(__name__)
+
+REFUSAL_SECONDS = 60
+
+
+def render(data: dict[str, Any]) -> None:
+    """Render the job that `data`, a spec as JSON, describes. Its end is a report, never an exception."""
+    worker = host.current()
+    try:
+        spec = RenderSpec.from_dict(data)
+    except SpecError as error:
+        refuse(worker, data, error)
+    else:
+        worker.run(Attempt(worker, spec))
+
+
+def refuse(worker: Host, data: dict[str, Any], error: SpecError) -> None:
+    """Say that this worker can't read a spec.
+
+    One of another version is for another worker: it is handed back, at most once a minute, so that
+    it doesn't go in circles while workers are replaced. One of our own version is a fault of control's.
+    """
+    log.critical("a spec is refused: %s", error)
+    if not {"job_id", "attempt", "token"} <= data.keys():
+        return
+    if data.get("version") == SPEC_VERSION:
+        failure = errors.translate(error)
+        _report(worker, data, ReportKind.FAILED, failure)
+        return
+    signals.hold_lease(worker.redis, data["job_id"], data["attempt"], worker.name)
+    worker.shutdown.wait(worker.next_refusal - time.monotonic())
+    worker.next_refusal = time.monotonic() + REFUSAL_SECONDS
+    _report(worker, data, ReportKind.HANDED_BACK)
+
+
+def _report(
+    worker: Host, data: dict[str, Any], kind: ReportKind, failure: errors.JobError | None = None
+) -> None:
+    report = RenderReport(
+        job_id=data["job_id"],
+        attempt=data["attempt"],
+        token=data["token"],
+        kind=kind,
+        windows_done=0,
+        gpu_seconds=0.0,
+        error_code=failure.code if failure else None,
+        error_detail=failure.detail if failure else None,
+    )
+    worker.outbox.put(report)

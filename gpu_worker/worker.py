@@ -1,0 +1,88 @@
+"""The render worker: one long-lived process that keeps its engine in memory and renders job after job.
+
+    python -m gpu_worker.worker --queue render-cpu|render-gpu [--burst]
+
+It needs REDIS_URL and the object store's variables in its environment, and no database.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from uuid import uuid4
+
+import django
+from django.conf import settings
+from django.core.files.storage import default_storage
+
+from gpu_worker import engines, host, rq_worker
+from gpu_worker.contract.queues import RENDER_QUEUES
+from gpu_worker.contract.spec import EngineName
+from gpu_worker.engines.base import Engine, RenderError
+from gpu_worker.report import Outbox
+from gpu_worker.scratch import Scratch
+from gpu_worker.shutdown import REPORT_SECONDS, Shutdown
+
+log = logging.getLogger(__name__)
+
+ENGINES = {queue: engine for engine, queue in RENDER_QUEUES.items()}
+EX_CONFIG = 78  # sysexits.h: retrying won't help
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="gpu_worker.worker", description="Render jobs of one queue.")
+    parser.add_argument("--queue", required=True, choices=sorted(ENGINES))
+    parser.add_argument("--burst", action="store_true", help="end when the queue is empty")
+    options = parser.parse_args(arguments)
+    set_up_logging()
+    try:
+        serve(options.queue, burst=options.burst)
+    except RenderError as error:
+        log.critical("%s", error.detail)
+        return EX_CONFIG
+    return 0
+
+
+def serve(
+    queue_name: str, *, burst: bool, load_engine: Callable[[EngineName], Engine] = engines.load
+) -> None:
+    """Load the engine of a queue and run the queue's jobs until the process is asked to end.
+
+    Raises:
+        RenderError: The engine's models are unavailable.
+    """
+    # Whatever else is configured in the environment, a render worker knows STORAGES and nothing more.
+    os.environ["DJANGO_SETTINGS_MODULE"] = "gpu_worker.settings"
+    django.setup(set_prefix=False)
+    redis = rq_worker.connect(settings.REDIS_URL)
+    worker = host.Host(
+        name=f"{queue_name}-{uuid4().hex[:12]}",
+        engine_name=ENGINES[queue_name],
+        engine=load_engine(ENGINES[queue_name]),
+        redis=redis,
+        storage=default_storage,
+        outbox=Outbox(redis),
+        scratch=Scratch(),
+    )
+    host.install(worker)
+    shutdown = Shutdown(worker)
+    shutdown.listen()
+    log.info("%s renders with the engine %s", worker.name, worker.engine.info.engine)
+    rq_worker.serve(worker, queue_name, settings.REDIS_URL, burst=burst)
+    worker.outbox.flush(REPORT_SECONDS)
+    worker.scratch.close()
+    shutdown.finished()
+
+
+def set_up_logging() -> None:
+    logging.basicConfig(
+        level=os.environ.get("LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    # RQ tells of every job with its arguments, and those hold a token.
+    logging.getLogger("rq").setLevel(logging.WARNING)
+    logging.getLogger("rq.worker").setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""The control side as a render worker sees it: specs into a queue, reports out of another."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage
+from redis import Redis
+from rq import Queue
+
+from gpu_worker.contract import signals, storage_keys
+from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.queues import RENDER_FUNCTION, render_job_id, render_queue, report_queue
+from gpu_worker.contract.spec import (
+    EngineName,
+    ReferenceKind,
+    RenderReport,
+    RenderSpec,
+    ReportKind,
+    Resume,
+    SpeakingOrder,
+    StoredFile,
+)
+from tests.gpu_worker.painted_engine import read_back
+from tests.media_samples import tone, write_sound
+
+DEADLINE_SECONDS = 30.0
+TOKEN = "the-token-of-this-attempt"
+JOB = "job_1"
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> Any:
+    """The first true answer of `condition`; a test that waits longer has failed."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.01)
+    return answer
+
+
+class Control:
+    """Sends attempts at one job and reads what comes of them."""
+
+    def __init__(self, redis_url: str, folder: Path) -> None:
+        self.redis_url = redis_url
+        self.redis = Redis.from_url(redis_url)
+        self.folder = folder
+        self.gates = folder / "gates"
+        self.gates.mkdir(parents=True)
+        self.storage = FileSystemStorage(folder / "store", allow_overwrite=True)
+
+    @property
+    def queue(self) -> Queue:
+        return render_queue(EngineName.PREVIEW, self.redis)
+
+    def spec(self, attempt: int = 1, *, seconds: float = 6.0, **changes: Any) -> RenderSpec:
+        """A job of `seconds` (6 s are two windows), its inputs stored."""
+        speech = write_sound(self.folder / "speech.flac", tone(220, seconds))
+        spec = RenderSpec(
+            job_id=JOB,
+            attempt=attempt,
+            token=TOKEN,
+            engine=EngineName.PREVIEW,
+            reference=self._store("in/reference.png", b"a picture that nobody looks at"),
+            reference_kind=ReferenceKind.IMAGE,
+            speech=(self._store("in/speech-1.flac", speech.read_bytes()),),
+            speaking_order=SpeakingOrder.TOGETHER,
+            speaker_boxes=(),
+            prompt="a prompt",
+            negative_prompt="",
+            resolution=Resolution.P480,
+            preset=PresetName.FAST,
+            seed=7,
+            num_frames=round(seconds * 25),
+            prefix=storage_keys.attempt_prefix("org_1", JOB, attempt),
+        )
+        return replace(spec, **changes)
+
+    def send(self, spec: RenderSpec) -> RenderSpec:
+        signals.announce_attempt(self.redis, spec.job_id, spec.attempt)
+        rq_id = render_job_id(spec.job_id, spec.attempt)
+        self.queue.enqueue(
+            RENDER_FUNCTION,
+            args=(spec.to_dict(),),
+            job_id=rq_id,
+            description=rq_id,
+            job_timeout=-1,
+            result_ttl=0,
+            failure_ttl=60,
+        )
+        return spec
+
+    def next_attempt(self, spec: RenderSpec, *, windows: int, step: bool) -> RenderSpec:
+        """What control sends after `spec` was lost or handed back."""
+        resume = Resume((spec.prefix,) * windows, spec.prefix if step else None)
+        return self.spec(spec.attempt + 1, seconds=spec.num_frames / 25, resume=resume)
+
+    def reports(self) -> list[RenderReport]:
+        return [RenderReport.from_dict(job.args[0]) for job in report_queue(self.redis).get_jobs()]
+
+    def wait_for(self, kind: ReportKind) -> RenderReport:
+        found = wait_until(lambda: [r for r in self.reports() if r.kind is kind], f"the report {kind}")
+        return found[-1]
+
+    def hold(self, window: int, step: int) -> None:
+        """Let the engine wait inside this step."""
+        (self.gates / f"hold-{window}-{step}").touch()
+
+    def release(self, window: int, step: int) -> None:
+        (self.gates / f"hold-{window}-{step}").unlink()
+
+    def wait_at(self, window: int, step: int) -> None:
+        wait_until((self.gates / f"at-{window}-{step}").exists, f"step {step} of window {window}")
+
+    def frames(self, spec: RenderSpec) -> list[tuple[int, int]]:
+        """Ink and number of each frame of the finished video."""
+        with av.open(self.storage.path(spec.output_key)) as container:
+            return [read_back(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+
+    def _store(self, name: str, content: bytes) -> StoredFile:
+        key = storage_keys.job_prefix("org_1", JOB) + name
+        self.storage.save(key, ContentFile(content))
+        return StoredFile(key, hashlib.sha256(content).hexdigest(), len(content))
+
+
+class WorkerProcess:
+    """A render worker in a process of its own, with the environment that it gets in life."""
+
+    def __init__(
+        self, control: Control, *arguments: str, module: str = "tests.gpu_worker.painted_worker"
+    ) -> None:
+        self.log_path = control.folder / f"worker-{time.monotonic_ns()}.log"
+        self.temporary = control.folder / "tmp"
+        self.temporary.mkdir(exist_ok=True)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "REDIS_URL": control.redis_url,
+            "STORAGE_DIR": str(control.storage.location),
+            "TMPDIR": str(self.temporary),
+            "PAINTED_GATES": str(control.gates),
+            "LOG_LEVEL": "DEBUG",
+        }
+        with self.log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                env=environment,
+                cwd=Path(__file__).parents[2],
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    @property
+    def scratch_files(self) -> Sequence[Path]:
+        return [path for path in self.temporary.rglob("*") if path.is_file()]
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = DEADLINE_SECONDS) -> int:
+        """The exit status."""
+        return self._process.wait(seconds)
+
+    def __enter__(self) -> "WorkerProcess":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
