@@ -27,7 +27,7 @@ class Expression:
     Attributes:
         opening: Of the mouth, in face heights.
         spread: Of the lips, below 0 when rounded.
-        blink: 0 (eyes as in the picture) to 1 (closed); a little more at the middle of a blink.
+        blink: 0 (eyes as in the picture) to 1 (closed).
         brow: 0 to 1.
     """
 
@@ -35,6 +35,10 @@ class Expression:
     spread: float
     blink: float = 0.0
     brow: float = 0.0
+
+    def lips_only(self) -> "Expression":
+        """The same mouth in a face whose eyes and brows already live."""
+        return Expression(self.opening, self.spread)
 
 
 @dataclass(frozen=True)

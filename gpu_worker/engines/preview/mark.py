@@ -13,7 +13,7 @@ TILE_ANGLE = 20
 TILE_LIGHT, TILE_DARK = 0.2, 0.16
 ON_FACE = 0.5
 """Tiles run over the faces too, at this share of their strength: a tight crop shows the mark."""
-BADGE_LIGHT, BADGE_DARK = 235, 150
+BADGE_LIGHT, BADGE_DARK = 215, 110
 
 
 class Mark:
@@ -24,7 +24,8 @@ class Mark:
 
         Args:
             size: Width and height of the frames.
-            faces: Faces that stay where they are: each gets a badge under its chin.
+            faces: Faces that stay where they are: the tiles spare them a little, and each gets a badge
+                under its chin. Without any, the badge is at the picture's foot.
         """
         width, height = size
         scale = min(size) / 720
@@ -33,9 +34,9 @@ class Mark:
             _soften(tiles, face)
         light = (tiles * TILE_LIGHT).astype(np.uint8)
         dark = (np.roll(tiles, (round(2 * scale), round(2 * scale)), (0, 1)) * TILE_DARK).astype(np.uint8)
-        for face in faces:
-            _badge(light, dark, *_under_chin(face))
-        _badge(light, dark, (width / 2, height - 36 * scale), 150 * scale)
+        foot = (width / 2, height - 36 * scale), 150 * scale
+        for centre, text_width in [_under_chin(face) for face in faces] or [foot]:
+            _badge(light, dark, centre, text_width)
         self._light, self._dark = cv2.merge([light] * 3), cv2.merge([dark] * 3)
 
     def apply(self, picture: Picture, out: Picture) -> None:
@@ -67,7 +68,7 @@ def _soften(tiles: Picture, face: Face) -> None:
 def _under_chin(face: Face) -> tuple[tuple[float, float], float]:
     """Centre and width of the badge of a face."""
     chin, forehead = face.points[mesh.CHIN, :2], face.points[mesh.FOREHEAD, :2]
-    x, y = chin + (chin - forehead) * 0.12
+    x, y = chin + (chin - forehead) * 0.2
     return (float(x), float(y)), float(np.ptp(face.points[mesh.OVAL, 0]) * 0.55)
 
 

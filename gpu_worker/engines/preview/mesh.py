@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from gpu_worker.engines.preview.arrays import Floats, Indices
+from gpu_worker.engines.preview.arrays import Floats, Indices, unit
 from gpu_worker.engines.preview.model_files import model_path
 
 NUM_FACE = 468
@@ -37,6 +38,8 @@ JAW_SHARE = {152: 1.0, 148: 0.97, 377: 0.97, 176: 0.9, 400: 0.9, 149: 0.8, 378: 
 RING = list(range(NUM_FACE, NUM_FACE + len(OVAL)))
 NUM_VERTICES = NUM_FACE + len(OVAL)
 RING_SCALE = 1.3
+LID_CLEARANCE = 0.06
+"""In eye widths."""
 
 
 def _triangles() -> Indices:
@@ -48,7 +51,7 @@ def _triangles() -> Indices:
     return np.concatenate([face, inner, outer]).astype(np.int32)
 
 
-def _laplacian(triangles: Indices) -> Floats:
+def _laplacian(triangles: Indices) -> npt.NDArray[np.float64]:
     """Of the mesh's graph: degree on the diagonal, -1 for each edge, [vertices, vertices]."""
     adjacent = np.zeros((NUM_VERTICES, NUM_VERTICES))
     for a, b in ((0, 1), (1, 2), (2, 0)):
@@ -61,13 +64,22 @@ TRIANGLES = _triangles()
 LAPLACIAN = _laplacian(TRIANGLES)
 
 
-def with_ring(points: Floats) -> Floats:
-    """Landmarks [468 or 478, 3] and the ring around them, [504, 3]; the ring lies behind the face."""
-    face = points[:NUM_FACE]
+def vertices_of(points: Floats) -> Floats:
+    """Mesh vertices [504, 3] for landmarks [478, 3]: the face, and behind it the ring."""
+    face = _clear_of_lashes(points[:NUM_FACE])
     centre = face[OVAL].mean(0)
     ring = centre + (face[OVAL] - centre) * RING_SCALE
     ring[:, 2] = face[:, 2].max() + np.linalg.norm(face[CHIN] - face[FOREHEAD])
     return np.concatenate([face, ring])
+
+
+def _clear_of_lashes(face: Floats) -> Floats:
+    """The upper lids' vertices a little higher, so that a lid closes as skin, not as smeared lashes."""
+    face = face.copy()
+    up = unit(face[FOREHEAD] - face[CHIN])
+    for lid in UPPER_LIDS:
+        face[lid[1:-1]] += up * np.linalg.norm(face[lid[0]] - face[lid[-1]]) * LID_CLEARANCE
+    return face
 
 
 @dataclass(frozen=True)
@@ -90,9 +102,10 @@ class Spreading:
         columns = {vertex: column for column, vertex in enumerate(dict.fromkeys(moving))}
         movers = list(columns)
         free = np.setdiff1d(np.arange(NUM_VERTICES), [*movers, *still])
+        of_free = LAPLACIAN[free]
         weights = np.zeros((NUM_VERTICES, len(movers)))
         weights[movers, range(len(movers))] = 1
-        weights[free] = np.linalg.solve(LAPLACIAN[np.ix_(free, free)], -LAPLACIAN[np.ix_(free, movers)])
+        weights[free] = np.linalg.solve(of_free[:, free], -of_free[:, movers])
         return cls(columns, weights)
 
     def apply(self, moves: Mapping[int, Floats]) -> Floats:

@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from gpu_worker.engines.base import RenderError
+
 SHA256 = {
     "face_detector.tflite": "b4578f35940bf5a1a655214a1cce5cab13eba73c1297cd78e1a04c2380b0152f",
     "face_landmarks_detector.tflite": "c7d54204ce0448474c7f3fa9af494787c0965cbdd6f20fc72867e43046bd43d5",
@@ -10,17 +12,13 @@ SHA256 = {
 }
 
 
-class ModelFileError(RuntimeError):
-    """A model file of the package is not the one that was shipped."""
-
-
 def model_path(name: str) -> Path:
     """Where a model file lies.
 
     Raises:
-        ModelFileError: Its digest is not the one written here.
+        RenderError: `model_unavailable`: it is missing or not the one that was shipped.
     """
     path = Path(__file__).parent / "models" / name
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256[name]:
-        raise ModelFileError(f"{name} is damaged: install the package again")
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != SHA256[name]:
+        raise RenderError("model_unavailable", f"{name} of the preview engine is missing or damaged.")
     return path

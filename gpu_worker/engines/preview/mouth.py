@@ -7,7 +7,9 @@ from gpu_worker.engines.preview import mesh
 from gpu_worker.engines.preview.arrays import Floats, Picture
 from gpu_worker.engines.preview.shapes import BlendShapes, HeadFrame
 
-DARK, TEETH, TONGUE = (50, 24, 34), (176, 178, 180), (118, 66, 84)
+DARK = np.array([50, 24, 34], np.float32)
+TEETH = np.array([176, 178, 180], np.float32)
+TONGUE = np.array([118, 66, 84], np.float32)
 """RGB under a light that shows skin of brightness 150."""
 OWN_TEETH_GAP = 0.012
 """Lips further apart than this (face heights) show what the mouth holds."""
@@ -27,12 +29,12 @@ class MouthInside:
         self._across, self._below = self._coordinates(shapes.closed, head)
         light = _light(patch, vertices)
         own = patch[self.region].astype(np.float32)
-        self._still = np.ones_like(own) * np.float32(DARK) * light
+        self._still = np.ones_like(own) * DARK * light
         if shapes.gap < OWN_TEETH_GAP:
-            self._draw_teeth(np.float32(TEETH) * light)
+            self._draw_teeth(TEETH * light)
         else:
             self._keep_own(own, vertices, head)
-        self._tongue = np.float32(TONGUE) * light
+        self._tongue = TONGUE * light
 
     def draw(self, opening: float, shade: Floats) -> Floats:
         """RGB of the region.

@@ -20,7 +20,7 @@ class Puppet:
     """One face, cut out of its picture as a patch with a mesh on it."""
 
     def __init__(self, picture: Picture, face: Face, rig: Rig) -> None:
-        vertices = mesh.with_ring(face.points)
+        vertices = mesh.vertices_of(face.points)
         low = np.maximum(np.floor(vertices[:, :2].min(0)).astype(int) - 2, 0)
         high = np.minimum(np.ceil(vertices[:, :2].max(0)).astype(int) + 3, picture.shape[1::-1])
         self._box = slice(low[1], high[1]), slice(low[0], high[0])

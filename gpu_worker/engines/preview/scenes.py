@@ -1,57 +1,64 @@
-"""What is before the camera: a still picture whose faces speak."""
+"""What is before the camera: a still picture whose faces speak, or a video whose lips do."""
 
 from collections.abc import Sequence
-from math import sqrt
-from pathlib import Path
+from itertools import islice
+from typing import Protocol
 
 import cv2
 
-from gpu_worker.contract.presets import Resolution
-from gpu_worker.engines.base import EngineJob
+from gpu_worker.contract.spec import ReferenceKind
+from gpu_worker.contract.windows import FPS
+from gpu_worker.engines.base import EngineJob, RenderError
 from gpu_worker.engines.preview.acting import Acting
 from gpu_worker.engines.preview.arrays import Picture
-from gpu_worker.engines.preview.casting import cast
+from gpu_worker.engines.preview.casting import cast, follow
 from gpu_worker.engines.preview.face import Face, FaceFinder
+from gpu_worker.engines.preview.framing import fit, fit_face, frame_size
 from gpu_worker.engines.preview.mark import Mark
 from gpu_worker.engines.preview.puppet import Puppet
 from gpu_worker.engines.preview.shapes import Rig
 from gpu_worker.engines.preview.sway import Sway
+from gpu_worker.engines.preview.video import Reel, pictures
 
-AREAS = {Resolution.P480: 832 * 480, Resolution.P720: 1280 * 720}
-"""Pixels of a frame."""
-
-
-def frame_size(width: int, height: int, resolution: Resolution) -> tuple[int, int]:
-    """Width and height of the video: the resolution's area in the picture's shape, both even for H.264."""
-    scale = sqrt(AREAS[resolution] / (width * height))
-    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+CASTING_STEP = FPS // 2
+"""The speakers of a video are looked for twice a second, until they are all seen."""
 
 
-def fit(picture: Picture, size: tuple[int, int]) -> Picture:
-    shrinks = size[0] < picture.shape[1]
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+class Scene(Protocol):
+    """Draws the frames of one video."""
+
+    width: int
+    height: int
+
+    def draw(self, frame: int, actors: Sequence[Acting], out: Picture) -> None:
+        """Write a frame of the video to `out`; frames are asked for in rising order."""
+        ...
 
 
-def fit_face(face: Face, picture: Picture, size: tuple[int, int]) -> Face:
-    """The face of `picture` in the picture that `fit` makes of it."""
-    return face.scaled(size[0] / picture.shape[1], size[1] / picture.shape[0])
+def open_scene(job: EngineJob, finder: FaceFinder) -> Scene:
+    """Read the reference and find the speakers in it.
+
+    Raises:
+        RenderError: `face_not_found`.
+    """
+    if job.reference_kind is ReferenceKind.VIDEO:
+        return VideoScene(job, finder)
+    return StillScene(job, finder)
 
 
 class StillScene:
     """A picture; its faces speak, blink and sway."""
 
-    def __init__(self, picture: Picture, faces: Sequence[Face]) -> None:
-        """Prepare the scene.
-
-        Args:
-            picture: In the video's size.
-            faces: One for each speaker.
-        """
-        self.height, self.width = picture.shape[:2]
-        self._picture = picture
-        self._puppets = [Puppet(picture, face, Rig.of(face.points)) for face in faces]
-        self._sways = [Sway(picture, face) for face in faces]
-        self._mark = Mark((self.width, self.height), tuple(faces))
+    def __init__(self, job: EngineJob, finder: FaceFinder) -> None:
+        original = cv2.cvtColor(cv2.imread(str(job.reference)), cv2.COLOR_BGR2RGB)
+        size = frame_size(original.shape[1], original.shape[0], job.resolution)
+        found = _cast(original, job, finder)
+        faces = [fit_face(face, original, size) for face in found]
+        self.width, self.height = size
+        self._picture = fit(original, size)
+        self._puppets = [Puppet(self._picture, face, Rig.of(face.points)) for face in faces]
+        self._sways = [Sway(self._picture, face) for face in faces]
+        self._mark = Mark(size, tuple(faces))
 
     def draw(self, frame: int, actors: Sequence[Acting], out: Picture) -> None:
         """Write a frame of the video to `out`."""
@@ -63,21 +70,59 @@ class StillScene:
         self._mark.apply(canvas, out)
 
 
-Scene = StillScene
+class VideoScene:
+    """A video; its faces move as they did, only the lips follow the new speech.
+
+    The faces are measured afresh in each picture, so nothing is carried from frame to frame. A
+    picture in which not all speakers are seen stays as it is, and past the video's end its last
+    picture goes on speaking.
+    """
+
+    def __init__(self, job: EngineJob, finder: FaceFinder) -> None:
+        self._finder = finder
+        self._reel = Reel(job.reference)
+        self._source = self._reel.at(0)
+        self.width, self.height = frame_size(self._source.shape[1], self._source.shape[0], job.resolution)
+        size = self.width, self.height
+        self._cast = [fit_face(face, self._source, size) for face in _cast_video(job, finder)]
+        self._rigs = [Rig.of(face.points) for face in self._cast]
+        self._mark = Mark(size, ())
+        self._set_picture(self._source)
+
+    def draw(self, frame: int, actors: Sequence[Acting], out: Picture) -> None:
+        """Write a frame of the video to `out`; frames are asked for in rising order."""
+        source = self._reel.at(frame)
+        if source is not self._source:
+            self._set_picture(source)
+        canvas = self._picture.copy()
+        for puppet, actor in zip(self._puppets, actors, strict=False):
+            puppet.draw(canvas, actor.expression(frame).lips_only())
+        self._mark.apply(canvas, out)
+
+    def _set_picture(self, source: Picture) -> None:
+        self._source = source
+        self._picture = fit(source, (self.width, self.height))
+        faces = follow(self._finder.find(self._picture), self._cast)
+        pairs = zip(faces, self._rigs, strict=True) if faces else ()
+        self._puppets = [Puppet(self._picture, face, rig) for face, rig in pairs]
 
 
-def open_scene(job: EngineJob, finder: FaceFinder) -> Scene:
-    """Read the reference and find the speakers in it.
+def _cast(picture: Picture, job: EngineJob, finder: FaceFinder) -> tuple[Face, ...]:
+    size = picture.shape[1], picture.shape[0]
+    return cast(finder.find(picture), job.speaker_boxes, len(job.speech), size)
+
+
+def _cast_video(job: EngineJob, finder: FaceFinder) -> tuple[Face, ...]:
+    """The speakers' faces in the first picture that shows them all.
 
     Raises:
-        RenderError: `face_not_found`.
+        RenderError: `face_not_found`: none does.
     """
-    picture = _read_picture(job.reference)
-    size = picture.shape[1], picture.shape[0]
-    faces = cast(finder.find(picture), job.speaker_boxes, len(job.speech), size)
-    video_size = frame_size(*size, job.resolution)
-    return StillScene(fit(picture, video_size), [fit_face(face, picture, video_size) for face in faces])
-
-
-def _read_picture(path: Path) -> Picture:
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    error: RenderError | None = None
+    for picture in islice(pictures(job.reference), 0, None, CASTING_STEP):
+        try:
+            return _cast(picture, job, finder)
+        except RenderError as missing:
+            error = error or missing
+    assert error is not None, "a normalised video has a picture"
+    raise error

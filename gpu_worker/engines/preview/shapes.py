@@ -12,7 +12,7 @@ from gpu_worker.engines.preview.mesh import Spreading
 CLOSING_UPPER, CLOSING_LOWER = 0.25, 0.75
 """How far upper and lower lip go to meet each other, as shares of the gap between them."""
 OPENING_UPPER, OPENING_LOWER, OPENING_CHIN = 0.2, 0.8, 0.64
-LID_UPPER, LID_LOWER = 0.9, 0.1
+LID_UPPER, LID_LOWER = 0.85, 0.15
 EYE_REGION = 0.95
 """Radius around an eye, in eye widths, beyond which a blink moves nothing."""
 BROW_LIFT = 0.03

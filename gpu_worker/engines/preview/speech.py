@@ -121,9 +121,13 @@ def _blocks(path: Path) -> Iterator[npt.NDArray[np.float32]]:
     with av.open(str(path)) as container:
         resampler = av.AudioResampler("flt", "mono", SAMPLING_RATE)
         for frame in container.decode(audio=0):
-            yield from (part.to_ndarray().ravel() for part in resampler.resample(frame))
-        yield from (part.to_ndarray().ravel() for part in resampler.resample(None))
+            yield from map(_samples, resampler.resample(frame))
+        yield from map(_samples, resampler.resample(None))
     yield np.zeros(SPECTRUM // 2 + HOP, np.float32)
+
+
+def _samples(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
+    return frame.to_ndarray().ravel().astype(np.float32, copy=False)
 
 
 def _band_energies(windows: npt.NDArray[np.float32]) -> Floats:
