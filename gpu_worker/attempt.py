@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 # Joining and uploading come after the last window, so progress keeps something for them.
 SAMPLING_SHARE = 0.98
+PATIENCE = Patience()
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class Inputs:
 class Attempt:
     """One attempt. `run` belongs to the main thread; `leave_at_once` may be called from another one."""
 
-    def __init__(self, worker: Host, spec: RenderSpec, patience: Patience | None = None) -> None:
+    def __init__(self, worker: Host, spec: RenderSpec) -> None:
         self.link = Link(worker.redis, spec, worker.name)
         self._worker = worker
         self._spec = spec
         self._windows = plan(spec.num_frames)
         self._windows_done = len(spec.resume.window_prefixes)
-        self._store = Store(worker.storage, self.link.stopping, patience)
+        self._store = Store(worker.storage, self.link.stopping, PATIENCE)
         self._stages = Stages("starting")
         self._step: Step | None = None
         self._publisher: Publisher | None = None

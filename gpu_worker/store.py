@@ -41,10 +41,10 @@ class Store:
         stopping: While set, a failed try is the last one.
     """
 
-    def __init__(self, storage: Storage, stopping: threading.Event, patience: Patience | None = None) -> None:
+    def __init__(self, storage: Storage, stopping: threading.Event, patience: Patience) -> None:
         self._storage = storage
         self._stopping = stopping
-        self._patience = patience or Patience()
+        self._patience = patience
 
     def fetch(self, file: StoredFile, target: Path) -> Path:
         """Copy an input to disk and check that it is the one that was stored.

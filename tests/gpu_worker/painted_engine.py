@@ -1,7 +1,8 @@
 """A stand-in for a GPU: it paints frames whose pixels tell their number and the states they came through.
 
 It obeys files in the folder of PAINTED_GATES, so that a test can hold it at a step for as long as it
-likes: the engine writes `at-<window>-<step>` when it comes there and waits while `hold-<window>-<step>` exists.
+likes: the engine writes `at-<window>-<step>` when it comes there, and waits while `hold-<window>-<step>`
+exists.
 """
 
 import os

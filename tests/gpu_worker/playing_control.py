@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import av
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
 from redis import Redis
-from rq import Queue
+from rq import Queue, Worker
 
 from gpu_worker.contract import signals, storage_keys
 from gpu_worker.contract.presets import PresetName, Resolution
@@ -30,7 +31,11 @@ from gpu_worker.contract.spec import (
     SpeakingOrder,
     StoredFile,
 )
-from tests.gpu_worker.painted_engine import read_back
+from gpu_worker.host import Host, install
+from gpu_worker.report import Outbox
+from gpu_worker.rq_worker import connect
+from gpu_worker.scratch import Scratch
+from tests.gpu_worker.painted_engine import PaintedEngine, read_back
 from tests.media_samples import tone, write_sound
 
 DEADLINE_SECONDS = 30.0
@@ -111,8 +116,23 @@ class Control:
         found = wait_until(lambda: [r for r in self.reports() if r.kind is kind], f"the report {kind}")
         return found[-1]
 
+    def stored(self) -> list[str]:
+        """The keys of everything in the store."""
+        root = Path(self.storage.location)
+        return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+
+    def read(self, key: str) -> bytes:
+        return Path(self.storage.path(key)).read_bytes()
+
+    def forget_reports(self) -> None:
+        report_queue(self.redis).empty()
+
+    def workers(self) -> int:
+        return Worker.count(queue=self.queue)
+
     def hold(self, window: int, step: int) -> None:
-        """Let the engine wait inside this step."""
+        """Let the engine wait inside this step, the next time that it comes there."""
+        (self.gates / f"at-{window}-{step}").unlink(missing_ok=True)
         (self.gates / f"hold-{window}-{step}").touch()
 
     def release(self, window: int, step: int) -> None:
@@ -120,6 +140,15 @@ class Control:
 
     def wait_at(self, window: int, step: int) -> None:
         wait_until((self.gates / f"at-{window}-{step}").exists, f"step {step} of window {window}")
+
+    def visits(self) -> list[tuple[int, int]]:
+        """The steps that an engine came to, as (window, step)."""
+        marks = [mark.name.split("-") for mark in self.gates.glob("at-*")]
+        return sorted((int(window), int(step)) for _, window, step in marks)
+
+    def forget_visits(self) -> None:
+        for mark in self.gates.glob("at-*"):
+            mark.unlink()
 
     def frames(self, spec: RenderSpec) -> list[tuple[int, int]]:
         """Ink and number of each frame of the finished video."""
@@ -180,3 +209,24 @@ class WorkerProcess:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+
+@contextmanager
+def host_here(control: Control) -> Iterator[Host]:
+    """A render worker in this process, for tests that look inside."""
+    redis = connect(control.redis_url)
+    host = Host(
+        name="worker-1",
+        engine_name=EngineName.PREVIEW,
+        engine=PaintedEngine(control.gates),
+        redis=redis,
+        storage=control.storage,
+        outbox=Outbox(redis),
+        scratch=Scratch(control.folder / "scratch"),
+    )
+    install(host)
+    yield host
+    host.outbox.flush(DEADLINE_SECONDS)
+    assert not list((control.folder / "scratch").rglob("*.mp4")), "a scratch folder was left behind"
+    host.scratch.close()
+    redis.close()

@@ -1,26 +1,13 @@
 """The worker as a process: what it does to jobs when it, or Redis, is taken away."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
+import signal
+import time
 
 from avatar_api.embedded.valkey import Valkey
 from gpu_worker.contract import storage_keys
-from tests.gpu_worker.playing_control import TOKEN, Control, WorkerProcess
-
-
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
-    server = Valkey(tmp_path / "valkey")
-    with server:
-        yield server
-
-
-@pytest.fixture
-def control(valkey: Valkey, tmp_path: Path) -> Control:
-    return Control(valkey.url, tmp_path / "control")
+from gpu_worker.contract.spec import RenderSpec, ReportKind
+from tests.gpu_worker.playing_control import TOKEN, Control, WorkerProcess, wait_until
 
 
 def test_a_job_becomes_a_video_and_reports_in_order(control: Control) -> None:
@@ -38,7 +25,108 @@ def test_a_job_becomes_a_video_and_reports_in_order(control: Control) -> None:
     assert (succeeded.video.num_frames, succeeded.video.fps) == (150, 25)
     assert succeeded.receipt["engine"] == "painted"
     assert [number for _, number in control.frames(spec)] == list(range(150))
-    result = json.loads(Path(control.storage.path(storage_keys.result(spec.prefix))).read_text())
+    result = json.loads(control.read(storage_keys.result(spec.prefix)))
     assert result["video"]["sha256"] == succeeded.video.sha256
     assert worker.scratch_files == []
     assert TOKEN not in worker.log
+
+
+def test_after_kill_9_in_window_2_the_next_attempt_makes_the_same_video(control: Control) -> None:
+    undisturbed = _render(control, control.spec(seconds=9.0))
+
+    control.hold(1, 2)
+    lost = control.send(control.spec(1, seconds=9.0))
+    with WorkerProcess(control) as worker:
+        control.wait_at(1, 2)
+        control.wait_for(ReportKind.WINDOW)
+        worker.signal(signal.SIGKILL)
+        worker.wait()
+    assert worker.scratch_files
+    control.release(1, 2)
+
+    resumed = control.next_attempt(lost, windows=1, step=False)
+    assert _render(control, resumed) == undisturbed
+    assert worker.scratch_files == []  # The next worker cleared what the lost one left.
+
+
+def test_sigterm_hands_back_at_the_next_step_and_the_next_attempt_goes_on_there(control: Control) -> None:
+    undisturbed = _render(control, control.spec())
+
+    control.hold(1, 2)
+    spec = control.send(control.spec())
+    with WorkerProcess(control) as worker:
+        control.wait_at(1, 2)
+        worker.signal(signal.SIGTERM)
+        control.release(1, 2)
+        assert worker.wait(10) == 0
+    handed_back = control.wait_for(ReportKind.HANDED_BACK)
+    assert (handed_back.windows_done, handed_back.step_saved) == (1, True)
+    assert worker.scratch_files == []
+
+    assert _render(control, control.next_attempt(spec, windows=1, step=True)) == undisturbed
+    assert control.visits() == [(1, 3)]
+
+
+def test_sigterm_in_a_step_of_minutes_hands_back_the_last_finished_one_within_ten_seconds(
+    control: Control,
+) -> None:
+    undisturbed = _render(control, control.spec())
+
+    control.hold(1, 2)
+    spec = control.send(control.spec())
+    with WorkerProcess(control) as worker:
+        control.wait_at(1, 2)
+        worker.signal(signal.SIGTERM)
+        assert worker.wait(10) == 0
+    handed_back = control.wait_for(ReportKind.HANDED_BACK)
+    assert (handed_back.windows_done, handed_back.step_saved) == (1, True)
+
+    control.release(1, 2)
+    assert _render(control, control.next_attempt(spec, windows=1, step=True)) == undisturbed
+    assert control.visits() == [(1, 2), (1, 3)]
+
+
+def test_redis_away_in_mid_render_delays_the_reports_and_nothing_else(
+    control: Control, valkey: Valkey
+) -> None:
+    control.hold(0, 1)
+    control.hold(1, 1)
+    spec = control.send(control.spec())
+    with WorkerProcess(control) as worker:
+        control.wait_at(0, 1)
+        control.wait_for(ReportKind.STARTED)
+        valkey.__exit__()
+        control.release(0, 1)
+        control.wait_at(1, 1)
+        control.release(1, 1)
+        wait_until(lambda: control.storage.exists(storage_keys.result(spec.prefix)), "the result")
+        with valkey:
+            control.wait_for(ReportKind.SUCCEEDED)
+            assert [r.kind for r in control.reports()] == ["started", "window", "window", "succeeded"]
+            second = control.send(control.spec(2))  # The same worker, its engine still in memory, goes on.
+            wait_until(lambda: control.storage.exists(storage_keys.result(second.prefix)), "the next job")
+            worker.signal(signal.SIGTERM)
+            assert worker.wait(10) == 0
+
+
+def test_an_idle_worker_ends_at_once_also_when_redis_is_away(control: Control, valkey: Valkey) -> None:
+    for away in (False, True):
+        with WorkerProcess(control) as worker:
+            wait_until(lambda: control.workers(), "the worker's registration")
+            if away:
+                valkey.__exit__()
+            began = time.monotonic()
+            worker.signal(signal.SIGTERM)
+            assert worker.wait(10) == 0
+            assert time.monotonic() - began < 5
+
+
+def _render(control: Control, spec: RenderSpec) -> list[tuple[int, int]]:
+    """Render one attempt to its end, with fresh marks and reports, and give its frames."""
+    control.forget_visits()
+    control.send(spec)
+    with WorkerProcess(control, "--burst") as worker:
+        assert worker.wait() == 0, worker.log
+    control.wait_for(ReportKind.SUCCEEDED)
+    control.forget_reports()
+    return control.frames(spec)
