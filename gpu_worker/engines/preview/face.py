@@ -41,6 +41,11 @@ class Face:
         return self.points[:, :2].mean(0)
 
     @property
+    def side(self) -> float:
+        """Of a square as large as the face."""
+        return self.area**0.5
+
+    @property
     def area(self) -> float:
         """Pixels of the upright box around the landmarks."""
         width, height = np.ptp(self.points[:, :2], axis=0)
@@ -67,25 +72,35 @@ class FaceFinder:
         self._detector = _network("face_detector.tflite")
         self._mesher = _network("face_landmarks_detector.tflite")
 
-    def find(self, picture: Picture) -> list[Face]:
-        """All faces of the picture, largest first."""
+    def find(self, picture: Picture, enough: int | None = None) -> list[Face]:
+        """The faces of the picture, largest first.
+
+        Args:
+            picture: Of any size.
+            enough: Don't search for smaller faces once this many are found; None: find them all.
+        """
         height, width = picture.shape[:2]
         shrink = min(1.0, SEARCH_SIDE / max(height, width))
         if shrink < 1:
             picture = _resized(picture, round(width * shrink), round(height * shrink))
         scale = width / picture.shape[1], height / picture.shape[0]
-        return [face.scaled(*scale) for face in self._search(picture)]
-
-    def _search(self, picture: Picture) -> list[Face]:
-        candidates = [found for x, y, side in _tiles(picture) for found in self._detect(picture, x, y, side)]
-        faces: list[Face] = []
-        for _, box in sorted(candidates, key=lambda found: -found[0]):
-            if any(np.linalg.norm(face.centre - box.centre) < box.side / 2 for face in faces):
-                continue
-            face, confidence = self._measure(picture, box)
-            if confidence > MESH_CONFIDENCE:
-                faces.append(face)
+        faces = [face.scaled(*scale) for face in self._search(picture, enough)]
         return sorted(faces, key=lambda face: -face.area)
+
+    def _search(self, picture: Picture, enough: int | None) -> list[Face]:
+        """Search level by level: the whole picture, its large tiles, its small tiles."""
+        faces: list[Face] = []
+        for tiles in _levels(picture):
+            boxes = [found for x, y, side in tiles for found in self._detect(picture, x, y, side)]
+            for _, box in sorted(boxes, key=lambda found: -found[0]):
+                if any(_same(face, box) for face in faces):
+                    continue
+                face, confidence = self._measure(picture, box)
+                if confidence > MESH_CONFIDENCE:
+                    faces.append(face)
+            if enough is not None and len(faces) >= enough:
+                break
+        return faces
 
     def _detect(self, picture: Picture, x: int, y: int, side: int) -> list[tuple[float, _Square]]:
         """Scored boxes in the square tile whose top left is (x, y)."""
@@ -145,16 +160,26 @@ def _anchors() -> Floats:
 _ANCHORS = _anchors()
 
 
-def _tiles(picture: Picture) -> list[tuple[int, int, int]]:
-    """Squares (x, y, side) to search: the whole picture, then overlapping ones along its long side."""
+def _levels(picture: Picture) -> list[list[tuple[int, int, int]]]:
+    """Squares (x, y, side) to search, coarse to fine: the whole picture, then overlapping tiles of it."""
     height, width = picture.shape[:2]
     long, short = max(height, width), min(height, width)
-    whole = ((width - long) // 2, (height - long) // 2, long)
-    if long == short:
-        return [whole]
-    count = max(1, round(2 * long / short) - 1)
-    starts = np.linspace(0, long - short, count).astype(int)
-    return [whole, *((int(at), 0, short) if width > height else (0, int(at), short) for at in starts)]
+    whole = [((width - long) // 2, (height - long) // 2, long)]
+    return [whole, _tiles(width, height, short), _tiles(width, height, short // 2)]
+
+
+def _tiles(width: int, height: int, side: int) -> list[tuple[int, int, int]]:
+    """Squares that cover the picture, each overlapping the next by half."""
+    return [(x, y, side) for y in _starts(height, side) for x in _starts(width, side)]
+
+
+def _starts(length: int, side: int) -> list[int]:
+    count = max(1, round(2 * length / side) - 1)
+    return [int(start) for start in np.linspace(0, length - side, count)]
+
+
+def _same(face: Face, box: _Square) -> bool:
+    return bool(np.linalg.norm(face.centre - box.centre) < max(box.side, face.side) / 2)
 
 
 def _frame(face: Face) -> _Square:

@@ -10,6 +10,8 @@ from gpu_worker.engines.preview.face import Face
 TEXT = "PREVIEW"
 FONT = cv2.FONT_HERSHEY_DUPLEX
 TILE_ANGLE = 20
+ROW_PITCH, WORD_PITCH = 3, 1.5
+"""From one row or word to the next, in heights or widths of the word: a third of the picture holds some."""
 TILE_LIGHT, TILE_DARK = 0.2, 0.16
 ON_FACE = 0.5
 """Tiles run over the faces too, at this share of their strength: a tight crop shows the mark."""
@@ -49,8 +51,8 @@ def _tiles(width: int, height: int, scale: float) -> Picture:
     mask = np.zeros((height, width), np.uint8)
     size, thickness = 1.8 * scale, max(1, round(4 * scale))
     (text_width, text_height), _ = cv2.getTextSize(TEXT, FONT, size, thickness)
-    for row, y in enumerate(range(0, 2 * height, text_height * 4)):
-        for x in range(-text_width * (1 + row % 2), 2 * width, text_width * 2):
+    for row, y in enumerate(range(0, 2 * height, ROW_PITCH * text_height)):
+        for x in range(-text_width * (1 + row % 2), 2 * width, int(WORD_PITCH * text_width)):
             cv2.putText(mask, TEXT, (x, y), FONT, size, 255, thickness, cv2.LINE_AA)
     slant = cv2.getRotationMatrix2D((width / 2, height / 2), TILE_ANGLE, 1.3)
     return cv2.warpAffine(mask, slant, (width, height))
@@ -68,7 +70,7 @@ def _soften(tiles: Picture, face: Face) -> None:
 def _under_chin(face: Face) -> tuple[tuple[float, float], float]:
     """Centre and width of the badge of a face."""
     chin, forehead = face.points[mesh.CHIN, :2], face.points[mesh.FOREHEAD, :2]
-    x, y = chin + (chin - forehead) * 0.2
+    x, y = chin + (chin - forehead) * 0.13
     return (float(x), float(y)), float(np.ptp(face.points[mesh.OVAL, 0]) * 0.55)
 
 

@@ -102,7 +102,7 @@ class VideoScene:
     def _set_picture(self, source: Picture) -> None:
         self._source = source
         self._picture = fit(source, (self.width, self.height))
-        faces = follow(self._finder.find(self._picture), self._cast)
+        faces = follow(self._finder.find(self._picture, enough=len(self._cast)), self._cast)
         pairs = zip(faces, self._rigs, strict=True) if faces else ()
         self._puppets = [Puppet(self._picture, face, rig) for face, rig in pairs]
 
