@@ -74,6 +74,9 @@ STORAGES = {
 # Proxies of ours in front of the web process, each of which appends to X-Forwarded-For.
 TRUSTED_PROXY_HOPS = env.int("TRUSTED_PROXY_HOPS", 0)
 
+# What renders live jobs; test keys always get the preview.
+LIVE_ENGINE = env.str("LIVE_ENGINE", "infinitetalk")
+
 # Uploads go to disk while they arrive, never to memory; the plan's own limit is checked before that.
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", 600 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024

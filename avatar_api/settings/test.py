@@ -1,6 +1,7 @@
 """The test suite: real Postgres and Valkey, files in a folder that conftest replaces for each test."""
 
 import os
+import re
 
 from avatar_api.settings.base import *  # noqa: F403
 from avatar_api.settings.base import STATE_DIR, STORAGES, database, rq_queues
@@ -11,6 +12,9 @@ SECRET_KEY = "test-only"  # noqa: S105
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 DATABASE_URL = os.environ.get("DATABASE_URL", "postgresql:///avatar")
 REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Each parallel test process has a Redis database of its own, as pytest-django gives it one of Postgres.
+    REDIS_URL = re.sub(r"\d+$", str(1 + int(worker.removeprefix("gw"))), REDIS_URL)
 DATABASES = {"default": database(DATABASE_URL)}
 RQ_QUEUES = rq_queues(REDIS_URL)
 STORAGES = STORAGES | {

@@ -1,0 +1,140 @@
+"""What is asked for, what became of it, and what it counts against the month."""
+
+from decimal import Decimal
+from functools import partial
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import ApiKey, Organization
+from avatar_api.common.ids import new_id
+from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.spec import EngineName, ReferenceKind, SpeakingOrder
+from jobs.states import Status
+
+
+def choices(enum: type) -> list[tuple[str, str]]:
+    return [(item.value, item.value) for item in enum]  # type: ignore[attr-defined]
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def for_organization(self, organization: Organization, *, livemode: bool) -> Self:
+        """What a tenant may see in one mode: the start of every query on behalf of a user."""
+        return self.filter(organization=organization, livemode=livemode)
+
+
+class Job(models.Model):
+    """A video that somebody asked for. Only `jobs.transitions` writes `status` after creation."""
+
+    id = models.CharField(
+        primary_key=True, max_length=30, default=partial(new_id, "job"), editable=False, db_collation="C"
+    )
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="jobs")
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    livemode = models.BooleanField()
+
+    # What was asked.
+    prompt = models.TextField()
+    negative_prompt = models.TextField(blank=True)
+    resolution = models.CharField(max_length=8, choices=choices(Resolution))
+    preset = models.CharField(max_length=16, choices=choices(PresetName))
+    seed = models.BigIntegerField()
+    speaking_order = models.CharField(max_length=24, choices=choices(SpeakingOrder))
+    speaker_boxes = models.JSONField(default=list)
+    metadata = models.JSONField(default=dict)
+    reference_kind = models.CharField(max_length=8, choices=choices(ReferenceKind))
+    inputs = models.JSONField()
+    num_frames = models.PositiveIntegerField()
+    retention_seconds = models.PositiveIntegerField()
+    price_per_video_second_usd = models.DecimalField(max_digits=10, decimal_places=6)
+
+    # Where it stands.
+    engine = models.CharField(max_length=16, choices=choices(EngineName))
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
+    attempt = models.PositiveIntegerField(default=0)
+    token_hash = models.CharField(max_length=64, blank=True)
+    rung_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    window_prefixes = models.JSONField(default=list)
+    step_prefix = models.CharField(max_length=128, blank=True)
+    windows = models.PositiveIntegerField()
+    losses = models.PositiveSmallIntegerField(default=0)
+    lease_missing_since = models.DateTimeField(null=True, blank=True)
+
+    # What came of it.
+    output = models.JSONField(null=True, blank=True)
+    error_code = models.CharField(max_length=32, blank=True)
+    error_detail = models.TextField(blank=True)
+    receipt = models.JSONField(null=True, blank=True)
+    gpu_seconds = models.FloatField(default=0)
+    attempt_gpu_seconds = models.FloatField(default=0)
+    reserved_seconds = models.DecimalField(max_digits=10, decimal_places=3)
+    charged_seconds = models.DecimalField(max_digits=10, decimal_places=3, default=Decimal(0))
+    cost_usd = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0))
+
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    expired = models.BooleanField(default=False)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="job_status_known"),
+            models.CheckConstraint(
+                condition=Q(finished_at__isnull=True, status__in=[Status.QUEUED, Status.PROCESSING])
+                | Q(finished_at__isnull=False, status__in=[Status.SUCCEEDED, Status.FAILED, Status.CANCELED]),
+                name="job_finished_at_tells_the_end",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organization", "livemode", "-id"], name="job_list"),
+            models.Index(fields=["engine", "id"], condition=Q(status=Status.QUEUED), name="job_waiting"),
+            models.Index(fields=["status"], condition=Q(status=Status.PROCESSING), name="job_processing"),
+            models.Index(fields=["expires_at"], condition=Q(expired=False), name="job_expiring"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class JobEvent(models.Model):
+    """A change of state or a finished window, in the order in which it was recorded."""
+
+    id = models.BigAutoField(primary_key=True)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    type = models.CharField(max_length=32)
+    attempt = models.PositiveIntegerField()
+    data = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["job", "id"], name="event_of_job")]
+
+    def __str__(self) -> str:
+        return f"{self.type} of {self.job_id}"
+
+
+class MonthlyUsage(models.Model):
+    """Video seconds of an organization in one calendar month (UTC): charged, and reserved by open jobs."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="usage")
+    month = models.DateField()
+    reserved_seconds = models.DecimalField(max_digits=14, decimal_places=3, default=Decimal(0))
+    charged_seconds = models.DecimalField(max_digits=14, decimal_places=3, default=Decimal(0))
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "month"], name="usage_once_a_month")]
+
+    def __str__(self) -> str:
+        return f"{self.organization_id} {self.month:%Y-%m}"

@@ -1,0 +1,141 @@
+"""Every ten seconds: what was promised and got stuck is set going again.
+
+Losing Redis, a queue entry, a report or a worker loses no job, because Postgres knows which jobs wait
+and which are rendered. A worker counts as lost once its lease has been missing for a minute in which
+Redis could be asked all the time; an outage of Redis alone condemns nobody.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.core.files.storage import default_storage
+from django.db.models import Q
+from django.utils import timezone
+from redis import Redis
+from rq.serializers import JSONSerializer
+
+from gpu_worker.contract import signals, storage_keys
+from gpu_worker.contract.queues import RenderJob, render_job_id, report_queue
+from gpu_worker.contract.spec import RenderedVideo
+from jobs import dispatch, retention, transitions
+from jobs.models import Job
+from jobs.states import Status
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 10
+LOST_AFTER = timedelta(seconds=signals.LEASE_SECONDS)
+WATCHED_KEY = "repair:watching"
+
+RUNG = Q(status=Status.QUEUED, rung_at__isnull=False)
+CANCEL_ASKED = Q(status=Status.PROCESSING, cancel_requested_at__isnull=False)
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """How much one round mended.
+
+    Attributes:
+        unrung: Announced attempts that the queue had lost.
+        lost: Attempts whose worker was given up.
+        rescued: Lost attempts that turned out to be finished.
+        canceled: Cancel requests repeated to Redis.
+        expired: Jobs whose files were removed.
+        rung: Jobs sent to the render queues.
+    """
+
+    unrung: int
+    lost: int
+    rescued: int
+    canceled: int
+    expired: int
+    rung: int
+
+
+def repair() -> Repaired:
+    """One round over everything that may be stuck."""
+    redis = dispatch.redis_client()
+    try:
+        _note_outage(redis)
+        unrung, outcomes = 0, []
+        if report_queue(redis).is_empty():  # What workers have said counts before what is missing.
+            unrung = sum(_unring_if_gone(job, redis) for job in Job.objects.filter(RUNG))
+            outcomes = [_judge(job, redis) for job in Job.objects.filter(status=Status.PROCESSING)]
+        canceled = sum(_repeat_cancel(job, redis) for job in Job.objects.filter(CANCEL_ASKED))
+    finally:
+        redis.close()
+    return Repaired(
+        unrung=unrung,
+        lost=outcomes.count("lost"),
+        rescued=outcomes.count("rescued"),
+        canceled=canceled,
+        expired=retention.expire_due(),
+        rung=dispatch.ring(),
+    )
+
+
+def _note_outage(redis: Redis) -> None:
+    """Start every count of missing leases anew when nobody could watch them since the last rounds."""
+    if not redis.set(WATCHED_KEY, "1", ex=3 * EVERY_SECONDS, get=True):
+        Job.objects.filter(lease_missing_since__isnull=False).update(lease_missing_since=None)
+
+
+def _unring_if_gone(job: Job, redis: Redis) -> bool:
+    """Let an attempt wait again whose entry the queue has lost before any worker took it."""
+    assert job.rung_at is not None
+    if timezone.now() - job.rung_at < timedelta(seconds=EVERY_SECONDS):
+        return False  # It was enqueued, or is being enqueued, a moment ago.
+    rq_id = render_job_id(job.id, job.attempt)
+    if not RenderJob.exists(rq_id, connection=redis):
+        return _rescue(job) or transitions.unring(job.id, job.attempt)
+    entry = RenderJob.fetch(rq_id, connection=redis, serializer=JSONSerializer)
+    if not entry.is_queued:
+        # A worker took it and its first report was lost: from now on its lease tells.
+        transitions.start(job.id, job.attempt)
+    return False
+
+
+def _judge(job: Job, redis: Redis) -> str:
+    if signals.lease_held(redis, job.id, job.attempt):
+        _set_missing_since(job, None)
+        return "alive"
+    if job.lease_missing_since is None:
+        _set_missing_since(job, timezone.now())
+        return "missing"
+    if timezone.now() - job.lease_missing_since < LOST_AFTER:
+        return "missing"
+    if _rescue(job):
+        return "rescued"
+    log.warning("the worker of attempt %s of %s is lost", job.attempt, job.id)
+    return "lost" if transitions.lose(job.id, job.attempt) else "settled"
+
+
+def _set_missing_since(job: Job, moment: object) -> None:
+    if job.lease_missing_since != moment:
+        Job.objects.filter(pk=job.pk, attempt=job.attempt).update(lease_missing_since=moment)
+
+
+def _rescue(job: Job) -> bool:
+    """Take down a render whose worker finished it and died before its last report arrived."""
+    prefix = storage_keys.attempt_prefix(job.organization_id, job.id, job.attempt)
+    key = storage_keys.result(prefix)
+    if not default_storage.exists(key):
+        return False
+    with default_storage.open(key) as file:
+        result = json.load(file)
+    transitions.start(job.id, job.attempt)
+    transitions.finish_window(job.id, job.attempt, job.windows, prefix, result["gpu_seconds"])
+    video = RenderedVideo(**result["video"])
+    return transitions.succeed(job.id, job.attempt, video, result["receipt"], result["gpu_seconds"])
+
+
+def _repeat_cancel(job: Job, redis: Redis) -> bool:
+    control = signals.read_control(redis, job.id)
+    if control is not None and control.stop is signals.Stop.CANCEL:
+        return False
+    if control is None:
+        signals.announce_attempt(redis, job.id, job.attempt)
+    signals.request_stop(redis, job.id, signals.Stop.CANCEL)
+    return True

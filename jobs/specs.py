@@ -1,0 +1,37 @@
+"""A job's row as the spec that a render worker gets."""
+
+from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.spec import (
+    EngineName,
+    ReferenceKind,
+    RenderSpec,
+    Resume,
+    SpeakerBox,
+    SpeakingOrder,
+    StoredFile,
+)
+from jobs.models import Job
+
+
+def spec_of(job: Job, *, token: str, prefix: str) -> RenderSpec:
+    """The self-contained spec of the job's current attempt."""
+    return RenderSpec(
+        job_id=job.id,
+        attempt=job.attempt,
+        token=token,
+        engine=EngineName(job.engine),
+        reference=StoredFile(**job.inputs["reference"]["file"]),
+        reference_kind=ReferenceKind(job.reference_kind),
+        speech=tuple(StoredFile(**speech["file"]) for speech in job.inputs["speech"]),
+        speaking_order=SpeakingOrder(job.speaking_order),
+        speaker_boxes=tuple(SpeakerBox(**box) for box in job.speaker_boxes),
+        prompt=job.prompt,
+        negative_prompt=job.negative_prompt,
+        resolution=Resolution(job.resolution),
+        preset=PresetName(job.preset),
+        seed=job.seed,
+        num_frames=job.num_frames,
+        prefix=prefix,
+        resume=Resume(tuple(job.window_prefixes), job.step_prefix or None),
+        simulate=None if job.livemode else job.metadata.get("simulate"),
+    )

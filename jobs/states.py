@@ -1,0 +1,67 @@
+"""The life of a job, without a database: its states and which may follow which."""
+
+from django.db.models import TextChoices
+
+
+class Status(TextChoices):
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class Stage(TextChoices):
+    """What a job that hasn't ended is at."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    ENCODING = "encoding"
+    SAMPLING = "sampling"
+    DECODING = "decoding"
+    UPLOADING = "uploading"
+
+
+OPEN = frozenset({Status.QUEUED, Status.PROCESSING})
+FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
+
+# A job that was lost or handed back waits again, so processing may go back to queued.
+FOLLOWERS: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.PROCESSING, Status.FAILED, Status.CANCELED}),
+    Status.PROCESSING: frozenset({Status.QUEUED, Status.SUCCEEDED, Status.FAILED, Status.CANCELED}),
+    Status.SUCCEEDED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELED: frozenset(),
+}
+
+
+def sources_of(target: Status) -> frozenset[Status]:
+    """The states from which a job may come to `target`."""
+    return frozenset(source for source, targets in FOLLOWERS.items() if target in targets)
+
+
+RETRYABLE_ERRORS = frozenset(
+    {
+        "download_failed",
+        "out_of_memory",
+        "timed_out",
+        "worker_lost",
+        "model_unavailable",
+        "storage_failed",
+        "internal_error",
+    }
+)
+"""Job error codes after which the same request can succeed later."""
+
+ERROR_CODES = RETRYABLE_ERRORS | {
+    "audio_too_short",
+    "audio_too_long",
+    "audio_unreadable",
+    "audio_silent",
+    "image_unreadable",
+    "image_too_large",
+    "image_too_small",
+    "video_unreadable",
+    "face_not_found",
+    "download_forbidden",
+}

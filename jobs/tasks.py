@@ -1,0 +1,57 @@
+"""What the control queues run. Render workers can reach `record` and nothing else."""
+
+import hmac
+import logging
+from typing import Any
+
+from gpu_worker.contract import storage_keys
+from gpu_worker.contract.spec import RenderReport, ReportKind, SpecError
+from jobs import transitions
+from jobs.dispatch import hash_token
+from jobs.models import Job
+
+log = logging.getLogger(__name__)
+
+
+def record(data: dict[str, Any]) -> None:
+    """Take down what a render worker reports; a report without its attempt's token is dropped."""
+    try:
+        report = RenderReport.from_dict(data)
+    except SpecError:
+        log.exception("a report that can't be read was dropped")
+        return
+    job = Job.objects.filter(pk=report.job_id).only("id", "attempt", "token_hash", "organization_id").first()
+    if job is None or job.attempt != report.attempt:
+        log.info("a report of attempt %s of %s came too late", report.attempt, report.job_id)
+    elif not hmac.compare_digest(hash_token(report.token), job.token_hash):
+        log.warning("a report for %s without its token was dropped", report.job_id)
+    else:
+        apply(report, job.organization_id)
+
+
+def apply(report: RenderReport, organization_id: str) -> None:
+    """Make the transition that a genuine report stands for."""
+    # Reports may overtake each other: whatever a worker says, its attempt has started.
+    transitions.start(report.job_id, report.attempt)
+    job_id, attempt, seconds = report.job_id, report.attempt, report.gpu_seconds
+    prefix = storage_keys.attempt_prefix(organization_id, job_id, attempt)
+    match report.kind:
+        case ReportKind.STARTED:
+            pass
+        case ReportKind.WINDOW:
+            transitions.finish_window(job_id, attempt, report.windows_done, prefix, seconds)
+        case ReportKind.SUCCEEDED:
+            assert report.video is not None
+            transitions.finish_window(job_id, attempt, report.windows_done, prefix, seconds)
+            transitions.succeed(job_id, attempt, report.video, report.receipt or {}, seconds)
+        case ReportKind.FAILED:
+            detail = report.error_detail or ""
+            transitions.fail(
+                job_id, report.error_code or "internal_error", detail, attempt=attempt, gpu_seconds=seconds
+            )
+        case ReportKind.CANCELED:
+            transitions.finish_window(job_id, attempt, report.windows_done, prefix, seconds)
+            transitions.cancel(job_id, attempt=attempt, gpu_seconds=seconds)
+        case ReportKind.HANDED_BACK:
+            transitions.finish_window(job_id, attempt, report.windows_done, prefix, seconds)
+            transitions.hand_back(job_id, attempt, prefix if report.step_saved else "", seconds)

@@ -1,0 +1,47 @@
+"""Rows for tests, as short as what the test is about."""
+
+from decimal import Decimal
+from typing import Any
+
+from accounts.models import Organization
+from accounts.scopes import Scope
+from accounts.services import mint_key
+from gpu_worker.contract import windows
+from jobs.models import Job
+
+
+def organization(name: str = "Acme", plan: str = "free", **fields: Any) -> Organization:
+    return Organization.objects.create(name=name, plan_id=plan, **fields)
+
+
+def key(of: Organization, *, livemode: bool = False, scopes: frozenset[str] | None = None) -> str:
+    """The text of a new key."""
+    allowed = frozenset(Scope.values) if scopes is None else scopes
+    return mint_key(organization=of, livemode=livemode, name="test", scopes=allowed)[1]
+
+
+def job(of: Organization, **fields: Any) -> Job:
+    """A queued job whose inputs exist in name only."""
+    num_frames = fields.pop("num_frames", 100)
+    file = {"key": "nowhere", "sha256": "0" * 64, "size_bytes": 1}
+    item = {"file": file, "facts": {"sha256": "0" * 64, "size_bytes": 1}}
+    return Job.objects.create(
+        **{
+            "organization": of,
+            "livemode": False,
+            "engine": "preview",
+            "prompt": "A person is talking.",
+            "resolution": "480p",
+            "preset": "fast",
+            "seed": 7,
+            "speaking_order": "together",
+            "reference_kind": "image",
+            "inputs": {"reference": item, "speech": [item]},
+            "num_frames": num_frames,
+            "windows": len(windows.plan(num_frames)),
+            "reserved_seconds": Decimal(num_frames) / windows.FPS,
+            "retention_seconds": 6 * 3600,
+            "price_per_video_second_usd": Decimal("0.05"),
+            **fields,
+        }
+    )

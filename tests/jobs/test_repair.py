@@ -1,0 +1,137 @@
+"""What repair sets going again, and what it leaves alone."""
+
+import json
+from dataclasses import asdict
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.utils import timezone
+from redis import Redis
+
+from accounts.models import Organization
+from gpu_worker.contract import signals, storage_keys
+from gpu_worker.contract.queues import render_queue
+from gpu_worker.contract.spec import EngineName, ReportKind
+from jobs import dispatch
+from jobs.models import Job
+from jobs.repair import repair
+from jobs.tasks import record
+from tests import factories
+from tests.jobs.reports import VIDEO, report, rung
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+@pytest.fixture
+def running(acme: Organization, redis: Redis) -> Job:
+    """A job in the hands of a worker that holds its lease."""
+    job = rung(factories.job(acme))
+    record(report(job, ReportKind.STARTED))
+    signals.announce_attempt(redis, job.id, 1)
+    signals.hold_lease(redis, job.id, 1, "worker")
+    return job
+
+
+def after(job: Job, *seconds: float) -> Job:
+    """The job after rounds of repair at these times, in seconds from now."""
+    begin = timezone.now()
+    for moment in seconds:
+        with time_machine.travel(begin + timedelta(seconds=moment)):
+            repair()
+    job.refresh_from_db()
+    return job
+
+
+def every_ten_seconds(until: int) -> list[float]:
+    return list(range(0, until + 1, 10))
+
+
+def test_a_job_that_was_never_rung_is_rung(acme: Organization, redis: Redis) -> None:
+    job = factories.job(acme)
+    assert repair().rung == 1
+    job.refresh_from_db()
+    assert job.attempt == 1
+
+
+def test_an_attempt_that_the_queue_has_lost_is_rung_again(acme: Organization, redis: Redis) -> None:
+    job = factories.job(acme)
+    dispatch.ring()
+    redis.flushdb()
+    assert after(job, 20).attempt == 2
+    assert render_queue(EngineName.PREVIEW, redis).job_ids == [f"{job.id}-2"]
+
+
+def test_an_attempt_that_waits_in_the_queue_is_left_alone(acme: Organization, redis: Redis) -> None:
+    job = factories.job(acme)
+    dispatch.ring()
+    assert after(job, *every_ten_seconds(120)).attempt == 1
+
+
+def test_a_worker_that_holds_its_lease_is_left_alone(running: Job) -> None:
+    assert after(running, *every_ten_seconds(50)).status == "processing"
+
+
+def test_a_worker_whose_lease_is_missing_for_a_minute_is_lost_and_the_job_rung_again(
+    running: Job, redis: Redis
+) -> None:
+    signals.drop_lease(redis, running.id, 1)
+    after(running, *every_ten_seconds(50))
+    assert (running.status, running.losses) == ("processing", 0)
+    after(running, *every_ten_seconds(70))
+    assert (running.status, running.losses, running.attempt) == ("queued", 1, 2)
+
+
+def test_a_lease_that_comes_back_in_time_saves_the_attempt(running: Job, redis: Redis) -> None:
+    signals.drop_lease(redis, running.id, 1)
+    after(running, *every_ten_seconds(50))
+    signals.hold_lease(redis, running.id, 1, "worker")
+    assert after(running, 60, 70, 80).status == "processing"
+
+
+def test_an_outage_of_redis_condemns_nobody(running: Job, redis: Redis) -> None:
+    signals.drop_lease(redis, running.id, 1)
+    after(running, 0)
+    redis.flushdb()  # As a restart without its data would: nobody could watch the lease meanwhile.
+    assert after(running, 200).status == "processing"
+
+
+def test_three_losses_without_a_window_fail_the_job(running: Job, redis: Redis) -> None:
+    Job.objects.filter(pk=running.pk).update(losses=2)
+    signals.drop_lease(redis, running.id, 1)
+    after(running, *every_ten_seconds(70))
+    assert (running.status, running.error_code) == ("failed", "worker_lost")
+
+
+def test_a_lost_worker_that_had_finished_is_taken_down_as_a_success(running: Job, redis: Redis) -> None:
+    prefix = storage_keys.attempt_prefix(running.organization_id, running.id, 1)
+    result = {"video": asdict(VIDEO), "receipt": {}, "gpu_seconds": 3.0}
+    default_storage.save(storage_keys.result(prefix), ContentFile(json.dumps(result).encode()))
+    signals.drop_lease(redis, running.id, 1)
+    after(running, *every_ten_seconds(70))
+    assert (running.status, running.losses) == ("succeeded", 0)
+
+
+def test_a_cancel_request_outlives_the_worker_that_was_to_obey_it(running: Job, redis: Redis) -> None:
+    Job.objects.filter(pk=running.pk).update(cancel_requested_at=timezone.now())
+    signals.drop_lease(redis, running.id, 1)
+    assert after(running, *every_ten_seconds(70)).status == "canceled"
+
+
+def test_a_cancel_request_that_redis_forgot_is_said_again(running: Job, redis: Redis) -> None:
+    Job.objects.filter(pk=running.pk).update(cancel_requested_at=timezone.now())
+    repair()
+    assert signals.read_control(redis, running.id) == signals.Control(1, signals.Stop.CANCEL)
+
+
+def test_files_go_when_their_time_is_over_and_the_record_stays(running: Job, redis: Redis) -> None:
+    key = storage_keys.output_video(storage_keys.attempt_prefix(running.organization_id, running.id, 1))
+    default_storage.save(key, ContentFile(b"video"))
+    record(report(running, ReportKind.SUCCEEDED))
+    after(running, running.retention_seconds - 60)
+    assert default_storage.exists(key)
+    after(running, running.retention_seconds + 1)
+    assert (running.expired, running.status) == (True, "succeeded")
+    assert not default_storage.exists(key)
