@@ -16,6 +16,8 @@ TILE_LIGHT, TILE_DARK = 0.2, 0.16
 ON_FACE = 0.5
 """Tiles run over the faces too, at this share of their strength: a tight crop shows the mark."""
 BADGE_LIGHT, BADGE_DARK = 215, 110
+BADGE_WIDTH, MIN_BADGE_WIDTH = 0.55, 0.09
+"""Of the word, as shares of the face's width and of the picture's shorter side."""
 
 
 class Mark:
@@ -27,7 +29,8 @@ class Mark:
         Args:
             size: Width and height of the frames.
             faces: Faces that stay where they are: the tiles spare them a little, and each gets a badge
-                under its chin. Without any, the badge is at the picture's foot.
+                under its chin, or on the forehead where there is no room. Without any faces, the
+                badge is at the picture's foot.
         """
         width, height = size
         scale = min(size) / 720
@@ -37,7 +40,7 @@ class Mark:
         light = (tiles * TILE_LIGHT).astype(np.uint8)
         dark = (np.roll(tiles, (round(2 * scale), round(2 * scale)), (0, 1)) * TILE_DARK).astype(np.uint8)
         foot = (width / 2, height - 36 * scale), 150 * scale
-        for centre, text_width in [_under_chin(face) for face in faces] or [foot]:
+        for centre, text_width in [_beside_face(face, size) for face in faces] or [foot]:
             _badge(light, dark, centre, text_width)
         self._light, self._dark = cv2.merge([light] * 3), cv2.merge([dark] * 3)
 
@@ -67,11 +70,15 @@ def _soften(tiles: Picture, face: Face) -> None:
     tiles[inside > 0] = (tiles[inside > 0] * ON_FACE).astype(np.uint8)
 
 
-def _under_chin(face: Face) -> tuple[tuple[float, float], float]:
-    """Centre and width of the badge of a face."""
+def _beside_face(face: Face, size: tuple[int, int]) -> tuple[tuple[float, float], float]:
+    """Centre and width of the badge of a face; the mouth stays free."""
     chin, forehead = face.points[mesh.CHIN, :2], face.points[mesh.FOREHEAD, :2]
-    x, y = chin + (chin - forehead) * 0.13
-    return (float(x), float(y)), float(np.ptp(face.points[mesh.OVAL, 0]) * 0.55)
+    down = chin - forehead
+    text_width = max(float(np.ptp(face.points[mesh.OVAL, 0])) * BADGE_WIDTH, min(size) * MIN_BADGE_WIDTH)
+    under_chin, on_forehead = chin + down * 0.13, forehead + down * 0.08
+    has_room = np.all((under_chin > 0) & (under_chin + text_width * 0.1 < size))
+    x, y = under_chin if has_room else on_forehead
+    return (float(x), float(y)), text_width
 
 
 def _badge(light: Picture, dark: Picture, centre: tuple[float, float], text_width: float) -> None:
