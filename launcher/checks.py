@@ -1,0 +1,73 @@
+"""`make lint` and `make test`."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from launcher.environment import ROOT, VENV
+from launcher.terminal import Colour, Failure, coloured, say
+
+BIN = VENV / "bin"
+
+
+def lint() -> int:
+    """Run every check, also after one has failed; 1 if any did."""
+    failed = [name for name, command in checks().items() if not passes(name, command)]
+    if failed:
+        raise Failure(
+            f"{', '.join(failed)} found something: see above; "
+            "`.venv/bin/ruff check --fix` and `.venv/bin/ruff format` mend much."
+        )
+    return 0
+
+
+def checks() -> dict[str, list[str]]:
+    python = [sys.executable, "-m"]
+    commands = {
+        "ruff check": [*python, "ruff", "check", "."],
+        "ruff format": [*python, "ruff", "format", "--check", "."],
+        "mypy": [*python, "mypy"],
+        "import-linter": [str(BIN / "lint-imports")],
+        "migrations": [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"],
+        "shellcheck": [str(BIN / "shellcheck"), *shell_scripts()],
+        "actionlint": [str(BIN / "actionlint"), *tracked(".github/workflows/*.yml")],
+        "hadolint": [str(BIN / "hadolint"), *tracked("Dockerfile*")],
+    }
+    # A linter without arguments would read standard input or guess; here it has nothing to check.
+    optional = ("shellcheck", "actionlint", "hadolint")
+    return {name: command for name, command in commands.items() if name not in optional or len(command) > 1}
+
+
+def passes(name: str, command: list[str]) -> bool:
+    say(coloured(f"── {name}", Colour.CYAN))
+    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def shell_scripts() -> list[str]:
+    """Every tracked file that a shell would run, whatever it is called."""
+    shebangs = (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash", b"#!/usr/bin/env sh")
+    return [path for path in tracked(".") if first_line(ROOT / path).startswith(shebangs)]
+
+
+def first_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.readline(80)
+
+
+def tracked(pattern: str) -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--", pattern], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    return [path for path in listed.split("\0") if path and (ROOT / path).is_file()]
+
+
+def test(arguments: str) -> int:
+    """Run the tests, against Postgres and Valkey of their own (see tests/services.py)."""
+    command = [sys.executable, "-m", "pytest", "--numprocesses", "logical", "--maxprocesses", "8"]
+    # Each worker computes on one core; more threads would only wait for each other.
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    return subprocess.run(
+        [*command, *shlex.split(arguments)], cwd=ROOT, env=environment, check=False
+    ).returncode

@@ -1,0 +1,223 @@
+"""The whole of Avatar API on one machine: which processes, with which environment, in which order."""
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+
+from avatar_api import child_process
+from avatar_api.embedded import EmbeddedServerError, Postgres, Server, ServerInUseError, Valkey
+from avatar_api.embedded.server import hold_lock
+from launcher.environment import ROOT, VENV
+from launcher.supervisor import Program, Sink, Supervisor, stop_leftovers
+from launcher.terminal import Failure, step
+
+STATE = ROOT / ".avatar"
+DEMO_FILE = STATE / "demo.json"
+FAVOURITE_PORT = 8000
+# All that a render worker may know: how to reach Redis and the store, and how a process lives.
+RENDER_WORKER_VARIABLES = frozenset(
+    {"REDIS_URL", "STORAGE_DIR", "LOG_LEVEL", "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHONUNBUFFERED"}
+)
+RENDER_WORKER_PREFIXES = ("R2_", "OMP_")
+
+
+@dataclass(frozen=True)
+class DemoAccount:
+    """What `manage.py seeddemo` writes."""
+
+    organization: str
+    api_key: str
+    email: str
+    password: str
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack, as its users see it."""
+
+    url: str
+    demo: DemoAccount
+    supervisor: Supervisor
+
+
+@contextlib.asynccontextmanager
+async def running(sink: Sink, port: int | None) -> AsyncIterator[Stack]:
+    """Start everything, in order, and stop it in reverse order on leaving.
+
+    Args:
+        sink: takes what the processes write.
+        port: where the web process listens; None for port 8000, or any other where that is taken.
+
+    Raises:
+        Failure: something can't be started.
+    """
+    with one_at_a_time():
+        port = free_port(port)
+        journal = STATE / "processes"
+        stop_leftovers(journal, marker=str(VENV))
+        servers = embedded_servers(os.environ)
+        environment = control_environment(servers)
+        try:
+            async with Supervisor(sink, journal) as supervisor:
+                for server in servers:
+                    with step(f"start {server.name}"):
+                        server.prepare()
+                        await supervisor.start(server_program(server))
+                with step("prepare the database"):
+                    await manage(environment, "migrate", "--verbosity", "0")
+                    await manage(environment, "seeddemo", str(DEMO_FILE))
+                with step("start web, control workers and a render worker"):
+                    await supervisor.start(*programs(environment, port))
+                yield Stack(f"http://127.0.0.1:{port}", read_demo_account(), supervisor)
+        except EmbeddedServerError as error:
+            raise Failure(str(error)) from error
+        finally:
+            for server in servers:
+                server.release()
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    STATE.mkdir(exist_ok=True)
+    try:
+        lock = hold_lock(STATE / "stack.lock")
+    except ServerInUseError:
+        raise Failure(
+            "This clone is running already: use that one, or stop it with Ctrl-C in its terminal first."
+        ) from None
+    with lock:
+        yield
+
+
+def free_port(wanted: int | None) -> int:
+    """The port that was asked for; if none was, 8000 or else any that is free on loopback.
+
+    Raises:
+        Failure: the port that was asked for is taken.
+    """
+    if wanted is not None and not is_free(wanted):
+        raise Failure(f"Port {wanted} is taken: choose another with PORT=….")
+    if wanted is not None or is_free(FAVOURITE_PORT):
+        return wanted or FAVOURITE_PORT
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise Failure(f"Port {port} can't be used ({error.strerror}): choose another.") from error
+            return False
+    return True
+
+
+def embedded_servers(environment: Mapping[str, str]) -> list[Server]:
+    """Those servers for which the environment names no real one."""
+    servers: list[Server] = []
+    if not environment.get("DATABASE_URL"):
+        servers.append(Postgres(STATE / "postgres"))
+    if not environment.get("REDIS_URL"):
+        servers.append(Valkey(STATE / "valkey"))
+    return servers
+
+
+def control_environment(servers: list[Server]) -> dict[str, str]:
+    """What web and control workers get: ours, and the addresses of the embedded servers."""
+    environment = {
+        "DJANGO_SETTINGS_MODULE": "avatar_api.settings.local",
+        "STORAGE_DIR": str(STATE / "store"),
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+    }
+    for server in servers:
+        environment["DATABASE_URL" if isinstance(server, Postgres) else "REDIS_URL"] = server.url
+    return environment
+
+
+def render_worker_environment(control: Mapping[str, str]) -> dict[str, str]:
+    """Never the database's address: a render worker is trusted little, here as in production."""
+    return {
+        name: value
+        for name, value in control.items()
+        if name in RENDER_WORKER_VARIABLES or name.startswith(RENDER_WORKER_PREFIXES)
+    }
+
+
+def server_program(server: Server) -> Program:
+    return Program(
+        name=server.name,
+        command=server.command,
+        environment=server.environment,
+        is_ready=server.is_ready,
+        before_exec=server.before_exec,
+        stop_signal=server.stop_signal,
+    )
+
+
+def programs(environment: Mapping[str, str], port: int) -> list[Program]:
+    manage_py = [sys.executable, "manage.py"]
+    web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+    worker = [sys.executable, "-m", "gpu_worker.worker", "--queue", "render-cpu"]
+    return [
+        Program(
+            "web",
+            [*web, "--blocking-threads", "8", "--log-level", "warning", "avatar_api.wsgi:application"],
+            environment,
+            is_ready=lambda: answers(f"http://127.0.0.1:{port}/healthz"),
+        ),
+        Program("reports", [*manage_py, "control_worker", "reports"], environment),
+        Program("periodic", [*manage_py, "control_worker", "periodic"], environment),
+        Program("render-cpu", worker, render_worker_environment(environment)),
+    ]
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310
+            return bool(response.status == 200)
+    except OSError:  # URLError and what a closed port raises
+        return False
+
+
+def read_demo_account() -> DemoAccount:
+    return DemoAccount(**json.loads(DEMO_FILE.read_text()))
+
+
+async def manage(environment: Mapping[str, str], *arguments: str) -> None:
+    """Run a command of manage.py.
+
+    Raises:
+        Failure: it failed.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "manage.py",
+        *arguments,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=child_process.die_with_parent(signal.SIGTERM),
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        raise Failure(f"manage.py {arguments[0]} failed:\n{output.decode().strip()[-3000:]}")
