@@ -1,0 +1,93 @@
+"""What the intake and its child processes share. Stdlib only: the web process imports it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a file is meant to be. It is read as nothing else, whatever its name or type says."""
+
+    IMAGE = "image"
+    SPEECH = "speech"
+    VIDEO = "video"
+
+
+@dataclass(frozen=True)
+class IntakeLimits:
+    """Limits that differ from tenant to tenant.
+
+    Attributes:
+        max_speech_seconds: Longest recording; a reference video is cut there, since no more of it is used.
+    """
+
+    max_speech_seconds: float
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What a probe measured on the normalised copy of a file.
+
+    Attributes:
+        width: Of a picture or video, in pixels.
+        height: Likewise.
+        duration_seconds: Of a recording or video.
+        num_samples: Of a recording, per channel.
+        sampling_rate: Of a recording, in Hz.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    duration_seconds: float | None = None
+    num_samples: int | None = None
+    sampling_rate: int | None = None
+
+
+class IntakeError(Exception):
+    """A file that can't be used, with the contract's code and a sentence for the user."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+def unreadable(kind: Kind) -> IntakeError:
+    """The error of a file on which decoding itself fails, in whatever way."""
+    code, formats = {
+        Kind.IMAGE: ("image_unreadable", "a picture (JPEG, PNG, WebP, AVIF or GIF)"),
+        Kind.SPEECH: ("audio_unreadable", "a recording (WAV, MP3, M4A, FLAC, OGG, WebM, or a video's sound)"),
+        Kind.VIDEO: ("video_unreadable", "a video (MP4, MOV or WebM)"),
+    }[kind]
+    return IntakeError(code, f"The file can't be read as {formats}, or takes too much time or memory.")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one probe may use.
+
+    Attributes:
+        cpu_seconds: Processor time.
+        wall_seconds: Time from its start; twice as much, since several probes share the processors.
+        file_bytes: The largest file that it may write.
+        memory_bytes: Its address space.
+        open_files: Its file descriptors.
+    """
+
+    cpu_seconds: int
+    file_bytes: int
+    memory_bytes: int = 1536 * 2**20
+    open_files: int = 32
+
+    @property
+    def wall_seconds(self) -> int:
+        return 2 * self.cpu_seconds
+
+
+def bounds_of(kind: Kind, limits: IntakeLimits) -> Bounds:
+    """Generous for an honest file of the largest size that the limits allow."""
+    longest = int(limits.max_speech_seconds) + 1
+    return {
+        Kind.IMAGE: Bounds(cpu_seconds=20, file_bytes=2**26),
+        Kind.SPEECH: Bounds(cpu_seconds=20 + longest // 10, file_bytes=2**20 + longest * 48_000 * 4),
+        Kind.VIDEO: Bounds(cpu_seconds=60 + longest, file_bytes=2**26 + longest * 2**22),
+    }[kind]
