@@ -1,0 +1,334 @@
+"""LoRA: small changes of the transformer's weights, switched on and off between calls.
+
+A change stays beside the weight it belongs to and is added to that layer's output, so one resident
+transformer serves every preset, and 8-bit weights take a LoRA as well as others. What is changed may be a
+matrix (by a product of two narrow ones) or, where the file holds whole differences, any weight or bias: all
+layers concerned are linear in their weights, so `weight + difference` gives the sum of both outputs.
+
+Read are the files of lightx2v and FusionX and those that `save_lora` writes.
+"""
+
+import copy
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from InfiniteTalk.key_maps import UnknownKeyError, transformer_key
+from InfiniteTalk.precision import is_float8_weight, requantized
+from InfiniteTalk.weight_files import open_weights, save_weights
+
+logger = logging.getLogger(__name__)
+
+_ORIGINAL_PREFIX = "diffusion_model."
+_KEY = re.compile(r"(?P<module>.+)\.(?P<part>lora_down|lora_up|lora_A|lora_B|alpha|diff|diff_b)(?:\.weight)?")
+_FIELDS = {
+    "lora_down": "down",
+    "lora_A": "down",
+    "lora_up": "up",
+    "lora_B": "up",
+    "alpha": "alpha",
+    "diff": "diff",
+    "diff_b": "diff_bias",
+}
+_SAVED_PARTS = {
+    "down": "lora_A.weight",
+    "up": "lora_B.weight",
+    "alpha": "alpha",
+    "diff": "diff",
+    "diff_bias": "diff_b",
+}
+
+
+class LoraError(ValueError):
+    """A LoRA that cannot be used."""
+
+
+@dataclass(frozen=True)
+class LoraLayer:
+    """What a LoRA changes in one layer; absent parts are None.
+
+    Attributes:
+        down: `[rank, in]` (`[rank, in, …]` of a convolution).
+        up: `[out, rank]`.
+        alpha: Scalar; the product of the two counts `alpha / rank` times, or once if absent.
+        diff: Difference of the layer's weight.
+        diff_bias: Difference of its bias.
+    """
+
+    down: Tensor | None = None
+    up: Tensor | None = None
+    alpha: Tensor | None = None
+    diff: Tensor | None = None
+    diff_bias: Tensor | None = None
+
+    @property
+    def gain(self) -> float:
+        """The factor of the product of `up` and `down`."""
+        if self.alpha is None or self.down is None:
+            return 1.0
+        return float(self.alpha) / self.down.shape[0]
+
+    def weight_difference(self) -> Tensor | None:
+        """The whole change of the weight, in float32, or None."""
+        difference = None if self.diff is None else self.diff.float()
+        if self.down is None or self.up is None:
+            return difference
+        product = (self.up.float().flatten(1) @ self.down.float().flatten(1)) * self.gain
+        product = product.reshape(self.up.shape[0], *self.down.shape[1:])
+        return product if difference is None else product + difference
+
+
+@dataclass(frozen=True)
+class Lora:
+    """One LoRA file.
+
+    Attributes:
+        name: The file's name without `.safetensors`.
+        layers: By the name of the transformer's module.
+        unused: Keys of the file that name no layer of this transformer.
+    """
+
+    name: str
+    layers: Mapping[str, LoraLayer]
+    unused: tuple[str, ...] = ()
+
+
+def read_lora(path: Path) -> Lora:
+    """Reads a LoRA file into memory.
+
+    Raises:
+        LoraError: Nothing in the file is for this transformer, or a matrix lacks its counterpart.
+        WeightFileError: The file cannot be used.
+    """
+    layers: dict[str, LoraLayer] = {}
+    unused = []
+    with open_weights(path) as file:
+        for key in file.names():
+            try:
+                module, field = _parse(key)
+            except UnknownKeyError:
+                unused.append(key)
+                continue
+            # A copy, because the file is closed and may be deleted while the LoRA is in use.
+            layers[module] = replace(layers.get(module, LoraLayer()), **{field: file.tensor(key).clone()})
+    lora = Lora(path.name.removesuffix(".safetensors"), layers, tuple(sorted(unused)))
+    _check(lora)
+    return lora
+
+
+def save_lora(lora: Lora, path: Path) -> None:
+    """Writes a LoRA under our names, matrices in bfloat16; `read_lora` reads it again."""
+    tensors = {}
+    for module, layer in lora.layers.items():
+        for field, part in _SAVED_PARTS.items():
+            tensor = getattr(layer, field)
+            if tensor is not None:
+                tensors[f"{module}.{part}"] = tensor if field == "alpha" else tensor.bfloat16()
+    save_weights(tensors, path)
+
+
+def _parse(key: str) -> tuple[str, str]:
+    match = _KEY.fullmatch(key)
+    if match is None:
+        raise UnknownKeyError(key)
+    module = match["module"]
+    if module.startswith(_ORIGINAL_PREFIX):
+        module = transformer_key(module.removeprefix(_ORIGINAL_PREFIX))
+    return module, _FIELDS[match["part"]]
+
+
+def _check(lora: Lora) -> None:
+    if not lora.layers:
+        raise LoraError(
+            f"{lora.name} changes nothing in this transformer; it holds {', '.join(lora.unused[:5])} …"
+        )
+    halves = [name for name, layer in lora.layers.items() if (layer.down is None) != (layer.up is None)]
+    if halves:
+        raise LoraError(f"{lora.name} has only one of the two matrices for {', '.join(halves)}")
+    if lora.unused:
+        logger.warning("LoRA %s: these keys are not used: %s", lora.name, ", ".join(lora.unused))
+
+
+class LoraSwitch:
+    """LoRAs attached to a transformer, all off until `use` switches them on.
+
+    Attach them before offloading is set up. What an `InfiniteTalkContextCache` holds was made with the LoRAs
+    then in use: begin with a new one after switching.
+    """
+
+    def __init__(
+        self,
+        transformer: nn.Module,
+        loras: Sequence[Lora],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        """Prepares the changes.
+
+        Args:
+            transformer: What they are for.
+            loras: Each known by its name.
+            device: Where the changes are kept: where the transformer computes.
+            dtype: What the transformer computes in.
+
+        Raises:
+            LoraError: Two LoRAs have one name, or one fits the transformer nowhere.
+        """
+        _require_distinct_names(loras)
+        self._handles: list[RemovableHandle] = []
+        self._branches = {lora.name: _branches(transformer, lora, device, dtype) for lora in loras}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The LoRAs that can be switched on."""
+        return tuple(self._branches)
+
+    def use(self, scales: Mapping[str, float]) -> None:
+        """Switches on the LoRAs that are named, each at its scale, and all others off.
+
+        Raises:
+            LoraError: No LoRA of that name is attached.
+        """
+        unknown = set(scales) - set(self._branches)
+        if unknown:
+            raise LoraError(
+                f"no LoRA {', '.join(sorted(unknown))} here, only {', '.join(self.names) or 'none'}"
+            )
+        for handle in self._handles:
+            handle.remove()
+        self._handles = [
+            branch.module.register_forward_hook(branch.at(scale))
+            for name, scale in scales.items()
+            if scale != 0
+            for branch in self._branches[name]
+        ]
+
+
+def merge_lora(transformer: nn.Module, lora: Lora, scale: float = 1.0) -> None:
+    """Adds a LoRA to the weights for good: no cost per call, but no way back and no other scale.
+
+    Weights in float8 are rounded once more.
+
+    Raises:
+        LoraError: The LoRA fits the transformer nowhere.
+    """
+    for module, layer in _fitting_layers(transformer, lora):
+        for name, difference in (("weight", layer.weight_difference()), ("bias", layer.diff_bias)):
+            if difference is not None:
+                module.register_parameter(name, _sum(module.get_parameter(name), difference, scale))
+
+
+def _sum(parameter: Tensor, difference: Tensor, scale: float) -> nn.Parameter:
+    whole = parameter.dequantize() if is_float8_weight(parameter) else parameter
+    total = whole.float() + scale * difference.to(parameter.device, torch.float32)
+    if is_float8_weight(parameter):
+        return nn.Parameter(requantized(parameter, total), requires_grad=False)
+    return nn.Parameter(total.to(parameter.dtype), requires_grad=False)
+
+
+Change = Callable[[Tensor], Tensor]
+Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """One change of one layer: from the layer's input, what is added to its output at scale 1."""
+
+    module: nn.Module
+    change: Change
+
+    def at(self, scale: float) -> Hook:
+        """The hook that adds the change."""
+
+        def add(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            return output.add_(self.change(inputs[0]).to(output.dtype), alpha=scale)
+
+        return add
+
+
+def _branches(
+    transformer: nn.Module, lora: Lora, device: torch.device | str, dtype: torch.dtype
+) -> list[_Branch]:
+    return [
+        _Branch(module, change)
+        for module, layer in _fitting_layers(transformer, lora)
+        for change in (
+            _linear_changes(layer, device, dtype)
+            if isinstance(module, nn.Linear)
+            else [_same_layer_with_differences(module, layer).to(device)]
+        )
+    ]
+
+
+def _linear_changes(layer: LoraLayer, device: torch.device | str, dtype: torch.dtype) -> list[Change]:
+    changes: list[Change] = []
+    if layer.down is not None and layer.up is not None:
+        down, up = layer.down.to(device, dtype), (layer.up.float() * layer.gain).to(device, dtype)
+        changes.append(lambda x: F.linear(F.linear(x, down.to(x.dtype)), up.to(x.dtype)))
+    if layer.diff is not None:
+        diff = layer.diff.to(device, dtype)
+        changes.append(lambda x: F.linear(x, diff.to(x.dtype)))
+    if layer.diff_bias is not None:
+        diff_bias = layer.diff_bias.to(device, dtype)
+        changes.append(lambda _: diff_bias)
+    return changes
+
+
+def _same_layer_with_differences(module: nn.Module, layer: LoraLayer) -> nn.Module:
+    """A copy of a norm or convolution whose weights are the differences."""
+    change = copy.deepcopy(module).requires_grad_(False)
+    differences = {"weight": layer.weight_difference(), "bias": layer.diff_bias}
+    for name, parameter in change.named_parameters():
+        difference = differences[name]
+        parameter.data = torch.zeros_like(parameter) if difference is None else difference.to(parameter)
+    return change
+
+
+def _fitting_layers(transformer: nn.Module, lora: Lora) -> list[tuple[nn.Module, LoraLayer]]:
+    """The layers of the transformer that the LoRA changes; names those that it fits not."""
+    fitting, misfits = [], []
+    for name, layer in lora.layers.items():
+        module = _submodule(transformer, name)
+        if module is not None and _fits(module, layer):
+            fitting.append((module, layer))
+        else:
+            misfits.append(name)
+    if not fitting:
+        raise LoraError(f"{lora.name} fits no layer of this transformer; it is for one of another size")
+    if misfits:
+        logger.warning("LoRA %s: of another shape here and not used: %s", lora.name, ", ".join(misfits))
+    return fitting
+
+
+def _submodule(transformer: nn.Module, name: str) -> nn.Module | None:
+    try:
+        return transformer.get_submodule(name)
+    except AttributeError:
+        return None
+
+
+def _fits(module: nn.Module, layer: LoraLayer) -> bool:
+    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    if layer.down is not None and layer.up is not None:
+        product = (layer.up.shape[0], *layer.down.shape[1:])
+        if weight is None or weight.shape != product or layer.up.shape[1] != layer.down.shape[0]:
+            return False
+    differences = ((weight, layer.diff), (bias, layer.diff_bias))
+    return all(
+        difference is None or (parameter is not None and parameter.shape == difference.shape)
+        for parameter, difference in differences
+    )
+
+
+def _require_distinct_names(loras: Sequence[Lora]) -> None:
+    twice = [name for name, count in Counter(lora.name for lora in loras).items() if count > 1]
+    if twice:
+        raise LoraError(f"two LoRAs have the name {', '.join(twice)}; rename one of the files")
