@@ -12,6 +12,7 @@ from gpu_worker.contract.object_store import storage_backend
 env = FileAwareEnv()
 
 SECRET_KEY = "the render worker signs nothing"  # noqa: S105
+TIME_ZONE = "UTC"
 USE_TZ = True
 REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
 STORAGES = {"default": storage_backend(env, Path(__file__).resolve().parents[1] / ".avatar" / "store")}

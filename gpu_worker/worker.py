@@ -24,7 +24,7 @@ from gpu_worker.report import Outbox
 from gpu_worker.scratch import Scratch
 from gpu_worker.shutdown import REPORT_SECONDS, Shutdown
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("gpu_worker.worker")
 
 ENGINES = {queue: engine for engine, queue in RENDER_QUEUES.items()}
 EX_CONFIG = 78  # sysexits.h: retrying won't help
