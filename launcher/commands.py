@@ -45,7 +45,6 @@ def demo(arguments: list[str]) -> int:
     image = Path(os.environ.get("IMAGE") or "samples/portrait.png").expanduser()
     audio = Path(os.environ.get("AUDIO") or "samples/speech.wav").expanduser()
     port = wanted_port()
-    say("Avatar API, from nothing to a talking video\n")
     enter_web(arguments)
     from launcher import demo as programs
     from launcher.supervisor import until_told_to_stop

@@ -93,7 +93,9 @@ def install(group: Group) -> None:
     if not is_usable():
         make()
     STAMP.unlink(missing_ok=True)
-    pip_install(f"install packages ({group})", ["--requirement", str(lock_file(group))], count(group))
+    # The lock names every dependency, but for torch, which pip would otherwise fetch by itself.
+    locked = ["--no-deps", "--requirement", str(lock_file(group))]
+    pip_install(f"install packages ({group})", locked, count(group))
     if group is Group.DEV:
         pip_install("install torch", torch_arguments(), expected=12)
     # The project itself needs no build: a path file makes its packages importable from anywhere.

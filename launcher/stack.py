@@ -220,4 +220,7 @@ async def manage(environment: Mapping[str, str], *arguments: str) -> None:
         if process.returncode is None:
             process.kill()
     if process.returncode:
-        raise Failure(f"manage.py {arguments[0]} failed:\n{output.decode().strip()[-3000:]}")
+        raise Failure(
+            f"{output.decode(errors='replace').strip()[-3000:]}\n"
+            f"`manage.py {arguments[0]}` failed, saying the above: mend that and start again."
+        )

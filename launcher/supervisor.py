@@ -132,7 +132,8 @@ class Supervisor:
 def _obituary(running: _Running) -> str:
     last = "\n    ".join(running.last_lines)
     return (
-        f"{running.program.name} ended with status {running.process.returncode}; its last words:\n    {last}"
+        f"    {last}\n{running.program.name} ended with status {running.process.returncode}, "
+        "saying the above: mend that and start again."
     )
 
 
