@@ -65,7 +65,8 @@ def write_picture(path: Path, picture: np.ndarray) -> Path:
 
 def write_two_faces(path: Path) -> Path:
     """The portrait, and beside it a mirrored one."""
-    return write_picture(path, np.hstack([portrait(), portrait()[:, ::-1]]))
+    face = cv2.resize(portrait(), (540, 540), interpolation=cv2.INTER_AREA)
+    return write_picture(path, np.hstack([face, face[:, ::-1]]))
 
 
 def write_speech(path: Path, seconds: float, *, start: float = 0.0) -> Path:

@@ -9,7 +9,7 @@ from gpu_worker.contract.windows import FPS
 from gpu_worker.engines.preview import Face
 from tests.gpu_worker import preview_jobs
 
-NUM_FRAMES = 130
+NUM_FRAMES = 100
 
 
 @pytest.fixture(scope="module")

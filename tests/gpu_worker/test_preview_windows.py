@@ -15,28 +15,28 @@ from tests.gpu_worker.preview_jobs import JOB
 
 
 def test_the_windows_are_those_of_the_plan() -> None:
-    windows = list(preview_jobs.engine().render(replace(JOB, num_frames=90), lambda step: True))
+    windows = list(preview_jobs.engine().render(replace(JOB, num_frames=84), lambda step: True))
     assert [(window.index, len(window.frames)) for window in windows] == [
-        (window.index, window.num_frames) for window in plan(90)
+        (window.index, window.num_frames) for window in plan(84)
     ]
     assert all(window.frames.dtype == np.uint8 for window in windows)
 
 
 def test_the_same_job_gives_the_same_bytes_and_another_seed_others() -> None:
-    once = preview_jobs.render()
-    assert np.array_equal(once, preview_jobs.render())
-    assert not np.array_equal(once, preview_jobs.render(seed=2))
+    once = preview_jobs.render(num_frames=15)
+    assert np.array_equal(once, preview_jobs.render(num_frames=15))
+    assert not np.array_equal(once, preview_jobs.render(num_frames=15, seed=2))
 
 
 def test_a_render_that_goes_on_gives_the_frames_of_an_undisturbed_one() -> None:
-    whole = preview_jobs.render(num_frames=90)
-    assert np.array_equal(preview_jobs.render(num_frames=90, next_window=1), whole[81:])
+    whole = preview_jobs.render(num_frames=84)
+    assert np.array_equal(preview_jobs.render(num_frames=84, next_window=1), whole[81:])
 
 
 def test_a_video_that_goes_on_gives_the_frames_of_an_undisturbed_one(tmp_path) -> None:
     picture = preview_jobs.portrait()[:720, 180:900]
-    video = preview_jobs.write_video(tmp_path / "v.mp4", [np.roll(picture, 2 * k, 1) for k in range(40)], 12)
-    job = replace(JOB, reference=video, reference_kind=ReferenceKind.VIDEO, num_frames=88)
+    video = preview_jobs.write_video(tmp_path / "v.mp4", [np.roll(picture, 2 * k, 1) for k in range(30)], 8)
+    job = replace(JOB, reference=video, reference_kind=ReferenceKind.VIDEO, num_frames=84)
     whole = preview_jobs.render(job)
     assert np.array_equal(preview_jobs.render(job, next_window=1), whole[81:])
 
@@ -51,7 +51,7 @@ def test_it_asks_every_half_second_whether_to_go_on() -> None:
 
 def test_it_stops_when_told_and_keeps_the_windows_before() -> None:
     windows: list[RenderedWindow] = []
-    render = preview_jobs.engine().render(replace(JOB, num_frames=100), lambda step: step.window == 0)
+    render = preview_jobs.engine().render(replace(JOB, num_frames=84), lambda step: step.window == 0)
     with pytest.raises(RenderStoppedError) as stopped:
         windows.extend(render)
     assert [window.index for window in windows] == [0]
