@@ -18,7 +18,7 @@ import argparse
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from transformers import CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Config, Wav2
 
 from InfiniteTalk.completeness import needed_shapes, require_complete
 from InfiniteTalk.key_maps import is_audio_key
-from InfiniteTalk.lora import LoraError, read_lora, save_lora
+from InfiniteTalk.lora import named_by_file, read_lora, save_lora
 from InfiniteTalk.model_configs import (
     audio_config,
     clip_config,
@@ -272,13 +272,10 @@ def _convert_audio(source: Path, output: Path, destination: Path, precision: Pre
     _convert_transformer_file(source, output, precision)
 
 
-def _lora_steps(sources: Sequence[Path], folder: Path) -> Iterator[ConversionStep]:
-    names = [source.name for source in sources]
-    for source in sources:
-        if names.count(source.name) > 1:
-            raise LoraError(f"two LoRA files have the name {source.name}; rename one")
-        output = folder / source.name
-        yield ConversionStep(f"LoRA {source.name}", (source,), output, partial(_convert_lora, source, output))
+def _lora_steps(loras: Mapping[str, Path], folder: Path) -> Iterator[ConversionStep]:
+    for name, source in loras.items():
+        output = folder / f"{name}.safetensors"
+        yield ConversionStep(f"LoRA {name}", (source,), output, partial(_convert_lora, source, output))
 
 
 def _convert_lora(source: Path, output: Path) -> None:
@@ -328,7 +325,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--precision", type=Precision, choices=list(Precision), default=Precision.BF16)
     options = parser.parse_args(arguments)
     infinitetalk = {name: path for name in SPEAKERS if (path := getattr(options, name)) is not None}
-    original = OriginalCheckpoint(options.ckpt_dir, options.wav2vec_dir, infinitetalk, tuple(options.lora))
+    original = OriginalCheckpoint(
+        options.ckpt_dir, options.wav2vec_dir, infinitetalk, named_by_file(options.lora)
+    )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     convert(original, options.destination, options.precision)
 

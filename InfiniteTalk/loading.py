@@ -149,7 +149,7 @@ def load_components(
         image_encoder=load_image_encoder(paths.ckpt_dir, options),
         wav2vec2=load_speech_encoder(paths.wav2vec_dir, options),
         feature_extractor=Wav2Vec2FeatureExtractor.from_pretrained(paths.wav2vec_dir),
-        loras=LoraSwitch(transformer, loras, options.device, options.torch_dtype),
+        loras=LoraSwitch(transformer, loras, options.torch_dtype),
     )
 
 

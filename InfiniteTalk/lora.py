@@ -12,8 +12,10 @@ import copy
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -27,6 +29,7 @@ from InfiniteTalk.weight_files import open_weights, save_weights
 
 logger = logging.getLogger(__name__)
 
+_SUFFIX = ".safetensors"
 _ORIGINAL_PREFIX = "diffusion_model."
 _KEY = re.compile(r"(?P<module>.+)\.(?P<part>lora_down|lora_up|lora_A|lora_B|alpha|diff|diff_b)(?:\.weight)?")
 _FIELDS = {
@@ -119,9 +122,20 @@ def read_lora(path: Path) -> Lora:
                 continue
             # A copy, because the file is closed and may be deleted while the LoRA is in use.
             layers[module] = replace(layers.get(module, LoraLayer()), **{field: file.tensor(key).clone()})
-    lora = Lora(path.name.removesuffix(".safetensors"), layers, tuple(sorted(unused)))
+    lora = Lora(path.name.removesuffix(_SUFFIX), layers, tuple(sorted(unused)))
     _check(lora)
     return lora
+
+
+def named_by_file(paths: Sequence[Path]) -> dict[str, Path]:
+    """LoRA files by the names they go by: those of the files, whole but for `.safetensors`.
+
+    Raises:
+        LoraError: Two files in different folders have one name.
+    """
+    names = [path.name.removesuffix(_SUFFIX) for path in paths]
+    _require_distinct(names)
+    return dict(zip(names, paths, strict=True))
 
 
 def save_lora(lora: Lora, path: Path) -> None:
@@ -168,7 +182,6 @@ class LoraSwitch:
         self,
         transformer: nn.Module,
         loras: Sequence[Lora],
-        device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.bfloat16,
     ) -> None:
         """Prepares the changes.
@@ -176,15 +189,14 @@ class LoraSwitch:
         Args:
             transformer: What they are for.
             loras: Each known by its name.
-            device: Where the changes are kept: where the transformer computes.
             dtype: What the transformer computes in.
 
         Raises:
             LoraError: Two LoRAs have one name, or one fits the transformer nowhere.
         """
-        _require_distinct_names(loras)
+        _require_distinct(lora.name for lora in loras)
         self._handles: list[RemovableHandle] = []
-        self._branches = {lora.name: _branches(transformer, lora, device, dtype) for lora in loras}
+        self._branches = {lora.name: _branches(transformer, lora, dtype) for lora in loras}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -234,52 +246,62 @@ def _sum(parameter: Tensor, difference: Tensor, scale: float) -> nn.Parameter:
     return nn.Parameter(total.to(parameter.dtype), requires_grad=False)
 
 
-Change = Callable[[Tensor], Tensor]
 Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]
+
+
+class _LinearChange(nn.Module):
+    """What a LoRA adds to the output of a linear layer."""
+
+    def __init__(self, layer: LoraLayer, dtype: torch.dtype) -> None:
+        super().__init__()
+        up = None if layer.up is None else layer.up.float() * layer.gain
+        parts = {"down": layer.down, "up": up, "diff": layer.diff, "diff_bias": layer.diff_bias}
+        for name, tensor in parts.items():
+            self.register_buffer(name, None if tensor is None else tensor.to(dtype))
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        dtype = hidden_states.dtype
+        changes = []
+        if self.down is not None:
+            changes.append(F.linear(F.linear(hidden_states, self.down.to(dtype)), self.up.to(dtype)))
+        if self.diff is not None:
+            changes.append(F.linear(hidden_states, self.diff.to(dtype)))
+        if self.diff_bias is not None:
+            changes.append(self.diff_bias.to(dtype))
+        return reduce(torch.add, changes)
 
 
 @dataclass(frozen=True)
 class _Branch:
-    """One change of one layer: from the layer's input, what is added to its output at scale 1."""
+    """One layer and, as a layer of its own, what is added to its output at scale 1."""
 
     module: nn.Module
-    change: Change
+    change: nn.Module
 
     def at(self, scale: float) -> Hook:
-        """The hook that adds the change."""
+        """The hook that adds the change, which follows the layer's input to its device."""
 
         def add(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            if any(tensor.device != output.device for tensor in self._tensors()):
+                self.change.to(output.device)
             return output.add_(self.change(inputs[0]).to(output.dtype), alpha=scale)
 
         return add
 
+    def _tensors(self) -> Iterator[Tensor]:
+        return chain(self.change.parameters(), self.change.buffers())
 
-def _branches(
-    transformer: nn.Module, lora: Lora, device: torch.device | str, dtype: torch.dtype
-) -> list[_Branch]:
+
+def _branches(transformer: nn.Module, lora: Lora, dtype: torch.dtype) -> list[_Branch]:
     return [
-        _Branch(module, change)
-        for module, layer in _fitting_layers(transformer, lora)
-        for change in (
-            _linear_changes(layer, device, dtype)
+        _Branch(
+            module,
+            _LinearChange(layer, dtype)
             if isinstance(module, nn.Linear)
-            else [_same_layer_with_differences(module, layer).to(device)]
+            else _same_layer_with_differences(module, layer),
         )
+        for module, layer in _fitting_layers(transformer, lora)
     ]
-
-
-def _linear_changes(layer: LoraLayer, device: torch.device | str, dtype: torch.dtype) -> list[Change]:
-    changes: list[Change] = []
-    if layer.down is not None and layer.up is not None:
-        down, up = layer.down.to(device, dtype), (layer.up.float() * layer.gain).to(device, dtype)
-        changes.append(lambda x: F.linear(F.linear(x, down.to(x.dtype)), up.to(x.dtype)))
-    if layer.diff is not None:
-        diff = layer.diff.to(device, dtype)
-        changes.append(lambda x: F.linear(x, diff.to(x.dtype)))
-    if layer.diff_bias is not None:
-        diff_bias = layer.diff_bias.to(device, dtype)
-        changes.append(lambda _: diff_bias)
-    return changes
 
 
 def _same_layer_with_differences(module: nn.Module, layer: LoraLayer) -> nn.Module:
@@ -328,7 +350,7 @@ def _fits(module: nn.Module, layer: LoraLayer) -> bool:
     )
 
 
-def _require_distinct_names(loras: Sequence[Lora]) -> None:
-    twice = [name for name, count in Counter(lora.name for lora in loras).items() if count > 1]
+def _require_distinct(names: Iterable[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise LoraError(f"two LoRAs have the name {', '.join(twice)}; rename one of the files")

@@ -47,16 +47,16 @@ class OriginalCheckpoint:
         ckpt_dir: The Wan 2.1 image-to-video base, `Wan2.1-I2V-14B-480P`.
         wav2vec_dir: The folder of wav2vec 2.0, `chinese-wav2vec2-base`.
         infinitetalk: The file of InfiniteTalk's audio layers for each number of speakers wanted.
-        loras: LoRA files; each is known by its name without `.safetensors`.
+        loras: LoRA files by the names they shall go by.
     """
 
     ckpt_dir: Path
     wav2vec_dir: Path
     infinitetalk: Mapping[Speakers, Path] = field(default_factory=dict)
-    loras: tuple[Path, ...] = ()
+    loras: Mapping[str, Path] = field(default_factory=dict)
 
     @classmethod
-    def below(cls, directory: Path, loras: tuple[Path, ...] = ()) -> "OriginalCheckpoint":
+    def below(cls, directory: Path, loras: Mapping[str, Path] | None = None) -> "OriginalCheckpoint":
         """The downloads in one folder, each under its repository's name."""
         return cls(
             ckpt_dir=directory / "Wan2.1-I2V-14B-480P",
@@ -65,7 +65,7 @@ class OriginalCheckpoint:
                 speakers: directory / "InfiniteTalk" / speakers / "infinitetalk.safetensors"
                 for speakers in SPEAKERS
             },
-            loras=loras,
+            loras=loras or {},
         )
 
 

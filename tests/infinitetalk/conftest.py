@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from InfiniteTalk.conversion import convert
+from InfiniteTalk.lora import named_by_file
 from InfiniteTalk.original_checkpoint import OriginalCheckpoint
 from InfiniteTalk.precision import Precision
 from InfiniteTalk.tiny import write_tiny_checkpoint
@@ -24,7 +25,9 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_original(tiny_checkpoint: Path) -> OriginalCheckpoint:
     """Where the tiny downloads are."""
-    return OriginalCheckpoint.below(tiny_checkpoint, tuple(sorted((tiny_checkpoint / "lora").iterdir())))
+    return OriginalCheckpoint.below(
+        tiny_checkpoint, named_by_file(sorted((tiny_checkpoint / "lora").iterdir()))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from transformers import CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Model
 
 from InfiniteTalk.completeness import IncompleteModelError
 from InfiniteTalk.conversion import PrecisionMismatchError, convert, plan_conversion
-from InfiniteTalk.lora import LoraError
+from InfiniteTalk.lora import LoraError, named_by_file
 from InfiniteTalk.original_checkpoint import CLIP_FILE, OriginalCheckpoint, UnknownKeysError
 from InfiniteTalk.precision import Precision
 from InfiniteTalk.weight_files import BrokenFileError, NotAFileError
@@ -22,7 +22,7 @@ def download(tiny_checkpoint: Path, tmp_path: Path) -> OriginalCheckpoint:
     """Downloads of this test's own, to be changed and deleted."""
     directory = tmp_path / "download"
     shutil.copytree(tiny_checkpoint, directory)
-    return OriginalCheckpoint.below(directory, tuple(sorted((directory / "lora").iterdir())))
+    return OriginalCheckpoint.below(directory, named_by_file(sorted((directory / "lora").iterdir())))
 
 
 def files(directory: Path) -> dict[str, bytes]:
@@ -192,10 +192,15 @@ def test_a_tree_of_another_precision_is_not_mixed_with(
 
 
 def test_two_lora_files_of_one_name_are_refused(tiny_original: OriginalCheckpoint, tmp_path: Path) -> None:
-    lora = tiny_original.loras[0]
-    original = OriginalCheckpoint(
-        tiny_original.ckpt_dir, tiny_original.wav2vec_dir, loras=(lora, tmp_path / lora.name)
-    )
+    (file, *_) = tiny_original.loras.values()
 
-    with pytest.raises(LoraError, match="two LoRA files"):
-        plan_conversion(original, tmp_path / "prepared", Precision.BF16)
+    with pytest.raises(LoraError, match="two LoRAs have the name"):
+        named_by_file([file, tmp_path / file.name])
+
+
+def test_a_lora_goes_by_the_name_it_is_given(tiny_original: OriginalCheckpoint, tmp_path: Path) -> None:
+    (file, *_) = tiny_original.loras.values()
+    original = OriginalCheckpoint.below(tiny_original.ckpt_dir.parent, {"fast": file})
+    convert(original, tmp_path, Precision.BF16)
+
+    assert [path.name for path in (tmp_path / "InfiniteTalk" / "lora").iterdir()] == ["fast.safetensors"]
