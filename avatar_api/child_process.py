@@ -3,6 +3,7 @@
 Standard library only: the launcher uses it before anything is installed.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -79,6 +80,20 @@ def _check(result: int) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def group_members(groups: set[int]) -> list[int]:
+    """Every living process of these process groups, also those whose leader is gone."""
+    if sys.platform == "linux":
+        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    else:
+        pids = list(map(int, subprocess.check_output(["ps", "-axo", "pid="], text=True).split()))
+    members = []
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(pid) in groups:
+                members.append(pid)
+    return members
 
 
 def command_line(pid: int) -> str:

@@ -100,6 +100,10 @@ def install(group: Group) -> None:
         pip_install("install torch", torch_arguments(), expected=12)
     # The project itself needs no build: a path file makes its packages importable from anywhere.
     (site_packages() / "avatar_api.pth").write_text(f"{ROOT}\n")
+    write_stamp(group)
+
+
+def write_stamp(group: Group) -> None:
     STAMP.write_text(json.dumps(wanted(group)))
 
 

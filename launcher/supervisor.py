@@ -45,6 +45,11 @@ class _Running:
         self.last_lines: deque[str] = deque(maxlen=15)
         self.reader: asyncio.Task[None] | None = None
 
+    @property
+    def has_ended(self) -> bool:
+        # Not by waiting for it: up to Python 3.12 that also waits for whoever else holds its output.
+        return self.process.returncode is not None
+
 
 class Supervisor:
     """Use as `async with`: leaving it stops every program, however it is left."""
@@ -80,14 +85,9 @@ class Supervisor:
 
     async def first_end(self) -> str:
         """Wait until any program ends, which none should; says which and how."""
-        ends = [asyncio.ensure_future(running.process.wait()) for running in self._running]
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for end in ends:
-                end.cancel()
-        ended = next(running for running in self._running if running.process.returncode is not None)
-        return _obituary(ended)
+        while not (ended := [running for running in self._running if running.has_ended]):
+            await asyncio.sleep(POLL_SECONDS)
+        return _obituary(ended[0])
 
     async def _spawn(self, program: Program) -> _Running:
         die_with_parent = child_process.die_with_parent(program.stop_signal)
@@ -122,7 +122,7 @@ class Supervisor:
     async def _until_ready(self, running: _Running) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while not running.program.is_ready():
-            if running.process.returncode is not None:
+            if running.has_ended:
                 raise Failure(_obituary(running))
             if time.monotonic() > deadline:
                 raise Failure(f"{running.program.name} isn't ready after {READY_SECONDS:.0f} s.")
@@ -140,8 +140,9 @@ def _obituary(running: _Running) -> str:
 async def _stop(running: _Running) -> None:
     with contextlib.suppress(ProcessLookupError):
         running.process.send_signal(running.program.stop_signal)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(running.process.wait(), running.program.stop_seconds)
+    deadline = time.monotonic() + running.program.stop_seconds
+    while not running.has_ended and time.monotonic() < deadline:
+        await asyncio.sleep(POLL_SECONDS)
     _kill_group(running.process.pid)
     if running.reader:
         with contextlib.suppress(TimeoutError):
@@ -154,12 +155,21 @@ def _kill_group(process_group: int) -> None:
 
 
 def stop_leftovers(journal: Path, marker: str) -> None:
-    """Kill what a supervisor that was itself killed has left; `marker` is part of its command lines."""
-    if journal.exists():
-        for pid in map(int, journal.read_text().split()):
-            if marker in child_process.command_line(pid):
-                _kill_group(pid)
-        journal.unlink()
+    """Kill what a supervisor that was itself killed has left.
+
+    Args:
+        journal: where it noted its programs, each of which led a process group.
+        marker: part of the command line of every process that may be killed. A number alone proves
+            nothing, since the system gives it to others in time.
+    """
+    if not journal.exists():
+        return
+    noted = {int(line) for line in journal.read_text().split()}
+    for pid in child_process.group_members(noted):
+        if marker in child_process.command_line(pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    journal.unlink()
 
 
 def until_told_to_stop(work: Awaitable[int]) -> int:
