@@ -4,7 +4,6 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +11,7 @@ import av
 import cv2
 import numpy as np
 
+from benchmarks.row import Row
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
 from gpu_worker.contract.windows import FPS
@@ -20,19 +20,6 @@ from gpu_worker.engines.preview import PreviewEngine
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 SECONDS = 8
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table.
-
-    Attributes:
-        value: In `unit`.
-    """
-
-    name: str
-    value: float
-    unit: str
 
 
 def rows() -> Iterator[Row]:
