@@ -1,8 +1,13 @@
-"""Serializer fields that take a value as it is or refuse it: `"7"` is no integer, `7` no text."""
+"""Serializer fields of the whole API.
 
+They take a value as it is or refuse it: `"7"` is no integer, `7` no text.
+"""
+
+from datetime import UTC, datetime
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
 
 
 class StrictCharField(serializers.CharField):
@@ -38,10 +43,13 @@ class StrictSerializer(serializers.Serializer):
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := set(data) - set(self.fields)):
-            raise serializers.ValidationError(
-                {
-                    name: serializers.ErrorDetail("This field is unknown.", "unknown")
-                    for name in sorted(unknown)
-                }
-            )
+            detail = ErrorDetail("This field is unknown.", "unknown")
+            raise serializers.ValidationError(dict.fromkeys(sorted(unknown), detail))
         return super().to_internal_value(data)
+
+
+class TimestampField(serializers.DateTimeField):
+    """RFC 3339 in UTC with milliseconds, such as `2026-11-21T18:27:27.378Z`."""
+
+    def to_representation(self, value: datetime) -> str:
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Ids that sort by time: a prefix and a ULID in lower case."""
+"""Ids that sort by time: a prefix, then time and chance in base32."""
 
 import secrets
 import time
@@ -8,8 +8,8 @@ LENGTH = 26
 
 
 def new_id(prefix: str) -> str:
-    """A new id such as `job_01jd…`: 48 bits of milliseconds, then 80 random bits."""
-    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    """A new id such as `job_0d3k…`: 56 bits of microseconds, then 74 random bits."""
+    value = (time.time_ns() // 1000) << 74 | secrets.randbits(74)
     digits = [ALPHABET[(value >> shift) & 31] for shift in range(5 * (LENGTH - 1), -1, -5)]
     return f"{prefix}_{''.join(digits)}"
 

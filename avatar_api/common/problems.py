@@ -194,7 +194,12 @@ def flatten(detail: Any, path: str = "") -> Iterator[FieldError]:
 
 def respond(code: str) -> JsonResponse:
     problem = Problem(code)
-    return JsonResponse(document(problem), status=problem.status_code, content_type=MEDIA_TYPE)
+    return JsonResponse(
+        document(problem),
+        status=problem.status_code,
+        content_type=MEDIA_TYPE,
+        json_dumps_params={"separators": (",", ":"), "ensure_ascii": False},  # As DRF writes it.
+    )
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:

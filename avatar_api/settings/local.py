@@ -2,7 +2,7 @@
 
 from avatar_api.embedded import Postgres, Valkey
 from avatar_api.settings.base import *  # noqa: F403
-from avatar_api.settings.base import STATE_DIR, database, env, rq_queues
+from avatar_api.settings.base import STATE_DIR, STORAGES, database, env, rq_queues
 
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY", "local-only-and-never-in-production-0123456789abcdef")
@@ -11,3 +11,10 @@ DATABASE_URL = env.str("DATABASE_URL", Postgres(STATE_DIR / "postgres").url)
 REDIS_URL = env.str("REDIS_URL", Valkey(STATE_DIR / "valkey").url)
 DATABASES = {"default": database(DATABASE_URL, pool=True)}
 RQ_QUEUES = rq_queues(REDIS_URL)
+
+# Static files are served from the packages that bring them, without collecting them first.
+STORAGES = STORAGES | {
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = True

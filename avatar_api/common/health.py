@@ -1,0 +1,53 @@
+"""Is this process alive, and can it reach what it needs?"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import connection
+from django.http import HttpRequest, JsonResponse
+from redis import Redis
+
+log = logging.getLogger(__name__)
+
+
+def alive(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"status": "ok"})
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """Database, Redis and storage, each with its latency; 503 when one of them is down."""
+    parts = {name: _checked(name, check) for name, check in CHECKS.items()}
+    ok = all(part["ok"] for part in parts.values())
+    return JsonResponse({"status": "ok" if ok else "down", "checks": parts}, status=200 if ok else 503)
+
+
+def _checked(name: str, check: Callable[[], object]) -> dict[str, object]:
+    begin = time.perf_counter()
+    try:
+        check()
+        ok = True
+    except Exception:
+        # Whatever is wrong with a part, the answer is that it is down; the log says why.
+        log.exception("%s is down", name)
+        ok = False
+    return {"ok": ok, "latency_ms": round(1000 * (time.perf_counter() - begin), 1)}
+
+
+def _database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _redis() -> None:
+    with Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as redis:
+        redis.ping()
+
+
+def _storage() -> None:
+    default_storage.exists("readyz")
+
+
+CHECKS: dict[str, Callable[[], object]] = {"database": _database, "redis": _redis, "storage": _storage}

@@ -1,0 +1,62 @@
+"""Signed, expiring addresses of files in the object store.
+
+With R2 the store signs; with the folder store the API does, and serves the file itself.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.core import signing
+from django.core.files.storage import default_storage
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from avatar_api.common.problems import Problem
+
+SALT = "jobs.links"
+LINK_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file that the bearer of a link may read."""
+
+    key: str
+    content_type: str
+    filename: str
+
+
+def signed_url(request: HttpRequest, download: Download, expires_at: datetime) -> str:
+    """An address that works without a key for an hour at most, and never past `expires_at`."""
+    until = min(timezone.now() + timedelta(seconds=LINK_SECONDS), expires_at)
+    if not hasattr(default_storage, "bucket"):
+        return request.build_absolute_uri(reverse("file", kwargs={"token": sign(download, until)}))
+    return default_storage.url(
+        download.key,
+        parameters={
+            "ResponseContentType": download.content_type,
+            "ResponseContentDisposition": f'inline; filename="{download.filename}"',
+        },
+        expire=max(1, int((until - timezone.now()).total_seconds())),
+    )
+
+
+def sign(download: Download, until: datetime) -> str:
+    value = [download.key, download.content_type, download.filename, int(until.timestamp())]
+    return signing.dumps(value, salt=SALT)
+
+
+def read(token: str) -> Download:
+    """The file that a token stands for.
+
+    Raises:
+        Problem: `not_found` when we never signed it, `expired` when its time is over.
+    """
+    try:
+        key, content_type, filename, until = signing.loads(token, salt=SALT)
+    except signing.BadSignature as error:
+        raise Problem("not_found") from error
+    if timezone.now().timestamp() > until:
+        raise Problem("expired")
+    return Download(key, content_type, filename)

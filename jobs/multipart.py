@@ -1,0 +1,52 @@
+"""A multipart form as the JSON object that it stands for.
+
+Everything in a form is text. Numbers are read as such, `metadata` and `speaker_boxes` are one part
+of JSON each, and `metadata[key]=value` parts work too.
+"""
+
+import json
+import re
+from typing import Any
+
+from django.http import QueryDict
+
+from avatar_api.common.problems import FieldError, invalid
+
+JSON_PARTS = ("metadata", "speaker_boxes")
+METADATA_PART = re.compile(r"metadata\[(.*)\]", re.DOTALL)
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}")
+
+
+def read_form(form: QueryDict) -> dict[str, Any]:
+    """The form's parts by name, each once.
+
+    Raises:
+        Problem: `validation_error` when a part comes twice, or a JSON part isn't JSON.
+    """
+    for name, values in form.lists():
+        if len(values) > 1:
+            raise invalid(FieldError(name, "duplicate", "This part came more than once."))
+    return _with_metadata({name: _value(name, form[name]) for name in form})
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in JSON_PARTS and isinstance(value, str):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise invalid(FieldError(name, "invalid", "This part should be JSON.")) from error
+    if name == "seed" and isinstance(value, str) and WHOLE_NUMBER.fullmatch(value):
+        return int(value)
+    return value
+
+
+def _with_metadata(values: dict[str, Any]) -> dict[str, Any]:
+    pairs = {match.group(1): name for name in values if (match := METADATA_PART.fullmatch(name))}
+    if not pairs:
+        return values
+    if "metadata" in values:
+        raise invalid(
+            FieldError("metadata", "duplicate", "Send one JSON part or metadata[key] parts, not both.")
+        )
+    rest = {name: value for name, value in values.items() if name not in pairs.values()}
+    return rest | {"metadata": {key: values[name] for key, name in pairs.items()}}

@@ -1,0 +1,214 @@
+"""A job as a client sees it: one dataclass that is filled here and serialized as it is."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from gpu_worker.contract import signals, storage_keys
+from jobs import dispatch, links
+from jobs.links import Download
+from jobs.models import Job
+from jobs.states import RETRYABLE_ERRORS, Stage, Status
+
+log = logging.getLogger(__name__)
+
+# What a finished job offers: the key below its prefix, the media type, the file name's ending.
+VARIANTS = {
+    "video": (storage_keys.output_video, "video/mp4", "mp4"),
+    "thumbnail": (storage_keys.thumbnail, "image/jpeg", "jpg"),
+}
+
+
+@dataclass(frozen=True)
+class WindowCount:
+    current: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Output:
+    url: str
+    content_type: str
+    duration_seconds: float
+    width: int
+    height: int
+    fps: int
+    size_bytes: int
+    sha256: str
+    thumbnail_url: str
+
+
+@dataclass(frozen=True)
+class JobError:
+    code: str
+    detail: str
+    retryable: bool
+
+
+@dataclass(frozen=True)
+class Usage:
+    gpu_seconds: float
+    video_seconds: float
+    cost_usd: str
+
+
+@dataclass(frozen=True)
+class JobResource:
+    id: str
+    object: str
+    status: str
+    stage: str | None
+    progress: int
+    window: WindowCount
+    queue_position: int | None
+    eta_seconds: float | None
+    livemode: bool
+    input: dict[str, Any]
+    stream_url: str | None
+    output: Output | None
+    error: JobError | None
+    usage: Usage
+    receipt: dict[str, Any] | None
+    metadata: dict[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    expired: bool
+
+
+def present_all(jobs: list[Job], request: HttpRequest) -> list[JobResource]:
+    """The jobs with their live progress, asked for at once; without it when Redis is away."""
+    live = _live_progress([job.id for job in jobs if job.status == Status.PROCESSING])
+    return [_present(job, live.get(job.id), request) for job in jobs]
+
+
+def present(job: Job, request: HttpRequest) -> JobResource:
+    return present_all([job], request)[0]
+
+
+def _live_progress(job_ids: list[str]) -> dict[str, signals.Progress]:
+    if not job_ids:
+        return {}
+    try:
+        with dispatch.redis_client() as redis:
+            return signals.read_progress(redis, job_ids)
+    except RedisError:
+        log.exception("live progress can't be read; the finished windows are shown")
+        return {}
+
+
+def _present(job: Job, live: signals.Progress | None, request: HttpRequest) -> JobResource:
+    if live is not None and live.attempt != job.attempt:
+        live = None
+    return JobResource(
+        id=job.id,
+        object="job",
+        status=job.status,
+        stage=_stage(job, live),
+        progress=_progress(job, live),
+        window=WindowCount(current=min(len(job.window_prefixes) + 1, job.windows), total=job.windows),
+        queue_position=_queue_position(job),
+        eta_seconds=_eta_seconds(job, live),
+        livemode=job.livemode,
+        input=_input(job),
+        stream_url=None,
+        output=_output(job, request),
+        error=_error(job),
+        usage=Usage(
+            gpu_seconds=round(job.gpu_seconds + job.attempt_gpu_seconds, 3),
+            video_seconds=float(job.charged_seconds),
+            cost_usd=str(job.cost_usd),
+        ),
+        receipt=job.receipt,
+        metadata=job.metadata,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        expires_at=job.expires_at,
+        expired=job.expired,
+    )
+
+
+def _stage(job: Job, live: signals.Progress | None) -> str | None:
+    if job.status == Status.QUEUED:
+        return Stage.WAITING
+    if job.status == Status.PROCESSING:
+        return live.stage if live else Stage.STARTING
+    return None
+
+
+def _progress(job: Job, live: signals.Progress | None) -> int:
+    """Percent of the work; 100 only for a video that is there."""
+    if job.status == Status.SUCCEEDED:
+        return 100
+    done = len(job.window_prefixes) / job.windows
+    return min(99, int(100 * max(done, live.fraction if live else 0)))
+
+
+def _queue_position(job: Job) -> int | None:
+    if job.status != Status.QUEUED:
+        return None
+    return Job.objects.filter(engine=job.engine, status=Status.QUEUED, id__lt=job.id).count() + 1
+
+
+def _eta_seconds(job: Job, live: signals.Progress | None) -> float | None:
+    """What is left at the pace so far; nothing is claimed before a tenth of the work is done."""
+    if job.status != Status.PROCESSING or live is None or live.fraction < 0.1 or job.started_at is None:
+        return None
+    spent = (timezone.now() - job.started_at).total_seconds()
+    return round(spent * (1 - live.fraction) / live.fraction, 1)
+
+
+def _input(job: Job) -> dict[str, Any]:
+    """What was asked, with what the intake found out; where the files lie stays inside."""
+    speech = [item["facts"] for item in job.inputs["speech"]]
+    return {
+        job.reference_kind: job.inputs["reference"]["facts"],
+        "audio": speech[0],
+        "audio_2": speech[1] if len(speech) == 2 else None,
+        "speaker_boxes": job.speaker_boxes,
+        "speaking_order": job.speaking_order,
+        "prompt": job.prompt,
+        "negative_prompt": job.negative_prompt,
+        "resolution": job.resolution,
+        "preset": job.preset,
+        "seed": job.seed,
+    }
+
+
+def _output(job: Job, request: HttpRequest) -> Output | None:
+    if job.status != Status.SUCCEEDED or job.expired or job.output is None:
+        return None
+    video = job.output
+    return Output(
+        url=content_url(job, "video", request),
+        content_type=VARIANTS["video"][1],
+        duration_seconds=video["duration_seconds"],
+        width=video["width"],
+        height=video["height"],
+        fps=video["fps"],
+        size_bytes=video["size_bytes"],
+        sha256=video["sha256"],
+        thumbnail_url=content_url(job, "thumbnail", request),
+    )
+
+
+def content_url(job: Job, variant: str, request: HttpRequest) -> str:
+    """A signed address of the finished video or of its thumbnail."""
+    assert job.expires_at is not None
+    prefix = storage_keys.attempt_prefix(job.organization_id, job.id, job.attempt)
+    key, content_type, extension = VARIANTS[variant]
+    download = Download(key(prefix), content_type, f"{job.id}.{extension}")
+    return links.signed_url(request, download, job.expires_at)
+
+
+def _error(job: Job) -> JobError | None:
+    if job.status != Status.FAILED:
+        return None
+    return JobError(job.error_code, job.error_detail, job.error_code in RETRYABLE_ERRORS)

@@ -1,0 +1,127 @@
+"""The JSON of answers."""
+
+from rest_framework import serializers
+
+from avatar_api.common.fields import TimestampField
+from jobs.states import Stage, Status
+
+
+class SortedListField(serializers.ListField):
+    """A set of names, in alphabetical order."""
+
+    child = serializers.CharField()
+
+    def to_representation(self, value: frozenset[str]) -> list[str]:
+        return sorted(value)
+
+
+class WindowSerializer(serializers.Serializer):
+    current = serializers.IntegerField()
+    total = serializers.IntegerField()
+
+
+class OutputSerializer(serializers.Serializer):
+    url = serializers.URLField(help_text="Signed afresh on each read; works without a key for an hour.")
+    content_type = serializers.CharField()
+    duration_seconds = serializers.FloatField()
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    fps = serializers.IntegerField()
+    size_bytes = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    thumbnail_url = serializers.URLField()
+
+
+class JobErrorSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    retryable = serializers.BooleanField()
+
+
+class UsageSerializer(serializers.Serializer):
+    gpu_seconds = serializers.FloatField()
+    video_seconds = serializers.FloatField()
+    cost_usd = serializers.CharField()
+
+
+class JobSerializer(serializers.Serializer):
+    """A job as `jobs.resources.JobResource` presents it."""
+
+    id = serializers.CharField()
+    object = serializers.CharField()
+    status = serializers.ChoiceField(choices=Status.choices)
+    stage = serializers.ChoiceField(choices=Stage.choices, allow_null=True)
+    progress = serializers.IntegerField(help_text="0–100")
+    window = WindowSerializer()
+    queue_position = serializers.IntegerField(allow_null=True)
+    eta_seconds = serializers.FloatField(allow_null=True)
+    livemode = serializers.BooleanField()
+    input = serializers.DictField()
+    stream_url = serializers.URLField(allow_null=True)
+    output = OutputSerializer(allow_null=True)
+    error = JobErrorSerializer(allow_null=True)
+    usage = UsageSerializer()
+    receipt = serializers.DictField(allow_null=True)
+    metadata = serializers.DictField(child=serializers.CharField())
+    created_at = TimestampField()
+    started_at = TimestampField(allow_null=True)
+    finished_at = TimestampField(allow_null=True)
+    expires_at = TimestampField(allow_null=True)
+    expired = serializers.BooleanField()
+
+
+class JobPageSerializer(serializers.Serializer):
+    data = JobSerializer(many=True)
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class LimitsSerializer(serializers.Serializer):
+    """The limits that hold: plan, organization and key taken together."""
+
+    create_per_minute = serializers.IntegerField()
+    read_per_minute = serializers.IntegerField()
+    concurrent_jobs = serializers.IntegerField()
+    queued_jobs = serializers.IntegerField()
+    video_seconds_per_month = serializers.IntegerField()
+    max_speech_seconds = serializers.IntegerField()
+    max_upload_bytes = serializers.IntegerField()
+    resolutions = SortedListField()
+    presets = SortedListField()
+    retention_seconds = serializers.IntegerField()
+    price_per_video_second_usd = serializers.CharField()
+
+
+class LeftSerializer(serializers.Serializer):
+    concurrent_jobs = serializers.IntegerField()
+    queued_jobs = serializers.IntegerField()
+    video_seconds_this_month = serializers.FloatField(allow_null=True)
+
+
+class PlanSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    limits = LimitsSerializer()
+    left = LeftSerializer()
+
+
+class OrganizationSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    name = serializers.CharField()
+
+
+class KeySerializer(serializers.Serializer):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    mode = serializers.ChoiceField(choices=["live", "test"])
+    scopes = serializers.ListField(child=serializers.CharField())
+    expires_at = TimestampField(allow_null=True)
+
+
+class MeSerializer(serializers.Serializer):
+    """The answer of `/v1/me`, as `jobs.account.Me` presents it."""
+
+    object = serializers.CharField()
+    livemode = serializers.BooleanField()
+    organization = OrganizationSerializer()
+    key = KeySerializer(allow_null=True)
+    plan = PlanSerializer()

@@ -1,0 +1,138 @@
+"""What can be done with jobs on behalf of a tenant. Each verb owns its transaction."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from redis.exceptions import RedisError
+
+from accounts.limits import Limits
+from accounts.tenancy import Tenant
+from avatar_api.common.ids import new_id
+from avatar_api.common.problems import FieldError, Problem, invalid
+from gpu_worker.contract import signals, storage_keys, windows
+from gpu_worker.contract.spec import EngineName, SpeakingOrder
+from jobs import dispatch, inputs, quotas, retention, transitions
+from jobs.inputs import Inputs
+from jobs.models import Job, JobEvent
+from jobs.requests import JobRequest
+from jobs.states import Status
+
+log = logging.getLogger(__name__)
+
+
+def create_job(*, tenant: Tenant, asked: JobRequest) -> Job:
+    """Check the inputs, keep a normalised copy of them, and queue a job.
+
+    Raises:
+        Problem: `not_in_plan`, `payload_too_large`, `validation_error` with the file's fault,
+            `queue_full` or `quota_exceeded`. Nothing is left behind then.
+    """
+    check_plan(asked, tenant.limits)
+    job_id = new_id("job")
+    prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
+    with TemporaryDirectory(prefix="avatar-intake-") as scratch:
+        checked = inputs.check(asked, tenant.limits, Path(scratch))
+        with _removed_unless_kept(prefix):
+            return _insert(job_id, tenant, asked, checked, inputs.store(checked, prefix))
+
+
+def check_plan(asked: JobRequest, limits: Limits) -> None:
+    """Raises: Problem: `not_in_plan` for a resolution or preset that the plan doesn't include."""
+    for name, value, allowed in (
+        ("resolution", asked.resolution.value, limits.resolutions),
+        ("preset", asked.preset.value, limits.presets),
+    ):
+        if value not in allowed:
+            raise Problem("not_in_plan", f"The plan offers these for {name}: {', '.join(sorted(allowed))}.")
+
+
+@contextmanager
+def _removed_unless_kept(prefix: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        retention.delete_prefix(prefix)
+        raise
+
+
+@transaction.atomic
+def _insert(job_id: str, tenant: Tenant, asked: JobRequest, checked: Inputs, stored: dict[str, Any]) -> Job:
+    duration = speech_duration(checked, asked.speaking_order, tenant.limits)
+    seconds = Decimal(duration.numerator) / duration.denominator
+    num_frames = windows.frames_of(duration.numerator, duration.denominator)
+    quotas.reserve(
+        organization=tenant.organization, livemode=tenant.livemode, seconds=seconds, limits=tenant.limits
+    )
+    job = Job.objects.create(
+        id=job_id,
+        organization=tenant.organization,
+        api_key=tenant.api_key,
+        created_by=tenant.user,
+        livemode=tenant.livemode,
+        engine=EngineName(settings.LIVE_ENGINE) if tenant.livemode else EngineName.PREVIEW,
+        prompt=asked.prompt,
+        negative_prompt=asked.negative_prompt,
+        resolution=asked.resolution,
+        preset=asked.preset,
+        seed=asked.seed,
+        speaking_order=asked.speaking_order,
+        speaker_boxes=[vars(box) for box in asked.speaker_boxes],
+        metadata=asked.metadata,
+        reference_kind=asked.reference_kind,
+        inputs=stored,
+        num_frames=num_frames,
+        windows=len(windows.plan(num_frames)),
+        reserved_seconds=seconds,
+        retention_seconds=tenant.limits.retention_seconds,
+        price_per_video_second_usd=tenant.limits.price_per_video_second_usd,
+    )
+    JobEvent.objects.create(job=job, type=Status.QUEUED, attempt=0)
+    # A ring that fails never changes the answer: repair rings again.
+    transaction.on_commit(dispatch.ring, robust=True)
+    return job
+
+
+def speech_duration(checked: Inputs, order: SpeakingOrder, limits: Limits) -> Fraction:
+    """Length of the video in seconds.
+
+    Raises:
+        Problem: `validation_error` with `audio_too_long` when two speeches in turn pass the plan's limit.
+    """
+    durations = [inputs.duration_of(speech) for speech in checked.speech]
+    total = max(durations) if order is SpeakingOrder.TOGETHER else sum(durations, Fraction())
+    if total > limits.max_speech_seconds:
+        detail = f"Both speeches together may last {limits.max_speech_seconds} s."
+        raise invalid(FieldError("audio_2", "audio_too_long", detail))
+    return total
+
+
+def cancel_job(*, job: Job) -> Job:
+    """Cancel a queued job at once; ask a running one to stop between two steps.
+
+    Raises:
+        Problem: `conflict` when the job has ended otherwise.
+    """
+    if not transitions.cancel(job.id) and not transitions.request_cancel(job.id):
+        job.refresh_from_db()
+        if job.status != Status.CANCELED:
+            raise Problem("conflict", f"The job has {job.status} already.")
+        return job
+    _tell_worker_to_cancel(job.id)
+    job.refresh_from_db()
+    return job
+
+
+def _tell_worker_to_cancel(job_id: str) -> None:
+    try:
+        with dispatch.redis_client() as redis:
+            signals.request_stop(redis, job_id, signals.Stop.CANCEL)
+    except RedisError:
+        log.exception("the worker of %s can't be told to cancel; repair will tell it", job_id)

@@ -1,0 +1,45 @@
+"""Programs that use the API, and the small files that they send."""
+
+import io
+import wave
+from typing import Any
+
+import numpy as np
+from django.core.files.uploadedfile import SimpleUploadedFile
+from PIL import Image
+from rest_framework.test import APIClient
+
+
+def keyed(key: str) -> APIClient:
+    """A program that sends `key` with each request."""
+    client = APIClient(raise_request_exception=False)
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {key}")
+    return client
+
+
+def png(width: int, height: int) -> bytes:
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8))
+    buffer = io.BytesIO()
+    picture.resize((width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def wav(seconds: float, rate: int = 16_000) -> bytes:
+    samples = 0.3 * np.sin(np.arange(int(seconds * rate)) * 440 * 2 * np.pi / rate)
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def form(image: bytes | None, audio: bytes | None, **fields: Any) -> dict[str, Any]:
+    """A multipart form; None leaves the file out."""
+    files = {"image": ("portrait.png", image), "audio": ("speech.wav", audio)}
+    sent = {
+        name: SimpleUploadedFile(filename, content)
+        for name, (filename, content) in files.items()
+        if content is not None
+    }
+    return {**sent, **fields}
