@@ -1,5 +1,18 @@
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin_apps
 
 
 class AccountsConfig(AppConfig):
     name = "accounts"
+
+    def ready(self) -> None:
+        from accounts import audit
+
+        audit.register()
+
+
+class AvatarAdminConfig(admin_apps.AdminConfig):
+    """Django's admin with our site, whose rule of who sees what is in `accounts.admin_scope`."""
+
+    default = False  # "accounts" means the configuration above
+    default_site = "accounts.admin_scope.AvatarAdminSite"

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from accounts.models import ApiKey, Organization
 
-RESOLUTIONS = ("480p", "720p")
-PRESETS = ("fast", "balanced", "quality")
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -63,12 +60,35 @@ def effective_limits(
         api_key: Its overrides count, and its mode decides.
         livemode: The mode where there is no key.
     """
+    found = explained_limits(organization, api_key, livemode=livemode)
+    return Limits(**{limit.name: limit.value for limit in found})
+
+
+@dataclass(frozen=True)
+class ExplainedLimit:
+    """One limit and where its value comes from: `key`, `organization` or `plan`."""
+
+    name: str
+    value: Any
+    source: str
+
+
+def explained_limits(
+    organization: Organization, api_key: ApiKey | None = None, *, livemode: bool = True
+) -> list[ExplainedLimit]:
+    """As `effective_limits`, one by one with their sources."""
     livemode = livemode if api_key is None else api_key.livemode
-    plan = organization.plan if livemode else organization.test_plan
-    layers = [layer for layer in (api_key, organization if livemode else None) if layer is not None]
-    return Limits(**{name: value_of(name, [*layers, plan]) for name in LIMIT_NAMES})
+    layers: list[tuple[str, Any]] = [("plan", organization.plan if livemode else organization.test_plan)]
+    if livemode:
+        layers.insert(0, ("organization", organization))
+    if api_key is not None:
+        layers.insert(0, ("key", api_key))
+    return [explain(name, layers) for name in LIMIT_NAMES]
 
 
-def value_of(name: str, layers: list[Any]) -> Any:
-    value = next(value for layer in layers if (value := getattr(layer, name)) is not None)
-    return frozenset(value) if name in SETS else value
+def explain(name: str, layers: list[tuple[str, Any]]) -> ExplainedLimit:
+    for source, layer in layers:
+        value = getattr(layer, name)
+        if value is not None:
+            return ExplainedLimit(name, frozenset(value) if name in SETS else value, source)
+    raise AssertionError(f"every plan has a value for {name}")

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Self
 
-from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -15,15 +15,15 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from accounts.api_keys import ID_LENGTH
-from accounts.limits import PRESETS, RESOLUTIONS
 from accounts.scopes import Role, Scope
 from avatar_api.common.ids import new_id
+from gpu_worker.contract.presets import PresetName, Resolution
 
 at_least_one = MinValueValidator(1)
 
 
-def choices(values: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(value, value) for value in values]
+RESOLUTION_CHOICES = [(item.value, item.value) for item in Resolution]
+PRESET_CHOICES = [(item.value, item.value) for item in PresetName]
 
 
 class UserManager(BaseUserManager["User"]):
@@ -40,12 +40,19 @@ class UserManager(BaseUserManager["User"]):
         return self.get(email=(username or "").strip().lower())
 
 
-class User(AbstractBaseUser, PermissionsMixin):
-    """A person. A superuser is an operator of the deployment; staff may enter the admin."""
+class User(AbstractBaseUser):
+    """A person. What members of an organization may do says their role there, see `accounts.scopes`.
+
+    Operators of the deployment may do everything, so Django's permissions per model have no say here;
+    in the admin, `accounts.admin_scope` lets staff do what their role allows.
+    """
 
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=150, blank=True)
     is_staff = models.BooleanField("staff", default=False, help_text="May enter the admin.")
+    is_superuser = models.BooleanField(
+        "operator", default=False, help_text="Sees and does everything in the admin, of all organizations."
+    )
     is_active = models.BooleanField("active", default=True, help_text="Off instead of deleting a person.")
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -67,6 +74,16 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().clean()
         self.email = self.email.strip().lower()
 
+    @property
+    def is_operator(self) -> bool:
+        return self.is_active and self.is_superuser
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        return self.is_operator
+
+    def has_module_perms(self, app_label: str) -> bool:
+        return self.is_operator
+
 
 class Plan(models.Model):
     """Limits and price that organizations share."""
@@ -80,8 +97,8 @@ class Plan(models.Model):
     video_seconds_per_month = models.PositiveIntegerField()
     max_speech_seconds = models.PositiveIntegerField(validators=[at_least_one])
     max_upload_bytes = models.PositiveBigIntegerField(validators=[at_least_one])
-    resolutions = ArrayField(models.CharField(max_length=16, choices=choices(RESOLUTIONS)))
-    presets = ArrayField(models.CharField(max_length=16, choices=choices(PRESETS)))
+    resolutions = ArrayField(models.CharField(max_length=16, choices=RESOLUTION_CHOICES))
+    presets = ArrayField(models.CharField(max_length=16, choices=PRESET_CHOICES))
     retention_seconds = models.PositiveIntegerField(default=6 * 3600)
     price_per_video_second_usd = models.DecimalField(
         max_digits=10, decimal_places=6, validators=[MinValueValidator(0)]
@@ -106,9 +123,9 @@ class LimitOverrides(models.Model):
     max_speech_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
     max_upload_bytes = models.PositiveBigIntegerField(null=True, blank=True, validators=[at_least_one])
     resolutions = ArrayField(
-        models.CharField(max_length=16, choices=choices(RESOLUTIONS)), null=True, blank=True
+        models.CharField(max_length=16, choices=RESOLUTION_CHOICES), null=True, blank=True
     )
-    presets = ArrayField(models.CharField(max_length=16, choices=choices(PRESETS)), null=True, blank=True)
+    presets = ArrayField(models.CharField(max_length=16, choices=PRESET_CHOICES), null=True, blank=True)
     retention_seconds = models.PositiveIntegerField(null=True, blank=True)
     price_per_video_second_usd = models.DecimalField(
         max_digits=10, decimal_places=6, null=True, blank=True, validators=[MinValueValidator(0)]

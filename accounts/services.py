@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts import api_keys
 from accounts.models import ApiKey, Organization, User
-from accounts.scopes import Scope
+from accounts.scopes import ROLE_SCOPES, Scope
 
 
 class ScopeNotHeldError(Exception):
@@ -25,10 +25,19 @@ class KeyNotActiveError(Exception):
 ALL_SCOPES = frozenset(Scope.values)
 
 
+def scopes_of(user: User, organization: Organization) -> frozenset[str]:
+    """What a person may do in an organization; an operator may do everything."""
+    if user.is_operator:
+        return ALL_SCOPES
+    membership = user.memberships.filter(organization=organization).first()
+    return ROLE_SCOPES[membership.role] if membership else frozenset()
+
+
 def create_organization(*, name: str, plan: str = "free") -> Organization:
     return Organization.objects.create(name=name, plan_id=plan)
 
 
+@transaction.atomic
 def mint_key(
     *,
     organization: Organization,
@@ -68,6 +77,22 @@ def require_scopes(scopes: frozenset[str], maker_scopes: frozenset[str]) -> None
         raise ScopeNotHeldError(beyond)
 
 
+@transaction.atomic
+def suspend(*, organization: Organization) -> None:
+    """Refuses all its requests and lets its queued jobs wait, until it is resumed."""
+    if organization.suspended_at is None:
+        organization.suspended_at = timezone.now()
+        organization.save(update_fields=["suspended_at"])
+
+
+@transaction.atomic
+def resume(*, organization: Organization) -> None:
+    if organization.suspended_at is not None:
+        organization.suspended_at = None
+        organization.save(update_fields=["suspended_at"])
+
+
+@transaction.atomic
 def revoke_key(*, api_key: ApiKey) -> None:
     """Ends a key at once; revoking it again changes nothing."""
     if api_key.revoked_at is None:

@@ -7,9 +7,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import rate_limits
+from accounts import last_use, rate_limits
 from accounts.authentication import ApiKeyAuthentication, PersonAuthentication
 from accounts.client_address import client_address, is_allowed
+from accounts.negotiation import PersonOrProgram
 from accounts.rate_limits import RateLimitState
 from accounts.tenant import Tenant
 from avatar_api.common.problems import Problem
@@ -20,9 +21,9 @@ __all__ = ["Tenant", "TenantView"]
 class TenantView(APIView):
     """A view of the API; handlers find on whose behalf they act in `self.tenant`.
 
-    The order is: who asks (401), how often (429), from where and whether at all (403), with which scope
-    (403). The rate is counted before anything else can refuse, so that every answer to a known key
-    carries the rate limit's headers.
+    The order is: which form the answer takes (406), who asks (401), how often (429), from where and whether
+    at all (403), with which scope (403). The rate is counted before anything else can refuse, so that
+    every answer to a known key carries the rate limit's headers.
 
     Attributes:
         required_scope: By method, the scope that a key or role needs; None: any valid key will do.
@@ -33,6 +34,7 @@ class TenantView(APIView):
     throttle_policy: ClassVar[dict[str, str]] = {}
 
     authentication_classes = [ApiKeyAuthentication, PersonAuthentication]
+    content_negotiation_class = PersonOrProgram
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     rate_limit: RateLimitState | None = None
 
@@ -78,6 +80,8 @@ class TenantView(APIView):
         response = super().finalize_response(request, response, *args, **kwargs)
         for name, value in (self.rate_limit.headers if self.rate_limit else {}).items():
             response.headers[name] = value
+        if self.rate_limit and self.tenant.api_key is not None:
+            last_use.record_after(response, self.tenant.api_key, client_address(request))
         response.headers["Cache-Control"] = (
             "private, no-cache" if response.has_header("ETag") else "private, no-store"
         )

@@ -1,0 +1,212 @@
+"""The admin of API keys: create, rotate, revoke. A key is shown once, in the answer that made it."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.decorators import action, display
+
+from accounts import services
+from accounts.admin.forms import ApiKeyForm, NewApiKeyForm, RotationForm
+from accounts.admin.pages import confirm, limits_table, render
+from accounts.admin_scope import ScopedAdmin, is_operator
+from accounts.limits import LIMIT_NAMES
+from accounts.models import ApiKey, User
+from accounts.scopes import Scope
+
+State = ApiKey.State
+NEW_KEY_FIELDS = ["organization", "name", "mode", "scopes", "expires_at", "allowed_ips"]
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, state.label) for state in State]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
+        expired = Q(revoked_at=None, expires_at__lte=timezone.now())
+        conditions = {
+            State.REVOKED: Q(revoked_at__isnull=False),
+            State.EXPIRED: expired,
+            State.ACTIVE: Q(revoked_at=None) & ~expired,
+        }
+        value = self.value()
+        return queryset.filter(conditions[State(value)]) if value in State.values else queryset
+
+
+class ModeFilter(admin.SimpleListFilter):
+    title = "mode"
+    parameter_name = "mode"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("live", "Live"), ("test", "Test")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
+        return queryset.filter(livemode=self.value() == "live") if self.value() else queryset
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ScopedAdmin):
+    staff_scopes = dict.fromkeys(["view", "add", "revoke", "rotate"], Scope.KEYS_WRITE.value)
+    list_display = [
+        "name",
+        "shown_prefix",
+        "organization",
+        "shown_mode",
+        "shown_state",
+        "last_used_at",
+        "expires_at",
+    ]
+    list_filter = [StateFilter, ModeFilter, "organization"]
+    list_select_related = ["organization"]
+    search_fields = ["name", "id"]
+    autocomplete_fields = ["organization"]
+    actions = ["revoke_selected"]
+    actions_detail = ["rotate"]
+    readonly_fields = [
+        "shown_prefix",
+        "organization",
+        "shown_mode",
+        "shown_state",
+        "created_at",
+        "creator",
+        "last_used_at",
+        "last_used_ip",
+        "limits",
+    ]
+    KEY = (
+        None,
+        {
+            "fields": [
+                ("shown_prefix", "organization"),
+                ("shown_mode", "shown_state"),
+                "name",
+                "scopes",
+                "allowed_ips",
+                "expires_at",
+            ]
+        },
+    )
+    HISTORY = ("Use", {"fields": [("created_at", "creator"), ("last_used_at", "last_used_ip")]})
+    LIMITS = ("Limits that hold", {"fields": ["limits"], "classes": ["tab"]})
+    OVERRIDES = ("Overrides for this key", {"fields": LIMIT_NAMES, "classes": ["tab"]})
+
+    def get_form(self, request: HttpRequest, obj: ApiKey | None = None, **kwargs: Any) -> Any:
+        kwargs["form"] = ApiKeyForm if obj else NewApiKeyForm
+        form = super().get_form(request, obj, **kwargs)
+        form.maker = request.user
+        return form
+
+    def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        if obj is None:
+            return [
+                (None, {"fields": ["organization", "name", "mode", "scopes", "expires_at", "allowed_ips"]})
+            ]
+        return [self.KEY, self.HISTORY, self.LIMITS, *([self.OVERRIDES] if is_operator(request) else [])]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
+        return self.readonly_fields if obj else []
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A key is revoked and stays, so that the log can be read."""
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, "revoke")
+
+    # A new key
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        asked = form.cleaned_data
+        api_key, request.minted_key = services.mint_key(  # type: ignore[attr-defined]  # for response_add
+            organization=asked["organization"],
+            livemode=asked["mode"] == "live",
+            name=asked["name"],
+            scopes=frozenset(asked["scopes"]),
+            maker_scopes=services.scopes_of(form.maker, asked["organization"]),
+            expires_at=asked["expires_at"],
+            allowed_ips=asked["allowed_ips"],
+            created_by=form.maker,
+        )
+        obj.pk, obj.livemode = api_key.pk, api_key.livemode
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        return self.show_once(request, obj, request.minted_key)  # type: ignore[attr-defined]
+
+    def show_once(self, request: HttpRequest, api_key: ApiKey, key: str) -> HttpResponse:
+        """The key in the answer itself: neither session nor message ever holds it."""
+        response = render(
+            self, request, "accounts/admin/key_shown_once.html", title="New API key", api_key=api_key, key=key
+        )
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    # Rotate and revoke
+
+    @action(description="Rotate", icon="autorenew")
+    def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        assert isinstance(request.user, User)
+        old = self.target(request, "rotate", object_id)
+        form = RotationForm(request.POST or None)
+        if not form.is_valid():
+            text = "A new key with the same name, scopes and limits takes its place."
+            return confirm(self, request, title=f"Rotate {old}", text=text, form=form)
+        try:
+            new, key = services.rotate_key(
+                api_key=old,
+                overlap_seconds=form.cleaned_data["overlap_seconds"],
+                maker_scopes=services.scopes_of(request.user, old.organization),
+                created_by=request.user,
+            )
+        except services.KeyNotActiveError:
+            form.add_error(None, "The key doesn't work any more, so it can't be rotated.")
+            return confirm(self, request, title=f"Rotate {old}", text="", form=form)
+        except services.ScopeNotHeldError as error:
+            raise PermissionDenied from error
+        return self.show_once(request, new, key)
+
+    @admin.action(description="Revoke", permissions=["revoke"])
+    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
+        keys = self.own(request, "revoke", queryset)
+        if "confirmed" not in request.POST:
+            text = "They will stop working at once and for good."
+            return confirm(
+                self, request, title="Revoke these keys?", text=text, objects=keys, action="revoke_selected"
+            )
+        for api_key in keys:
+            services.revoke_key(api_key=api_key)
+        self.message_user(request, f"Revoked: {keys.count()}.")
+        return None
+
+    # Columns
+
+    @display(description="Key")
+    def shown_prefix(self, api_key: ApiKey) -> str:
+        return f"{api_key.prefix}_…"
+
+    @display(description="Mode", label={"live": "info", "test": "default"})
+    def shown_mode(self, api_key: ApiKey) -> str:
+        return api_key.mode
+
+    @display(description="State", label={"active": "success", "expired": "warning", "revoked": "danger"})
+    def shown_state(self, api_key: ApiKey) -> str:
+        return api_key.state().value
+
+    @display(description="Created by")
+    def creator(self, api_key: ApiKey) -> str:
+        return str(api_key.created_by or "—")
+
+    @display(description="")
+    def limits(self, api_key: ApiKey) -> SafeString:
+        return limits_table(api_key.organization, api_key)

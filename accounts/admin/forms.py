@@ -1,0 +1,138 @@
+"""Forms of the admin: keys, plans, and overrides of limits."""
+
+import ipaddress
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminTextareaWidget,
+)
+
+from accounts.models import PRESET_CHOICES, RESOLUTION_CHOICES, ApiKey, Organization, Plan, User
+from accounts.scopes import Scope
+from accounts.serializers import MAX_OVERLAP_SECONDS
+from accounts.services import scopes_of
+
+
+class NetworksField(forms.CharField):
+    """Addresses and networks, one a line."""
+
+    widget = UnfoldAdminTextareaWidget
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=False,
+            label="Allowed addresses",
+            help_text="Networks in CIDR notation, one a line. Empty: any.",
+        )
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> Any:
+        lines = [line.strip() for line in (super().clean(value) or "").splitlines() if line.strip()]
+        return [self.network(line) for line in lines]
+
+    def network(self, text: str) -> str:
+        try:
+            return str(ipaddress.ip_network(text))
+        except ValueError as error:
+            raise forms.ValidationError(f"{text}: such as 203.0.113.0/24 is expected.") from error
+
+
+class OverrideField(forms.MultipleChoiceField):
+    """A choice of several; none means: as the plan says."""
+
+    def clean(self, value: Any) -> Any:
+        return super().clean(value) or None
+
+
+def several(choices: list[tuple[str, str]]) -> forms.Field:
+    return forms.MultipleChoiceField(choices=choices, widget=UnfoldAdminCheckboxSelectMultipleWidget)
+
+
+def override(choices: list[tuple[str, str]]) -> forms.Field:
+    return OverrideField(
+        choices=choices,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        required=False,
+        help_text="None ticked: as the plan says.",
+    )
+
+
+class PlanForm(forms.ModelForm):
+    resolutions = several(RESOLUTION_CHOICES)
+    presets = several(PRESET_CHOICES)
+
+    class Meta:
+        model = Plan
+        fields = "__all__"  # noqa: DJ007  (the admin page names them)
+
+
+class OverridesForm(forms.ModelForm):
+    resolutions = override(RESOLUTION_CHOICES)
+    presets = override(PRESET_CHOICES)
+
+
+class OrganizationForm(OverridesForm):
+    class Meta:
+        model = Organization
+        fields = "__all__"  # noqa: DJ007  (the admin page names them)
+
+
+class ApiKeyForm(OverridesForm):
+    scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget)
+    allowed_ips = NetworksField()
+
+    class Meta:
+        model = ApiKey
+        fields = "__all__"  # noqa: DJ007  (the admin page names them)
+
+
+class NewApiKeyForm(forms.ModelForm):
+    """What a new key is to be; `maker`, set on the class for one request, is who asks."""
+
+    maker: User
+
+    mode = forms.ChoiceField(
+        choices=[("test", "Test"), ("live", "Live")], initial="test", widget=UnfoldAdminRadioSelectWidget
+    )
+    scopes = forms.MultipleChoiceField(
+        choices=Scope.choices,
+        initial=[Scope.JOBS_READ, Scope.JOBS_WRITE],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+    )
+    allowed_ips = NetworksField()
+
+    class Meta:
+        model = ApiKey
+        fields = ["organization", "name", "expires_at"]
+
+    def clean_expires_at(self) -> Any:
+        expires_at = self.cleaned_data["expires_at"]
+        if expires_at is not None and expires_at <= timezone.now():
+            raise forms.ValidationError("The key would never work: this time is past.")
+        return expires_at
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if "organization" in cleaned and "scopes" in cleaned:
+            beyond = set(cleaned["scopes"]) - scopes_of(self.maker, cleaned["organization"])
+            if beyond:
+                self.add_error("scopes", f"Your role there doesn't include {', '.join(sorted(beyond))}.")
+        return cleaned
+
+
+class RotationForm(forms.Form):
+    overlap_seconds = forms.IntegerField(
+        label="Overlap in seconds",
+        min_value=0,
+        max_value=MAX_OVERLAP_SECONDS,
+        initial=3600,
+        help_text="How long the old key goes on working. 0 ends it at once.",
+        widget=UnfoldAdminIntegerFieldWidget,
+    )

@@ -1,0 +1,66 @@
+"""The audit log: who changed what, when and from where. Entries are django-auditlog's."""
+
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from auditlog.models import LogEntry
+from auditlog.registry import auditlog
+from django.db.models.signals import pre_save
+from django.http import HttpRequest, HttpResponse
+
+from accounts.client_address import client_address
+from accounts.models import ApiKey, Membership, Organization, Plan, User
+from accounts.tenant import Tenant
+from avatar_api.common.request_id import request_id
+
+current_request: ContextVar[HttpRequest | None] = ContextVar("current_request", default=None)
+
+
+class AuditMiddleware:
+    """Remembers the request while it lasts, so that changes can be put down to it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        token = current_request.set(request)
+        try:
+            return self.get_response(request)
+        finally:
+            current_request.reset(token)
+
+
+def register() -> None:
+    """Has every change of these models logged. What a log shouldn't know is masked or left out."""
+    auditlog.register(User, exclude_fields=["last_login"], mask_fields=["password"], mask_callable=HIDE)
+    auditlog.register(Organization)
+    auditlog.register(Membership)
+    auditlog.register(Plan)
+    auditlog.register(ApiKey, exclude_fields=["secret_sha256", "last_used_at", "last_used_ip"])
+    pre_save.connect(tell_origin, sender=LogEntry, dispatch_uid="accounts.audit")
+
+
+HIDE = "accounts.audit.hide"
+
+
+def hide(value: str) -> str:
+    """What stands in the log for a password: only that it changed."""
+    return "hidden"
+
+
+def tell_origin(sender: type[LogEntry], instance: LogEntry, **signal: Any) -> None:
+    """Puts down the person, the key or the command, and the address, behind a change."""
+    request = current_request.get()
+    if request is None:
+        instance.additional_data = {"command": " ".join(sys.argv[1:2])}
+        return
+    address = client_address(request)
+    instance.remote_addr = str(address) if address else None
+    instance.cid = request_id.get()
+    if request.user.is_authenticated:
+        instance.actor, instance.actor_email = request.user, request.user.email
+    tenant = getattr(request, "auth", None)
+    if isinstance(tenant, Tenant) and tenant.api_key is not None:
+        instance.additional_data = {"api_key": tenant.api_key.pk}
