@@ -14,6 +14,7 @@ urlpatterns = [
     path("docs/redoc", SpectacularRedocView.as_view(url_name="openapi"), name="redoc"),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
+    path("people/", include("accounts.people_urls")),
     path("admin/", admin.site.urls),
 ]
 
