@@ -16,4 +16,4 @@ def load(name: EngineName) -> Engine:
         return PreviewEngine()
     from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 
-    return InfiniteTalkEngine()
+    return InfiniteTalkEngine.from_environment()

@@ -1,0 +1,295 @@
+"""The engine: a job's windows from the pipeline, through stops, full memory and kernels that fail."""
+
+import gc
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from environs import FileAwareEnv
+from PIL import Image
+
+from gpu_worker.contract.presets import PRESETS, Preset
+from gpu_worker.contract.spec import ReferenceKind
+from gpu_worker.contract.windows import plan
+from gpu_worker.engines.base import (
+    EngineInfo,
+    EngineJob,
+    OnStep,
+    RenderedWindow,
+    RenderError,
+    RenderStoppedError,
+    Step,
+)
+from gpu_worker.engines.infinitetalk.attention import NATIVE, choose_backend
+from gpu_worker.engines.infinitetalk.models import LoadedModels, PreparedModels
+from gpu_worker.engines.infinitetalk.placement import Placement, choose_placement, more_frugal
+from gpu_worker.engines.infinitetalk.prompts import PromptCache
+from gpu_worker.model_store.location import storage_path
+from InfiniteTalk.audio import load_speech
+from InfiniteTalk.completeness import IncompleteModelError
+from InfiniteTalk.conditioning import NEGATIVE_PROMPT, SpeakerBox
+from InfiniteTalk.lora import LoraError
+from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
+from InfiniteTalk.reference import Reference, StillReference, VideoReference
+from InfiniteTalk.sampling import RenderStopped, StepProgress, StopSampling
+from InfiniteTalk.settings import Precomputed, RenderSettings
+from InfiniteTalk.sizes import Size
+from InfiniteTalk.states import StepState, WindowState
+from InfiniteTalk.weight_files import WeightFileError
+
+log = logging.getLogger(__name__)
+
+BLACK_LEVEL = 8
+"""No picture that a camera took is darker than this everywhere."""
+
+
+class BlackWindowError(Exception):
+    """A window came out black, as some attention kernels make it on some GPUs."""
+
+
+class InfiniteTalkEngine:
+    """Keeps the models of a prepared checkpoint in memory and renders with them.
+
+    Args:
+        folder: The prepared checkpoint.
+        size: Height and width to render at whatever a job asks for; for a tiny checkpoint on a CPU.
+        compile_blocks: Compile the transformer's blocks: slower at the first window, faster afterwards.
+    """
+
+    def __init__(self, folder: Path, size: Size | None = None, *, compile_blocks: bool = False) -> None:
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._prepared = PreparedModels(folder, self._device)
+        self._size = size
+        self._compile_blocks = compile_blocks
+        self._prompts = PromptCache()
+        self._attention = choose_backend(self._device.type)
+        self._placement = self._fitting_placement("single")
+        self._models: LoadedModels | None = None
+        self._models_for("single")
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The engine that the environment asks for.
+
+        MODEL_STORAGE_PATH is the prepared checkpoint's folder. INFINITETALK_COMPILE=1 compiles the
+        transformer's blocks. INFINITETALK_SIZE=64,96 sets the size.
+        """
+        env = FileAwareEnv()
+        size = env.list("INFINITETALK_SIZE", [], subcast=int)
+        return cls(
+            storage_path(),
+            Size(*size) if size else None,
+            compile_blocks=env.bool("INFINITETALK_COMPILE", False),
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """What rendered, the last job's peak of GPU memory included."""
+        details: dict[str, Any] = {
+            "precision": self._prepared.precision,
+            "attention": self._attention,
+            "placement": self._placement,
+            "torch": torch.__version__,
+        }
+        if self._device.type == "cpu":
+            return EngineInfo("infinitetalk", "cpu", details)
+        details["peak_vram_bytes"] = torch.cuda.max_memory_allocated(self._device)
+        return EngineInfo("infinitetalk", torch.cuda.get_device_name(self._device), details)
+
+    def render(self, job: EngineJob, on_step: OnStep) -> Iterator[RenderedWindow]:
+        """Yield the windows from `job.next_window` on; see `Engine.render`."""
+        render = _Render(job, on_step)
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        while True:
+            try:
+                yield from self._windows(render)
+                return
+            except torch.OutOfMemoryError:
+                remedy = self._be_more_frugal
+            except BlackWindowError:
+                render.back_to_window_start()
+                remedy = self._be_more_careful
+            # Only here is the error gone, and with it what its traceback held in memory.
+            remedy()
+
+    def _windows(self, render: "_Render") -> Iterator[RenderedWindow]:
+        """The windows from where `render` is, which remembers how far they came."""
+        job, preset = render.job, PRESETS[render.job.preset]
+        if not render.announce("encoding"):
+            raise RenderStoppedError
+        models = self._models_for("multi" if len(job.speech) == 2 else "single")
+        models.loras.use(_lora_scales(preset, models.loras.names))
+        stream = models.pipeline.stream(
+            reference=_reference(job),
+            speech=[load_speech(path) for path in job.speech],
+            prompt=job.prompt,
+            settings=_settings(job, preset),
+            resolution=self._size or job.resolution.value,
+            speaking_order=job.speaking_order.value,
+            boxes=[SpeakerBox(box.x, box.y, box.width, box.height) for box in job.speaker_boxes],
+            video_frames=job.num_frames,
+            resume_from=render.position,
+            callback=render.after_step,
+            given=self._prompt_embeds(models, job, preset),
+        )
+        try:
+            for window in stream:
+                if self._attention != NATIVE and _is_black(window.frames):
+                    raise BlackWindowError
+                state = window.state.to_bytes() if window.state else None
+                yield RenderedWindow(window.index, window.frames, state)
+                if not render.window_done(window.state):
+                    raise RenderStoppedError
+        except RenderStopped as stop:
+            raise RenderStoppedError(_step_bytes(stop.state)) from stop
+
+    def _prompt_embeds(self, models: LoadedModels, job: EngineJob, preset: Preset) -> Precomputed:
+        negative = None
+        if preset.text_guidance_scale != 1:
+            negative = self._prompts.get(job.negative_prompt or NEGATIVE_PROMPT, models.encode_prompt)
+        return Precomputed(
+            prompt_embeds=self._prompts.get(job.prompt, models.encode_prompt), negative_prompt_embeds=negative
+        )
+
+    # --- Models in memory ---
+
+    def _models_for(self, speakers: Speakers) -> LoadedModels:
+        """The models with the audio layers for one or two speakers; the other ones make room."""
+        if self._models is None or self._models.speakers != speakers:
+            self._forget_models()
+            try:
+                self._models = self._prepared.load(speakers, self._placement)
+            except (WeightFileError, UnknownKeysError, IncompleteModelError, LoraError, OSError) as error:
+                log.exception("the models can't be loaded")
+                raise RenderError("model_unavailable", "The models are missing or damaged.") from error
+            if self._attention != NATIVE:
+                self._models.pipeline.transformer.set_attention_backend(self._attention)
+            if self._compile_blocks:
+                self._models.pipeline.transformer.compile_repeated_blocks()
+        return self._models
+
+    def _forget_models(self) -> None:
+        self._models = None
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _fitting_placement(self, speakers: Speakers) -> Placement:
+        if self._device.type == "cpu":
+            return Placement.RESIDENT
+        free_bytes, _ = torch.cuda.mem_get_info(self._device)
+        try:
+            return choose_placement(free_bytes, self._prepared.size(speakers))
+        except (WeightFileError, OSError) as error:
+            raise RenderError("model_unavailable", "The models are missing or damaged.") from error
+
+    def _be_more_careful(self) -> None:
+        log.warning("attention %s gives black frames, %s takes its place", self._attention, NATIVE)
+        self._attention = NATIVE
+        if self._models is not None:
+            self._models.pipeline.transformer.set_attention_backend(NATIVE)
+
+    def _be_more_frugal(self) -> None:
+        """Make room after the GPU's memory ran out.
+
+        Raises:
+            RenderError: `out_of_memory`, when there is no more frugal placement.
+        """
+        placement = more_frugal(self._placement)
+        if placement is None:
+            raise RenderError("out_of_memory", "The render needs more memory than the GPU has.")
+        log.warning("out of GPU memory, going on with placement %s", placement)
+        self._placement = placement
+        self._forget_models()
+
+
+class _Render:
+    """One job on its way: where it is, and what the worker is told and asked between steps.
+
+    Attributes:
+        position: What rendering goes on from.
+    """
+
+    def __init__(self, job: EngineJob, on_step: OnStep) -> None:
+        self.job = job
+        self.position: WindowState | StepState | None = _position(job)
+        self._on_step = on_step
+        self._window = job.next_window
+        self._steps = PRESETS[job.preset].num_inference_steps
+        self._num_windows = len(plan(job.num_frames))
+
+    def after_step(self, progress: StepProgress) -> None:
+        """Keep what this step made, on the host; then ask whether to go on."""
+        self.position = progress.state()
+        stage = "sampling" if progress.step < progress.num_inference_steps else "decoding"
+        if not self.announce(stage):
+            raise StopSampling
+
+    def window_done(self, state: WindowState | None) -> bool:
+        """Go on to the next window; whether the worker wants that."""
+        self.position = state
+        self._window += 1
+        return self._window == self._num_windows or self.announce("sampling")
+
+    def back_to_window_start(self) -> None:
+        if isinstance(self.position, StepState):
+            self.position = self.position.window
+
+    def announce(self, stage: str) -> bool:
+        """Tell where the render is; whether the worker wants it to go on."""
+        if isinstance(self.position, StepState):
+            step = Step(self._window, self.position.step, self._steps, stage, self.position.to_bytes)
+        else:
+            step = Step(self._window, 0, self._steps, stage)
+        return self._on_step(step)
+
+
+def _position(job: EngineJob) -> WindowState | StepState | None:
+    if job.step_state is not None:
+        return StepState.from_bytes(job.step_state)
+    if job.window_state is not None:
+        return WindowState.from_bytes(job.window_state)
+    return None
+
+
+def _step_bytes(state: WindowState | StepState) -> bytes | None:
+    return state.to_bytes() if isinstance(state, StepState) else None
+
+
+def _reference(job: EngineJob) -> Reference:
+    if job.reference_kind is ReferenceKind.VIDEO:
+        return VideoReference(job.reference)
+    with Image.open(job.reference) as image:
+        return StillReference(image)
+
+
+def _settings(job: EngineJob, preset: Preset) -> RenderSettings:
+    return RenderSettings(
+        num_inference_steps=preset.num_inference_steps,
+        shift=preset.shift[job.resolution],
+        text_guidance_scale=preset.text_guidance_scale,
+        audio_guidance_scale=preset.audio_guidance_scale,
+        seed=job.seed,
+    )
+
+
+def _lora_scales(preset: Preset, names: tuple[str, ...]) -> dict[str, float]:
+    """The LoRA that a preset wants.
+
+    Raises:
+        RenderError: `model_unavailable`, when it isn't in the model store.
+    """
+    if preset.lora is None:
+        return {}
+    if preset.lora not in names:
+        raise RenderError("model_unavailable", "The weights of this preset are not installed.")
+    return {preset.lora: 1.0}
+
+
+def _is_black(frames: npt.NDArray[np.uint8]) -> bool:
+    return bool(frames.max() < BLACK_LEVEL)

@@ -1,0 +1,146 @@
+"""The models of a prepared checkpoint, loaded to where their placement wants them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.hooks import apply_group_offloading
+from transformers import Wav2Vec2FeatureExtractor
+
+from gpu_worker.engines.infinitetalk.placement import ModelBytes, Placement
+from InfiniteTalk.conditioning import encode_prompt
+from InfiniteTalk.conversion import BASE_FOLDER, NOTE_FILE
+from InfiniteTalk.loading import (
+    CheckpointPaths,
+    Components,
+    LoadOptions,
+    find_audio_file,
+    load_image_encoder,
+    load_speech_encoder,
+    load_text_encoder,
+    load_tokenizer,
+    load_transformer,
+    load_vae,
+)
+from InfiniteTalk.lora import LoraSwitch, read_lora
+from InfiniteTalk.original_checkpoint import Speakers
+from InfiniteTalk.pipeline import InfiniteTalkPipeline
+from InfiniteTalk.precision import Precision
+
+FLOAT8_CAPABILITY = (8, 9)
+"""From Ada on, GPUs multiply in float8."""
+
+
+@dataclass(frozen=True)
+class PreparedModels:
+    """A prepared checkpoint on disk.
+
+    Attributes:
+        folder: Where it lies, under the hub's names.
+        device: Where it computes.
+    """
+
+    folder: Path
+    device: torch.device
+
+    @property
+    def paths(self) -> CheckpointPaths:
+        return CheckpointPaths.below(self.folder)
+
+    @property
+    def precision(self) -> Precision:
+        return Precision(json.loads((self.folder / NOTE_FILE).read_text())["precision"])
+
+    def size(self, speakers: Speakers) -> ModelBytes:
+        """How much memory the weights take."""
+        base, paths = self.folder / BASE_FOLDER, self.paths
+        loras = sum(path.stat().st_size for path in paths.loras)
+        audio = find_audio_file(paths.infinitetalk, speakers).stat().st_size
+        return ModelBytes(
+            transformer=_bytes_below(base / "transformer") + audio + loras,
+            text_encoder=_bytes_below(base / "text_encoder"),
+            others=_bytes_below(base / "image_encoder")
+            + _bytes_below(base / "vae")
+            + _bytes_below(paths.wav2vec_dir),
+        )
+
+    def load(self, speakers: Speakers, placement: Placement) -> "LoadedModels":
+        """Load everything for one or two speakers.
+
+        Raises:
+            WeightFileError: A file is missing or damaged.
+            UnknownKeysError: A file holds weights of another model.
+            IncompleteModelError: Weights lack, are too many, or have another shape.
+            LoraError: A LoRA that does not fit.
+        """
+        near = self._options(self.device)
+        host = self._options(torch.device("cpu"))
+        transformer_at = host if placement is Placement.OFFLOADED else near
+        text_encoder_at = near if placement is Placement.RESIDENT else host
+        paths = self.paths
+        transformer = load_transformer(paths, speakers, transformer_at)
+        loras = [read_lora(path) for path in paths.loras]
+        components = Components(
+            transformer=transformer,
+            vae=load_vae(paths.ckpt_dir, near),
+            text_encoder=load_text_encoder(paths.ckpt_dir, text_encoder_at),
+            tokenizer=load_tokenizer(paths.ckpt_dir),
+            image_encoder=load_image_encoder(paths.ckpt_dir, near),
+            wav2vec2=load_speech_encoder(paths.wav2vec_dir, near),
+            feature_extractor=Wav2Vec2FeatureExtractor.from_pretrained(paths.wav2vec_dir),
+            loras=LoraSwitch(transformer, loras, near.torch_dtype),
+        )
+        return LoadedModels(components, speakers, placement, self.device)
+
+    def _options(self, device: torch.device) -> LoadOptions:
+        if self.device.type == "cpu":
+            return LoadOptions(device, torch.float32)
+        float8 = torch.cuda.get_device_capability(self.device) >= FLOAT8_CAPABILITY
+        return LoadOptions(device, torch.bfloat16, float8_activations=float8)
+
+
+class LoadedModels:
+    """The models in memory, and the pipeline that they make.
+
+    Prompts are embedded here, so the pipeline is made without the text encoder: where that is has no
+    bearing on where the pipeline computes.
+    """
+
+    def __init__(
+        self, components: Components, speakers: Speakers, placement: Placement, device: torch.device
+    ) -> None:
+        self.speakers = speakers
+        self.placement = placement
+        self.loras = components.loras
+        self.pipeline = InfiniteTalkPipeline.from_components(components)
+        self.pipeline.register_modules(text_encoder=None)
+        self._text_encoder, self._tokenizer = components.text_encoder, components.tokenizer
+        self._device = device
+        if placement is Placement.OFFLOADED:
+            self._offload()
+
+    @torch.no_grad()
+    def encode_prompt(self, prompt: str) -> torch.Tensor:
+        """T5's embedding of a prompt, [1, n, width], on the host."""
+        moves = self.placement is Placement.TEXT_ENCODER_ON_HOST
+        if moves:
+            self._text_encoder.to(self._device)
+        embeds = encode_prompt(self._text_encoder, self._tokenizer, prompt, self._device).cpu()
+        if moves:
+            self._text_encoder.to("cpu")
+        return embeds
+
+    def _offload(self) -> None:
+        """Blocks come to the GPU one ahead of their turn, over a stream of their own."""
+        streams: dict[str, Any] = {"use_stream": True} if self._device.type == "cuda" else {}
+        host = torch.device("cpu")
+        self.pipeline.transformer.enable_group_offload(
+            self._device, host, "block_level", num_blocks_per_group=1, **streams
+        )
+        apply_group_offloading(self._text_encoder, self._device, host, "leaf_level", **streams)
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

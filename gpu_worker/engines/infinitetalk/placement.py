@@ -1,0 +1,54 @@
+"""Where the models are while they wait and while they work: as near to the GPU as its memory allows."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+GIB = 2**30
+
+# What sampling and decoding one 720p window takes beside the weights: activations of 75,600 tokens, the
+# cached keys and values of text, picture and speech (up to 1.65 GB), and the VAE's last, widest layers.
+WORKING_BYTES = 14 * GIB
+
+
+class Placement(StrEnum):
+    """From the fastest to the most frugal."""
+
+    RESIDENT = "resident"
+    TEXT_ENCODER_ON_HOST = "text_encoder_on_host"
+    OFFLOADED = "offloaded"
+
+
+@dataclass(frozen=True)
+class ModelBytes:
+    """Sizes of the weights as they are stored, in bytes.
+
+    Attributes:
+        transformer: Base and audio layers of one speaker mode, with the LoRAs.
+        text_encoder: T5.
+        others: CLIP, VAE and the speech encoder.
+    """
+
+    transformer: int
+    text_encoder: int
+    others: int
+
+
+def choose_placement(free_bytes: int, models: ModelBytes, working_bytes: int = WORKING_BYTES) -> Placement:
+    """The fastest placement that leaves room to work in `free_bytes` of GPU memory.
+
+    The text encoder is needed for a second per new prompt, so it is the first to leave. With
+    `OFFLOADED` the transformer's blocks come to the GPU one by one while the one before computes;
+    that runs with 12 GB.
+    """
+    sampling = models.transformer + models.others + working_bytes
+    if sampling + models.text_encoder <= free_bytes:
+        return Placement.RESIDENT
+    if sampling <= free_bytes:
+        return Placement.TEXT_ENCODER_ON_HOST
+    return Placement.OFFLOADED
+
+
+def more_frugal(placement: Placement) -> Placement | None:
+    """The next placement to try when memory ran out; None after the last."""
+    later = list(Placement)[list(Placement).index(placement) + 1 :]
+    return later[0] if later else None
