@@ -117,20 +117,19 @@ def encode_image(image_encoder: CLIPVisionModel, image: torch.Tensor) -> torch.T
     """CLIP's view of the reference picture.
 
     Args:
-        image_encoder: CLIP's vision half with all its layers.
+        image_encoder: CLIP's vision half without its last block.
         image: [1, 3, 1, H, W] in [-1, 1].
 
     Returns:
-        Output of the second to last layer without a final norm, [1, 257, width].
+        What its last block puts out, without the norm that follows in CLIP, [1, 257, width].
     """
     side = image_encoder.config.image_size
     assert isinstance(side, int)
     picture = interpolate(image[:, :, 0], size=(side, side), mode="bicubic", align_corners=False) * 0.5 + 0.5
     mean, std = (picture.new_tensor(value)[:, None, None] for value in (_CLIP_MEAN, _CLIP_STD))
     pixel_values = ((picture - mean) / std).to(image_encoder.dtype)
-    hidden_states: tuple[torch.Tensor, ...]
-    hidden_states = image_encoder(pixel_values, output_hidden_states=True).hidden_states
-    return hidden_states[-2]
+    features: torch.Tensor = image_encoder(pixel_values).last_hidden_state
+    return features
 
 
 def encode_prompt(

@@ -8,6 +8,7 @@ speech, up to rounding; only the reach of the attention ends `MARGIN_FRAMES` bey
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -140,7 +141,7 @@ class LongSpeechEmbeddings:
     def _convolve(self, begin: int, end: int) -> torch.Tensor:
         """Features [1, end - begin, channels] of the convolutions, normalised as in the whole speech."""
         samples = self.samples[begin * self.hop : (end - 1) * self.hop + self.receptive_field]
-        first, *others = self.wav2vec2.feature_extractor.conv_layers
+        first, *others = _conv_layers(self.wav2vec2)
         hidden = first.conv(samples.to(_device(self.wav2vec2))[None, None])
         norm = first.layer_norm
         scale = norm.weight / (self.variance + norm.eps).sqrt()
@@ -152,7 +153,7 @@ class LongSpeechEmbeddings:
     @torch.no_grad()
     def _first_layer_statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance [channels] over all time of what the first convolution puts out."""
-        conv = self.wav2vec2.feature_extractor.conv_layers[0].conv
+        conv = _conv_layers(self.wav2vec2)[0].conv
         kernel, stride = conv.kernel_size[0], conv.stride[0]
         count = (len(self.samples) - kernel) // stride + 1
         total = torch.zeros(2, conv.out_channels, dtype=torch.float64, device=conv.weight.device)
@@ -203,10 +204,14 @@ def _normalized(speech: Speech, feature_extractor: Wav2Vec2FeatureExtractor) -> 
 def _geometry(wav2vec2: Wav2Vec2Model) -> tuple[int, int]:
     """Samples from one feature of the convolutions to the next, and samples that one feature sees."""
     hop = receptive_field = 1
-    for layer in wav2vec2.feature_extractor.conv_layers:
+    for layer in _conv_layers(wav2vec2):
         receptive_field += (layer.conv.kernel_size[0] - 1) * hop
         hop *= layer.conv.stride[0]
     return hop, receptive_field
+
+
+def _conv_layers(wav2vec2: Wav2Vec2Model) -> list[Any]:
+    return list(wav2vec2.feature_extractor.conv_layers)
 
 
 def _device(wav2vec2: Wav2Vec2Model) -> torch.device:

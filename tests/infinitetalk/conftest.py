@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from InfiniteTalk.conversion import convert
 from InfiniteTalk.lora import named_by_file
@@ -12,6 +13,12 @@ from InfiniteTalk.tiny import write_tiny_checkpoint
 
 LIGHTX2V = "lightx2v_I2V_14B_480p_cfg_step_distill_rank64_bf16"
 FUSIONX = "Wan2.1_I2V_14B_FusionX_LoRA"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tensors this small are computed ten times faster by one thread on a machine with other work."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

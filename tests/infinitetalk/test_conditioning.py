@@ -67,7 +67,7 @@ def test_latents_are_scaled_on_the_way_in_and_back_on_the_way_out(vae: Autoencod
 
 
 @torch.no_grad()
-def test_the_image_encoder_sees_the_whole_picture_and_gives_its_second_to_last_layer() -> None:
+def test_the_image_encoder_gives_all_its_positions_without_the_final_norm() -> None:
     torch.manual_seed(0)
     config = CLIPVisionConfig(
         hidden_size=32,
@@ -81,7 +81,7 @@ def test_the_image_encoder_sees_the_whole_picture_and_gives_its_second_to_last_l
     picture = torch.rand(1, 3, 1, 32, 48) * 2 - 1
     features = encode_image(encoder, picture)
     assert features.shape == (1, 5, 32)
-    encoder.encoder.layers[-1].requires_grad_(False).mlp.fc2.weight.zero_()
+    encoder.post_layernorm.requires_grad_(False).weight.zero_()
     assert torch.equal(encode_image(encoder, picture), features)
 
 

@@ -1,0 +1,81 @@
+"""Where the noise comes from that a window's latents start as."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+
+class Noise(Protocol):
+    """Draws what sampling needs, in its order."""
+
+    @property
+    def state(self) -> torch.Tensor | None:
+        """What a window or step needs so that it can be gone on from; None if nothing."""
+        ...
+
+    def restore(self, state: torch.Tensor | None) -> None: ...
+
+    def begin_window(self, window: int, shape: torch.Size, motion_shape: torch.Size) -> torch.Tensor:
+        """The initial latents, float32 of `shape`."""
+        ...
+
+    def end_step(self, window: int, motion_shape: torch.Size) -> None: ...
+
+
+class WindowNoise:
+    """A generator for each window, seeded by seed and window: any window can be rendered alone.
+
+    Drawn on the CPU, so that it is the same on every device.
+    """
+
+    state = None
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def restore(self, state: torch.Tensor | None) -> None:
+        """Nothing is carried from window to window."""
+
+    def begin_window(self, window: int, shape: torch.Size, motion_shape: torch.Size) -> torch.Tensor:
+        return torch.randn(shape, generator=window_generator(self.seed, window))
+
+    def end_step(self, window: int, motion_shape: torch.Size) -> None:
+        """A step is not random."""
+
+
+class ReferenceNoise:
+    """One generator for the whole run, as in the reference.
+
+    It also noises the motion latents of every step after the first window, and then overwrites the result:
+    these draws are made and dropped, because later windows depend on their number.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    @property
+    def state(self) -> torch.Tensor:
+        return self.generator.get_state()
+
+    def restore(self, state: torch.Tensor | None) -> None:
+        if state is not None:
+            self.generator.set_state(state)
+
+    def begin_window(self, window: int, shape: torch.Size, motion_shape: torch.Size) -> torch.Tensor:
+        noise = self._draw(shape)
+        self.end_step(window, motion_shape)
+        return noise
+
+    def end_step(self, window: int, motion_shape: torch.Size) -> None:
+        if window > 0:
+            self._draw(motion_shape)
+
+    def _draw(self, shape: torch.Size) -> torch.Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.generator.device)
+
+
+def window_generator(seed: int, window: int) -> torch.Generator:
+    """The generator of one window, independent of all others: NumPy's `SeedSequence` mixes the numbers."""
+    mixed = np.random.SeedSequence([seed, window]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(mixed[0]))

@@ -1,0 +1,234 @@
+"""Sampling of one window: flow matching, Euler's method, guidance, and clean motion latents in front.
+
+Shapes use: `T` latent frames of a window, `Tm` of them motion, `h, w` latent height and width.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from InfiniteTalk.guidance import Averages, Guidance, Pass
+from InfiniteTalk.noise import Noise
+from InfiniteTalk.states import StepState, WindowState
+from InfiniteTalk.transformer import (
+    InfiniteTalkContextCache,
+    InfiniteTalkTransformer3DModel,
+    ProjectedContext,
+)
+
+TRAIN_TIMESTEPS = 1000
+
+
+class StopSampling(Exception):  # noqa: N818 - like StopIteration it reports no error
+    """Raised by a callback that wants the render to stop."""
+
+
+class RenderStopped(Exception):  # noqa: N818 - it was asked for
+    """A render has stopped because its callback asked for it.
+
+    Attributes:
+        state: From where it goes on: the step it stopped at, or the window's start where a cache of
+            residuals, which isn't saved, takes part in sampling.
+    """
+
+    def __init__(self, state: WindowState | StepState) -> None:
+        super().__init__("the render was asked to stop")
+        self.state = state
+
+
+@dataclass(frozen=True)
+class StepProgress:
+    """What a callback sees after each step.
+
+    Attributes:
+        window: Index of the window.
+        step: How many of its steps are done.
+        num_inference_steps: How many it has.
+        timestep: Of the step just done, in (0, 1000].
+        latents: After the step, float32 [1, 16, T, h, w], motion latents in front.
+        noise_pred: The guided velocity of the step, of the same shape.
+        state: Gives, on the CPU, what the render would leave if it stopped here.
+    """
+
+    window: int
+    step: int
+    num_inference_steps: int
+    timestep: float
+    latents: torch.Tensor
+    noise_pred: torch.Tensor
+    state: Callable[[], WindowState | StepState]
+
+
+StepCallback = Callable[[StepProgress], None]
+"""Called after each step; it stops the render by raising `StopSampling`."""
+
+
+@dataclass(frozen=True)
+class WindowConditions:
+    """What a window is conditioned on, on the device that samples.
+
+    Attributes:
+        reference_latents: Of the reference picture followed by grey, [1, 16, T, h, w].
+        image_embeds: CLIP's view of the picture, [1, 257, width].
+        audio_windows: [P, F, 5, layers, width].
+        motion_latents: [1, 16, Tm, h, w].
+        speaker_masks: [3, h, w]; None for one speaker.
+        new_picture: Whether picture and embeddings differ from those of the window sampled before.
+    """
+
+    reference_latents: torch.Tensor
+    image_embeds: torch.Tensor
+    audio_windows: torch.Tensor
+    motion_latents: torch.Tensor
+    speaker_masks: torch.Tensor | None
+    new_picture: bool
+
+
+def flow_match_timesteps(num_inference_steps: int, shift: float) -> torch.Tensor:
+    """Timesteps of the steps and a final 0, float32 [num_inference_steps + 1].
+
+    They fall evenly from 1000 to 1 and are then shifted towards noise: `shift * r / (1 + (shift - 1) * r)`.
+    """
+    # NumPy's float32 values are those of the published model; torch's differ in the last bit.
+    even = torch.from_numpy(np.linspace(TRAIN_TIMESTEPS, 1, num_inference_steps, dtype=np.float32))
+    ratio = even / TRAIN_TIMESTEPS
+    shifted = TRAIN_TIMESTEPS * (shift * ratio / (1 + (shift - 1) * ratio))
+    return torch.cat([shifted, torch.zeros(1)])
+
+
+class WindowSampler:
+    """Samples the windows of one video.
+
+    Between steps and windows it keeps what the transformer makes of text, picture and speech, as long as they
+    stay the same. LoRAs must not be switched while it is in use.
+
+    Args:
+        transformer: The model.
+        guidance: Says which passes a step needs.
+        prompt_embeds: [1, n, width].
+        negative_prompt_embeds: Likewise; None where no pass reads it.
+        timesteps: Of `flow_match_timesteps`.
+        noise: Where initial latents come from.
+        callback: Called after each step.
+    """
+
+    def __init__(
+        self,
+        transformer: InfiniteTalkTransformer3DModel,
+        guidance: Guidance,
+        prompt_embeds: torch.Tensor,
+        negative_prompt_embeds: torch.Tensor | None,
+        timesteps: torch.Tensor,
+        noise: Noise,
+        callback: StepCallback | None = None,
+    ) -> None:
+        self.transformer = transformer
+        self.guidance = guidance
+        self.embeds = {True: prompt_embeds, False: negative_prompt_embeds}
+        self.timesteps = timesteps
+        self.noise = noise
+        self.callback = callback
+        self.image = ProjectedContext()
+        self.speech = ProjectedContext()
+        self.caches = self._context_caches()
+
+    def sample(self, start: StepState, conditions: WindowConditions) -> torch.Tensor:
+        """Do the steps of a window that are left.
+
+        Returns:
+            Latents float32 [1, 16, T, h, w], motion latents in front.
+
+        Raises:
+            RenderStopped: The callback asked for it.
+        """
+        self._forget_last_window(conditions.new_picture)
+        motion = conditions.motion_latents
+        latents = start.latents.to(motion.device, copy=True)
+        averages = _averages_to(start.averages, motion.device)
+        for step in range(start.step, len(self.timesteps) - 1):
+            timestep, next_timestep = self.timesteps[step], self.timesteps[step + 1]
+            latents[:, :, : motion.shape[2]] = motion
+            noise_pred, averages = self._guided(latents, timestep, conditions, averages)
+            latents = latents - noise_pred * ((timestep - next_timestep) / TRAIN_TIMESTEPS).item()
+            self.noise.end_step(start.window.index, motion.shape)
+            latents[:, :, : motion.shape[2]] = motion
+            done = StepState(start.window, step + 1, latents, averages)
+            self._report(done, float(timestep), noise_pred)
+        return latents
+
+    def _guided(
+        self, latents: torch.Tensor, timestep: torch.Tensor, conditions: WindowConditions, averages: Averages
+    ) -> tuple[torch.Tensor, Averages]:
+        predictions = {
+            kind: self._predict(kind, latents, timestep, conditions) for kind in self.guidance.passes
+        }
+        return self.guidance.combine(predictions, averages)
+
+    def _predict(
+        self, kind: Pass, latents: torch.Tensor, timestep: torch.Tensor, conditions: WindowConditions
+    ) -> torch.Tensor:
+        """The velocity [1, 16, T, h, w] in one pass."""
+        reference = conditions.reference_latents
+        is_reference = torch.zeros_like(reference[:, :4])
+        is_reference[:, :, 0] = 1
+        with self.transformer.cache_context(kind.value):
+            velocity: torch.Tensor = self.transformer(
+                hidden_states=torch.cat([latents, is_reference, reference], dim=1),
+                timestep=timestep[None].to(latents.device),
+                encoder_hidden_states=self.embeds[kind.reads_prompt],
+                encoder_hidden_states_image=conditions.image_embeds,
+                audio_embeds=conditions.audio_windows if kind.hears_speech else None,
+                speaker_masks=conditions.speaker_masks if kind.hears_speech else None,
+                context_cache=self.caches[kind],
+                return_dict=False,
+            )[0]
+        return velocity
+
+    def _report(self, done: StepState, timestep: float, noise_pred: torch.Tensor) -> None:
+        if self.callback is None:
+            return
+        steps, state = len(self.timesteps) - 1, partial(self._saved, done)
+        try:
+            self.callback(
+                StepProgress(done.window.index, done.step, steps, timestep, done.latents, noise_pred, state)
+            )
+        except StopSampling:
+            raise RenderStopped(state()) from None
+
+    def _saved(self, done: StepState) -> WindowState | StepState:
+        if keeps_residuals(self.transformer):
+            return done.window
+        cpu = torch.device("cpu")
+        latents, averages = done.latents.to(cpu, copy=True), _averages_to(done.averages, cpu)
+        return StepState(done.window, done.step, latents, averages, self.noise.state)
+
+    def _context_caches(self) -> dict[Pass, InfiniteTalkContextCache]:
+        """One cache for each pass; passes share the parts that they have in common."""
+        texts = {True: ProjectedContext(), False: ProjectedContext()}
+        audios = {True: self.speech, False: ProjectedContext()}
+        return {
+            kind: InfiniteTalkContextCache(texts[kind.reads_prompt], self.image, audios[kind.hears_speech])
+            for kind in self.guidance.passes
+        }
+
+    def _forget_last_window(self, new_picture: bool) -> None:
+        self.transformer._reset_stateful_cache()
+        self.speech.clear()
+        if new_picture:
+            self.image.clear()
+
+
+def keeps_residuals(transformer: InfiniteTalkTransformer3DModel) -> bool:
+    """Whether a cache is on whose state sampling depends on, as TeaCache or diffusers' own."""
+    registries = (getattr(module, "_diffusers_hook", None) for module in transformer.modules())
+    return any(hook._is_stateful for registry in registries if registry for hook in registry.hooks.values())
+
+
+def _averages_to(averages: Averages, device: torch.device) -> Averages:
+    text, audio = (
+        None if tensor is None else tensor.to(device) for tensor in (averages.text, averages.audio)
+    )
+    return Averages(text, audio)

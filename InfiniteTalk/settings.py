@@ -1,0 +1,71 @@
+"""How a video is rendered; every value comes from the caller."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from InfiniteTalk.audio import SpeechEmbeddings
+from InfiniteTalk.guidance import AdaptiveProjectedGuidance, Guidance
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How a video is rendered.
+
+    Attributes:
+        num_inference_steps: Steps of each window.
+        shift: How far the schedule is shifted towards noise; more for larger pictures.
+        text_guidance_scale: How strongly the prompt steers; 1 saves a pass.
+        audio_guidance_scale: How strongly the speech steers; 1 saves a pass.
+        apg: Adaptive projected guidance instead of the plain combination.
+        seed: Non-negative; the same seed gives the same video.
+        num_frames: Frames of a window, 1 more than a multiple of 4.
+        motion_frames: How many of them it shares with the window before, 1 more than a multiple of 4.
+        color_correction_strength: 0 to leave colours alone, 1 to match those of the reference fully.
+        reference_compat: Reproduce the published code where it is random or mistaken: one generator for the
+            whole run, frames counted in floating point, source frames taken by number, the first picture's
+            colours for a whole video, no pass saved, brightness rounded down.
+    """
+
+    num_inference_steps: int
+    shift: float
+    text_guidance_scale: float
+    audio_guidance_scale: float
+    apg: AdaptiveProjectedGuidance | None = None
+    seed: int = 0
+    num_frames: int = 81
+    motion_frames: int = 9
+    color_correction_strength: float = 1.0
+    reference_compat: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_inference_steps < 1:
+            raise ValueError("a window needs at least one step")
+        if self.seed < 0:
+            raise ValueError("a seed must not be negative")
+
+    @property
+    def guidance(self) -> Guidance:
+        return Guidance(self.text_guidance_scale, self.audio_guidance_scale, self.apg, self.reference_compat)
+
+
+@dataclass(frozen=True)
+class Precomputed:
+    """What is handed in instead of being drawn or encoded, to replay a recorded run or to save work.
+
+    Attributes:
+        prompt_embeds: [1, n, width].
+        negative_prompt_embeds: [1, n, width].
+        audio_embeds: One for each speaker, [L, layers, width].
+        image_embeds: [1, 257, width] by index of the window; for a still that of window 0 is for all.
+        reference_latents: [1, 16, T, h, w], likewise.
+        initial_noise: [1, 16, T, h, w] by index of the window.
+    """
+
+    prompt_embeds: torch.Tensor | None = None
+    negative_prompt_embeds: torch.Tensor | None = None
+    audio_embeds: Sequence[SpeechEmbeddings] = ()
+    image_embeds: Mapping[int, torch.Tensor] = field(default_factory=dict)
+    reference_latents: Mapping[int, torch.Tensor] = field(default_factory=dict)
+    initial_noise: Mapping[int, torch.Tensor] = field(default_factory=dict)
