@@ -37,7 +37,6 @@ SEGMENT_OPTIONS = {
     "fflags": "+bitexact",
 }
 FILE_OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact"}
-AUDIO_BITS_PER_SECOND = {"mono": 128_000, "stereo": 192_000}
 JPEG_QUALITY = 88
 
 
@@ -84,15 +83,12 @@ def mux_video(
         job_id: Goes into the file's metadata.
         out: Where to write the video.
     """
-    layout = sound.layout_of(speech)
     header = init.read_bytes()
     with av.open(str(out), "w", format="mp4", options=FILE_OPTIONS) as container:
         container.metadata["comment"] = provenance.comment(job_id)
         with av.open(io.BytesIO(header + segments[0].read_bytes()), "r") as first:
             picture = container.add_stream_from_template(first.streams.video[0])
-        voice = container.add_stream(
-            "aac", rate=sound.SAMPLING_RATE, layout=layout, bit_rate=AUDIO_BITS_PER_SECOND[layout]
-        )
+        voice = sound.add_stream(container, speech)
         packets = merge(
             _picture_packets(header, segments, picture),
             sound.encode_speech(speech, speaking_order, voice),

@@ -12,14 +12,28 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.audio.stream import AudioStream
+from av.container import OutputContainer
 
 from gpu_worker.contract.spec import SpeakingOrder
 
 SAMPLING_RATE = 48_000
 BLOCK_SAMPLES = 4800
+# FFmpeg's encoder distorts loud onsets at lower rates (11 dB of signal to noise at 128 kbit/s, 39 dB at 160)
+# and speech with temporal noise shaping. Its coder "fast" is better on speech, but breaks loud pure tones.
+BITS_PER_SECOND = {"mono": 160_000, "stereo": 256_000}
+AAC_OPTIONS = {"aac_tns": "0"}
 
 Block = npt.NDArray[np.float32]
 """A tenth of a second at 48 kHz (the last one of a recording less), float32 [channels, num_samples]."""
+
+
+def add_stream(container: OutputContainer, speech: Sequence[Path]) -> AudioStream:
+    """Add the track for `encode_speech`: stereo where one of the recordings is, else mono."""
+    layout = "stereo" if any(_num_channels(path) == 2 for path in speech) else "mono"
+    bit_rate = BITS_PER_SECOND[layout]
+    return container.add_stream(
+        "aac", rate=SAMPLING_RATE, layout=layout, bit_rate=bit_rate, options=AAC_OPTIONS
+    )
 
 
 def encode_speech(speech: Sequence[Path], order: SpeakingOrder, stream: AudioStream) -> Iterator[av.Packet]:
@@ -33,11 +47,6 @@ def encode_speech(speech: Sequence[Path], order: SpeakingOrder, stream: AudioStr
         start += frame.samples
         yield from stream.encode(frame)
     yield from stream.encode(None)
-
-
-def layout_of(speech: Sequence[Path]) -> str:
-    """`stereo` where one of the recordings is, else `mono`."""
-    return "stereo" if any(_num_channels(path) == 2 for path in speech) else "mono"
 
 
 def mixed(speech: Sequence[Path], order: SpeakingOrder) -> Iterator[Block]:

@@ -81,6 +81,14 @@ def test_speech_keeps_its_own_loudness(tmp_path: Path, level: float) -> None:
     assert level_at(440, read_sound(video)[4800:-4800, 0]) == pytest.approx(level, rel=0.03)
 
 
+def test_the_onset_of_a_loud_sound_is_not_distorted(tmp_path: Path) -> None:
+    speech = np.concatenate([np.zeros(24_000), tone(440, 1.5, level=0.5)])
+
+    video = finish(render(tmp_path, 50), [write_sound(tmp_path / "speech.flac", speech)])
+
+    assert np.abs(read_sound(video)[: len(speech), 0] - speech).max() < 0.05
+
+
 def test_stereo_speech_stays_stereo(tmp_path: Path) -> None:
     sides = np.stack([tone(400, 2.0), tone(1000, 2.0)], axis=1)
 
