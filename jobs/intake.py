@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkstemp
 
-from jobs.probes.base import IntakeError, IntakeLimits, Kind, unreadable
+from jobs.probes.base import IntakeError, IntakeLimits, Kind, bounds_of, unreadable
 from jobs.sandbox import run_probe
 
 __all__ = ["IntakeError", "IntakeLimits", "NormalisedFile", "probe_image", "probe_speech", "probe_video"]
@@ -71,7 +71,7 @@ def probe_video(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedF
 def _normalise(kind: Kind, source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
     with TemporaryDirectory(dir=folder, prefix=f"{kind}-") as workplace:
         copy = Path(workplace) / "copy"
-        measured = run_probe(kind, source, copy, limits)
+        measured = run_probe(kind, source, copy, limits, bounds_of(kind, limits))
         if copy.is_symlink():  # A process that was taken over could point to any file of ours.
             raise unreadable(kind)
         path = copy.rename(_new_file(kind, folder))

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs.probes.base import IntakeError, IntakeLimits, Kind, Measurements, bounds_of, unreadable
+from jobs.probes.base import Bounds, IntakeError, IntakeLimits, Kind, Measurements, unreadable
 
 ROOT = Path(__file__).resolve().parents[1]
 START = (
@@ -69,15 +69,21 @@ _server: ProbeServer | None = None
 _lock = threading.Lock()
 
 
-def run_probe(kind: Kind, source: Path, out: Path, limits: IntakeLimits) -> Measurements:
+def run_probe(kind: Kind, source: Path, out: Path, limits: IntakeLimits, bounds: Bounds) -> Measurements:
     """Normalise `source` into the new file `out`, in a confined process that works in its folder.
 
     Raises:
         IntakeError: The file's fault, or a process that crashed or reached a limit over it.
         SandboxError: Probes can't be run.
     """
-    request = {"kind": kind, "source": str(source), "out": str(out), "limits": asdict(limits)}
-    answer = _ask(request, bounds_of(kind, limits).wall_seconds + GRACE_SECONDS)
+    request = {
+        "kind": kind,
+        "source": str(source),
+        "out": str(out),
+        "limits": asdict(limits),
+        "bounds": asdict(bounds),
+    }
+    answer = _ask(request, bounds.wall_seconds + GRACE_SECONDS)
     if answer is None:
         raise unreadable(kind)
     if "error" in answer:

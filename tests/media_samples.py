@@ -1,10 +1,12 @@
 """Sounds, pictures and videos for tests, made by code."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 Sound = npt.NDArray[np.floating]
 """Samples in [-1, 1], [num_samples] or [num_samples, channels]."""
@@ -55,3 +57,50 @@ def moving_picture(
     frames[..., 1] = np.arange(height)[:, None] * 255 // height
     frames[..., 2] = 90
     return frames
+
+
+def write_video(
+    path: Path,
+    frames: npt.NDArray[np.uint8],
+    *,
+    fps: int = 25,
+    codec: str = "libx264",
+    turned: int = 0,
+    pixel_aspect: Fraction = Fraction(1),
+    sound: Sound | None = None,
+) -> Path:
+    """Write RGB frames [num_frames, height, width, 3], to be shown turned anticlockwise by `turned` degrees.
+
+    A `sound` is at 48 kHz.
+    """
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.sample_aspect_ratio = pixel_aspect
+        if turned:
+            stream.set_display_rotation(turned)
+        voice = container.add_stream("aac", rate=48_000, layout="mono") if sound is not None else None
+        for pixels in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")))
+        container.mux(stream.encode(None))
+        if voice is not None and sound is not None:
+            frame = av.AudioFrame.from_ndarray(sound[None].astype(np.float32), "fltp", "mono")
+            frame.sample_rate, frame.pts = 48_000, 0
+            container.mux(voice.encode(frame) + voice.encode(None))
+    return path
+
+
+def read_video(path: Path) -> npt.NDArray[np.uint8]:
+    """RGB [num_frames, height, width, 3]."""
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def portrait(width: int = 320, height: int = 240) -> Image.Image:
+    """A picture whose quarters are red, green (above), blue and yellow (below)."""
+    image = Image.new("RGB", (width, height), "yellow")
+    image.paste("red", (0, 0, width // 2, height // 2))
+    image.paste("lime", (width // 2, 0, width, height // 2))
+    image.paste("blue", (0, height // 2, width // 2, height))
+    return image

@@ -17,8 +17,8 @@ OPTIONS = {
     "format_whitelist": "wav,mp3,aac,flac,ogg,mov,matroska",
     "protocol_whitelist": "file",
 }
-MAX_DAMAGED = 0.05
-"""Share of packets that may be damaged: players skip a few as well, e.g. at the cut of a recording."""
+MAX_DAMAGED, MAX_DAMAGED_SHARE = 2, 0.05
+"""Packets that may be damaged, whichever is more: players skip a few as well, e.g. where a file was cut."""
 
 
 def open_container(source: Path) -> InputContainer:
@@ -45,5 +45,5 @@ def decode(container: InputContainer, track: AudioStream | VideoStream, unreadab
             continue
         sound += 1
         yield from frames
-    if damaged > MAX_DAMAGED * (sound + damaged):
+    if damaged > max(MAX_DAMAGED, MAX_DAMAGED_SHARE * (sound + damaged)):
         raise IntakeError(unreadable, "The file is damaged.")

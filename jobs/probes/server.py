@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jobs.probes.base import Bounds, IntakeError, IntakeLimits, Kind, bounds_of, unreadable
+from jobs.probes.base import Bounds, IntakeError, IntakeLimits, Kind, unreadable
 from jobs.probes.image import probe_image
 from jobs.probes.speech import probe_speech
 from jobs.probes.video import probe_video
@@ -53,7 +53,7 @@ def _serve(descriptor: int) -> NoReturn:
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     kind, limits = Kind(request["kind"]), IntakeLimits(**request["limits"])
     source, out = Path(request["source"]), Path(request["out"])
-    _confine(bounds_of(kind, limits), out.parent)
+    _confine(Bounds(**request["bounds"]), out.parent)
     try:
         return {"measurements": asdict(PROBES[kind](source, out, limits))}
     except IntakeError as error:

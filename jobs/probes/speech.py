@@ -1,6 +1,7 @@
 """Turns any accepted recording into a 16-bit FLAC, at its own loudness and rate (48 kHz at most)."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import chain, groupby
 from pathlib import Path
 
@@ -28,12 +29,12 @@ class Tally:
 
     def __init__(self, max_seconds: float) -> None:
         self._max_seconds = max_seconds
-        self._seconds = 0.0
+        self._seconds = Fraction(0)
         self.num_samples = 0
         self.peak = 0
 
     def decoded(self, frame: av.AudioFrame) -> None:
-        self._seconds += frame.samples / frame.sample_rate
+        self._seconds += Fraction(frame.samples, frame.sample_rate)
         if self._seconds > self._max_seconds:
             raise IntakeError(
                 "audio_too_long", f"The recording is longer than {self._max_seconds:g} seconds."
