@@ -6,6 +6,7 @@ from avatar_api.settings.base import STATE_DIR, STORAGES, database, env, rq_queu
 
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY", "local-only-and-never-in-production-0123456789abcdef")
+SALT_KEY = env.str("SALT_KEY", "local-only-salt")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 DATABASE_URL = env.str("DATABASE_URL", Postgres(STATE_DIR / "postgres").url)
 REDIS_URL = env.str("REDIS_URL", Valkey(STATE_DIR / "valkey").url)

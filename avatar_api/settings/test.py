@@ -9,6 +9,7 @@ from gpu_worker.contract.object_store import folder_backend
 
 DEBUG = False
 SECRET_KEY = "test-only"  # noqa: S105
+SALT_KEY = "test-only"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 DATABASE_URL = os.environ.get("DATABASE_URL", "postgresql:///avatar")
 REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")

@@ -107,6 +107,7 @@ def test_a_job_is_read_with_three_queries_at_most(
     acme: Organization, acme_client: APIClient, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     job = factories.job(acme)
+    acme_client.get("/v1/me")  # The key's last use is written, which happens once a minute.
     with django_assert_max_num_queries(3):
         acme_client.get(f"/v1/jobs/{job.id}")
 

@@ -1,52 +1,25 @@
 """The jobs API: validate, call one service, serialize."""
 
-import re
-
-from django.core.files.storage import default_storage
 from django.http import HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from accounts.tenancy import TenantView
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.pagination import page_of
 from avatar_api.common.problems import FieldError, Problem, invalid
-from avatar_api.common.ranges import file_response
-from jobs import account, links, resources, services
-from jobs.models import Job, JobQuerySet
+from jobs import resources, services
+from jobs.models import JobQuerySet
 from jobs.multipart import read_form
 from jobs.requests import JobRequestSerializer
-from jobs.serializers import JobPageSerializer, JobSerializer, MeSerializer
+from jobs.serializers import JobPageSerializer, JobSerializer
 from jobs.states import Status
-
-JOB_ID = re.compile(id_pattern("job"))
+from jobs.views.base import JobsView
 
 # The reference and two speakers.
 FILES_PER_JOB = 3
-
-
-class JobsView(TenantView):
-    """What all views of jobs share: scopes, and the tenant's own jobs."""
-
-    required_scope = {"GET": "jobs:read", "POST": "jobs:write", "DELETE": "jobs:write"}
-
-    def jobs(self) -> JobQuerySet:
-        return Job.objects.for_organization(self.tenant.organization, livemode=self.tenant.livemode)
-
-    def job(self, job_id: str) -> Job:
-        """Raises: Problem: `not_found` for an id that never was and for a stranger's alike."""
-        job = self.jobs().filter(pk=job_id if JOB_ID.fullmatch(job_id) else "").first()
-        if job is None:
-            raise Problem("not_found")
-        return job
-
-    def answer(self, job: Job, status: int = 200) -> Response:
-        data = JobSerializer(resources.present(job, self.request)).data
-        return Response(data, status=status)
 
 
 class JobListView(JobsView):
@@ -116,31 +89,3 @@ class JobCancelView(JobsView):
         job = self.job(job_id)
         was_canceled = job.status == Status.CANCELED
         return self.answer(services.cancel_job(job=job), status=200 if was_canceled else 202)
-
-
-class MeView(TenantView):
-    required_scope = {"GET": None}
-
-    @extend_schema(responses=MeSerializer)
-    def get(self, request: Request) -> Response:
-        """Who asks, under which plan, and what is left of its limits."""
-        return Response(MeSerializer(account.me(self.tenant)).data)
-
-
-class FileView(APIView):
-    """Files of the folder store, for whoever holds a signed address. With R2 the store serves them."""
-
-    authentication_classes = ()
-    permission_classes = ()
-
-    @extend_schema(exclude=True)
-    def get(self, request: Request, token: str) -> HttpResponseBase:
-        download = links.read(token)
-        try:
-            file = default_storage.open(download.key)
-        except FileNotFoundError as error:
-            raise Problem("expired") from error
-        response = file_response(file, download.content_type, request.headers.get("Range"))
-        response["Content-Disposition"] = f'inline; filename="{download.filename}"'
-        response["Cache-Control"] = "private, max-age=3600"
-        return response

@@ -1,4 +1,4 @@
-"""What is asked for, what became of it, and what it counts against the month."""
+"""What is asked for, and what became of it."""
 
 from decimal import Decimal
 from functools import partial
@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from encrypted_fields.fields import EncryptedJSONField, EncryptedTextField
 
 from accounts.models import ApiKey, Organization
 from avatar_api.common.ids import new_id
@@ -50,7 +51,12 @@ class Job(models.Model):
     metadata = models.JSONField(default=dict)
     reference_kind = models.CharField(max_length=8, choices=choices(ReferenceKind))
     inputs = models.JSONField()
-    num_frames = models.PositiveIntegerField()
+    # Addresses to fetch first, by field; encrypted because they may hold credentials, gone once fetched.
+    urls = EncryptedJSONField(null=True, blank=True)
+    fetch_deadline = models.DateTimeField(null=True, blank=True)
+    num_frames = models.PositiveIntegerField(default=0)
+    webhook_url = EncryptedTextField(null=True, blank=True)
+    retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     retention_seconds = models.PositiveIntegerField()
     price_per_video_second_usd = models.DecimalField(max_digits=10, decimal_places=6)
 
@@ -63,7 +69,7 @@ class Job(models.Model):
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     window_prefixes = models.JSONField(default=list)
     step_prefix = models.CharField(max_length=128, blank=True)
-    windows = models.PositiveIntegerField()
+    windows = models.PositiveIntegerField(default=0)
     losses = models.PositiveSmallIntegerField(default=0)
     lease_missing_since = models.DateTimeField(null=True, blank=True)
 
@@ -123,18 +129,3 @@ class JobEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} of {self.job_id}"
-
-
-class MonthlyUsage(models.Model):
-    """Video seconds of an organization in one calendar month (UTC): charged, and reserved by open jobs."""
-
-    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="usage")
-    month = models.DateField()
-    reserved_seconds = models.DecimalField(max_digits=14, decimal_places=3, default=Decimal(0))
-    charged_seconds = models.DecimalField(max_digits=14, decimal_places=3, default=Decimal(0))
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["organization", "month"], name="usage_once_a_month")]
-
-    def __str__(self) -> str:
-        return f"{self.organization_id} {self.month:%Y-%m}"

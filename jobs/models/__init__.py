@@ -1,0 +1,19 @@
+"""The tables of `jobs`, a module each for what belongs together."""
+
+from jobs.models.asset import Asset
+from jobs.models.idempotency import IdempotencyClaim
+from jobs.models.job import Job, JobEvent, JobQuerySet
+from jobs.models.usage import MonthlyUsage
+from jobs.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookSecret
+
+__all__ = [
+    "Asset",
+    "IdempotencyClaim",
+    "Job",
+    "JobEvent",
+    "JobQuerySet",
+    "MonthlyUsage",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookSecret",
+]

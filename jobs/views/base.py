@@ -1,0 +1,34 @@
+"""What all views of jobs share: scopes, and the tenant's own jobs."""
+
+import re
+
+from rest_framework.response import Response
+
+from accounts.tenancy import TenantView
+from avatar_api.common.ids import id_pattern
+from avatar_api.common.problems import Problem
+from jobs import resources
+from jobs.models import Job, JobQuerySet
+from jobs.serializers import JobSerializer
+
+JOB_ID = re.compile(id_pattern("job"))
+
+
+class JobsView(TenantView):
+    """What all views of jobs share: scopes, and the tenant's own jobs."""
+
+    required_scope = {"GET": "jobs:read", "POST": "jobs:write", "DELETE": "jobs:write"}
+
+    def jobs(self) -> JobQuerySet:
+        return Job.objects.for_organization(self.tenant.organization, livemode=self.tenant.livemode)
+
+    def job(self, job_id: str) -> Job:
+        """Raises: Problem: `not_found` for an id that never was and for a stranger's alike."""
+        job = self.jobs().filter(pk=job_id if JOB_ID.fullmatch(job_id) else "").first()
+        if job is None:
+            raise Problem("not_found")
+        return job
+
+    def answer(self, job: Job, status: int = 200) -> Response:
+        data = JobSerializer(resources.present(job, self.request)).data
+        return Response(data, status=status)

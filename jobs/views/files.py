@@ -1,0 +1,30 @@
+"""The folder store's own door."""
+
+from django.core.files.storage import default_storage
+from django.http import HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from avatar_api.common.problems import Problem
+from avatar_api.common.ranges import file_response
+from jobs import links
+
+
+class FileView(APIView):
+    """Files of the folder store, for whoever holds a signed address. With R2 the store serves them."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, token: str) -> HttpResponseBase:
+        download = links.read(token)
+        try:
+            file = default_storage.open(download.key)
+        except FileNotFoundError as error:
+            raise Problem("expired") from error
+        response = file_response(file, download.content_type, request.headers.get("Range"))
+        response["Content-Disposition"] = f'inline; filename="{download.filename}"'
+        response["Cache-Control"] = "private, max-age=3600"
+        return response
