@@ -2,7 +2,7 @@
 
 Ours, audio layers included, against diffusers' plain `WanTransformer3DModel` of the same size: width 1024, 8
 heads, feed-forward 4096, 4 layers, 6,240 tokens, float32. All kinds of forward take turns, so that a machine
-that is busy for a while slows all of them; they are compared by the processor's time, which others disturb less.
+busy for a while slows all of them; they are compared by the processor's time, which others disturb less.
 """
 
 import statistics

@@ -1,5 +1,9 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from InfiniteTalk.transformer import EmptySpeakerMaskError, InfiniteTalkTransformer3DModel
 
@@ -10,6 +14,21 @@ from .recordings import tensors
 @pytest.fixture(scope="module")
 def model() -> InfiniteTalkTransformer3DModel:
     return golden_model()
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the size of the largest tensor that any operation returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        for tensor in output if isinstance(output, tuple | list) else (output,):
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return output
 
 
 def masks_without(*empty: int) -> torch.Tensor:
@@ -84,3 +103,14 @@ def test_the_grid_may_change_from_call_to_call(model: InfiniteTalkTransformer3DM
 
     assert torch.equal(predict(model, "transformer_one", 0, hidden_states=wide), alone)
     assert not torch.equal(alone, predict(model, "transformer_one", 0, hidden_states=wide.flip(3)))
+
+
+def test_memory_does_not_grow_with_the_square_of_the_tokens(model: InfiniteTalkTransformer3DModel) -> None:
+    wide = torch.randn(1, 36, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    tokens_per_frame = 24 * 24
+    masks = torch.zeros(3, 48, 48)
+    masks[0, :, :16], masks[1, :, 16:32], masks[2, :, 32:] = 1, 1, 1
+    with LargestTensor() as largest:
+        predict(model, "transformer_two", 0, hidden_states=wide, speaker_masks=masks)
+
+    assert largest.elements < 3 * tokens_per_frame * tokens_per_frame
