@@ -21,7 +21,9 @@ from .recordings import GOLDEN
 
 SIZE = Size(48, 32)
 SPEECH = load_speech(GOLDEN / "speech_tiny.wav")
-PORTRAIT = Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 50, 3), dtype=np.uint8))
+PORTRAIT = Image.merge("RGB", [Image.linear_gradient("L").resize((50, 70))] * 3).point(
+    [90 + level * contrast // 10 for contrast in (4, 3, 2) for level in range(256)]
+)
 
 
 def load(checkpoint: Path, speakers: Speakers = "single") -> InfiniteTalkPipeline:
