@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
 from gpu_worker import provenance, sound
@@ -55,8 +55,9 @@ def encode_segment(frames: npt.NDArray[np.uint8], window: Window, *, init: Path,
     options = SEGMENT_OPTIONS | {"fragment_index": str(window.index + 1)}
     with av.open(buffer, "w", format="mp4", options=options) as container:
         stream = _add_video_stream(container, width=frames.shape[2], height=frames.shape[1])
+        converter = VideoReformatter()
         for number, pixels in enumerate(frames, start=window.start):
-            container.mux(stream.encode(_video_frame(pixels, number)))
+            container.mux(stream.encode(_video_frame(converter, pixels, number)))
         container.mux(stream.encode(None))
     written = buffer.getvalue()
     header_size = _offset_of_box(written, b"moof")
@@ -137,9 +138,12 @@ def _add_video_stream(container: av.container.OutputContainer, *, width: int, he
     return stream
 
 
-def _video_frame(pixels: npt.NDArray[np.uint8], number: int) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24").reformat(
-        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+def _video_frame(converter: VideoReformatter, pixels: npt.NDArray[np.uint8], number: int) -> av.VideoFrame:
+    frame = converter.reformat(
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24"),
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
     )
     frame.pts, frame.time_base = number, TIME_BASE
     return frame
