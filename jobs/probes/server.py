@@ -64,7 +64,6 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _confine(bounds: Bounds, folder: Path) -> None:
-    os.chdir(folder)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     signal.setitimer(signal.ITIMER_REAL, bounds.wall_seconds)  # SIGALRM ends the process, also inside C code.
     _limit(resource.RLIMIT_CORE, 0)
@@ -75,6 +74,7 @@ def _confine(bounds: Bounds, folder: Path) -> None:
         sys.platform != "darwin"
     ):  # macOS knows this limit and doesn't enforce it; processor time still ends a probe.
         _limit(resource.RLIMIT_AS, bounds.memory_bytes)
+    os.chdir(folder)
 
 
 def _limit(what: int, value: int) -> None:

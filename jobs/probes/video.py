@@ -10,7 +10,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer, OutputContainer
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
 from gpu_worker.contract.windows import FPS
@@ -24,6 +24,9 @@ MAX_PIXELS = 4096 * 2304
 CODECS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4")
 ENCODER = {"preset": "ultrafast", "crf": "17"}
 THREADS = 2
+UNSPECIFIED = 2
+"""FFmpeg's number for a frame that names no colour matrix; players then judge by the height."""
+HD_HEIGHT = 720
 HDR_CURVES = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
 Pixels = npt.NDArray[np.uint8]
@@ -32,10 +35,11 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Picture:
-    """An upright frame and the second from which it is shown."""
+    """An upright frame and the seconds between which it is shown."""
 
     pixels: Pixels
-    seconds: float
+    start: float
+    end: float
 
 
 def probe_video(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
@@ -70,19 +74,24 @@ def _picture_track(container: InputContainer) -> VideoStream:
 
 
 def _upright(container: InputContainer, track: VideoStream) -> Iterator[Picture]:
+    converter = VideoReformatter()
     for frame in decode(container, track, "video_unreadable"):
         if frame.pts is None:
             raise IntakeError("video_unreadable", "The frames of the video have no time stamps.")
-        pixels = _to_rgb(frame, track.sample_aspect_ratio or Fraction(1))
-        yield Picture(np.rot90(pixels, round(frame.rotation / 90)), frame.time)
+        end = frame.time + float((frame.duration or 0) * frame.time_base)
+        pixels = _to_rgb(converter, frame, track.sample_aspect_ratio or Fraction(1))
+        yield Picture(np.rot90(pixels, round(frame.rotation / 90)), frame.time, end)
 
 
-def _to_rgb(frame: av.VideoFrame, pixel_aspect: Fraction) -> Pixels:
+def _to_rgb(converter: VideoReformatter, frame: av.VideoFrame, pixel_aspect: Fraction) -> Pixels:
     """Square pixels, the longer side at most `MAX_SIDE`, both even; HDR is mapped to BT.709."""
     wide, high = frame.width * pixel_aspect, Fraction(frame.height)
     scale = min(Fraction(1), MAX_SIDE / max(wide, high))
     curve = (ColorTrc.BT709, ColorPrimaries.BT709) if frame.color_trc in HDR_CURVES else (None, None)
-    pixels: Pixels = frame.reformat(
+    unlabelled = Colorspace.ITU709 if frame.height >= HD_HEIGHT else Colorspace.ITU601
+    pixels: Pixels = converter.reformat(
+        frame,
+        src_colorspace=unlabelled if frame.colorspace == UNSPECIFIED else frame.colorspace,
         width=_even(wide * scale),
         height=_even(high * scale),
         format="rgb24",
@@ -101,21 +110,26 @@ def _at_25_fps(first: Picture, rest: Iterator[Picture]) -> Iterator[Pixels]:
     """Each picture for as long as it is shown, in steps of a frame."""
     shown, number = first, 0
     for picture in rest:
-        while number < round((picture.seconds - first.seconds) * FPS):
+        while number < round((picture.start - first.start) * FPS):
             yield shown.pixels
             number += 1
         shown = picture
-    yield shown.pixels
+    while number < max(1, round((shown.end - first.start) * FPS)):
+        yield shown.pixels
+        number += 1
 
 
 def _write(out: Path, pictures: Iterator[Pixels], *, width: int, height: int) -> int:
     """Encode the pictures and return how many they were."""
-    num_frames = 0
+    num_frames, converter = 0, VideoReformatter()
     with av.open(str(out), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = _add_stream(container, width=width, height=height)
         for num_frames, pixels in enumerate(pictures, start=1):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24").reformat(
-                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+            frame = converter.reformat(
+                av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24"),
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
             )
             frame.pts, frame.time_base = num_frames - 1, Fraction(1, FPS)
             container.mux(stream.encode(frame))
