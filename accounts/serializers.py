@@ -9,7 +9,13 @@ from rest_framework import serializers
 
 from accounts.models import ApiKey
 from accounts.scopes import Scope
-from avatar_api.common.fields import StrictCharField, StrictChoiceField, StrictIntegerField, StrictSerializer
+from avatar_api.common.fields import (
+    StrictCharField,
+    StrictChoiceField,
+    StrictIntegerField,
+    StrictSerializer,
+    TimestampField,
+)
 
 MAX_NETWORKS = 50
 MAX_OVERLAP_SECONDS = 7 * 24 * 3600
@@ -69,6 +75,10 @@ class ApiKeySerializer(serializers.ModelSerializer):
 
     object = serializers.ReadOnlyField(default="api_key")
     mode = serializers.ChoiceField(choices=["live", "test"], read_only=True)
+    created_at = TimestampField(read_only=True)
+    expires_at = TimestampField(read_only=True, allow_null=True)
+    revoked_at = TimestampField(read_only=True, allow_null=True)
+    last_used_at = TimestampField(read_only=True, allow_null=True)
 
     class Meta:
         model = ApiKey

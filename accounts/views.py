@@ -1,5 +1,7 @@
 """API keys over the API: validate, call one service, serialize."""
 
+import re
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,6 +20,8 @@ from accounts.tenancy import TenantView
 from avatar_api.common.pagination import page_of
 from avatar_api.common.problems import Problem
 
+KEY_ID = re.compile(ID_PATTERN)
+
 
 class ApiKeysView(TenantView):
     """What all views of keys share: the scope, and the tenant's own keys."""
@@ -29,7 +33,7 @@ class ApiKeysView(TenantView):
 
     def api_key(self, key_id: str) -> ApiKey:
         """Raises: Problem: `not_found` for an id that never was and for a stranger's alike."""
-        api_key = self.api_keys().filter(pk=key_id).first()
+        api_key = self.api_keys().filter(pk=key_id if KEY_ID.fullmatch(key_id) else "").first()
         if api_key is None:
             raise Problem("not_found")
         return api_key
@@ -79,11 +83,12 @@ class ApiKeyRotateView(ApiKeysView):
     @extend_schema(request=RotationRequestSerializer, responses={201: MintedApiKeySerializer})
     def post(self, request: Request, key_id: str) -> Response:
         """Mint a key that takes another's place, which works for `overlap_seconds` more."""
+        old = self.api_key(key_id)
         form = RotationRequestSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         try:
             api_key, key = services.rotate_key(
-                api_key=self.api_key(key_id),
+                api_key=old,
                 overlap_seconds=form.validated_data["overlap_seconds"],
                 maker_scopes=self.tenant.scopes,
                 created_by=self.tenant.user,
