@@ -18,6 +18,7 @@ from InfiniteTalk.transformer import InfiniteTalkContextCache, InfiniteTalkTrans
 from .row import Row
 
 ROUNDS = 7
+READINGS = 1  # each is a median of its own rounds
 PLAIN = "plain Wan"
 LATENT_FRAMES, LATENT_HEIGHT, LATENT_WIDTH = 13, 48, 40
 SIZE = {
