@@ -1,13 +1,17 @@
 """What `make` is asked for, and what it says when that can't be."""
 
+import ast
 import os
 import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from launcher import client, environment, stack
 from launcher.terminal import Failure
@@ -89,6 +93,28 @@ def test_the_lock_fits_the_project_and_names_no_index():
     assert "\ntorch==" not in locked
     assert "nvidia" not in locked
     assert "://" not in locked
+
+
+def test_the_web_lock_holds_all_that_web_and_cpu_worker_import():
+    locked = environment.lock_file(environment.Group.WEB).read_text().lower()
+    imported = {
+        name
+        for package in ("accounts", "avatar_api", "gpu_worker", "jobs", "launcher")
+        for path in (ROOT / package).rglob("*.py")
+        if not {"infinitetalk", "model_store"} & set(path.parts)
+        for name in imported_packages(path)
+    } | {name.split(".")[0] for name in settings.INSTALLED_APPS}
+    distributions = packages_distributions()
+    needed = {distributions[name][0].lower().replace("_", "-") for name in imported if name in distributions}
+    assert [name for name in sorted(needed) if f"\n{name}==" not in locked] == []
+
+
+def imported_packages(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
 
 
 def test_a_form_with_files_reads_back_as_it_was(tmp_path: Path):
