@@ -252,6 +252,11 @@ Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]
 class _LinearChange(nn.Module):
     """What a LoRA adds to the output of a linear layer."""
 
+    down: Tensor | None
+    up: Tensor | None
+    diff: Tensor | None
+    diff_bias: Tensor | None
+
     def __init__(self, layer: LoraLayer, dtype: torch.dtype) -> None:
         super().__init__()
         up = None if layer.up is None else layer.up.float() * layer.gain
@@ -262,7 +267,7 @@ class _LinearChange(nn.Module):
     def forward(self, hidden_states: Tensor) -> Tensor:
         dtype = hidden_states.dtype
         changes = []
-        if self.down is not None:
+        if self.down is not None and self.up is not None:
             changes.append(F.linear(F.linear(hidden_states, self.down.to(dtype)), self.up.to(dtype)))
         if self.diff is not None:
             changes.append(F.linear(hidden_states, self.diff.to(dtype)))

@@ -44,7 +44,7 @@ def test_prepared_folders_are_what_diffusers_and_transformers_read(prepared_bf16
     base = prepared_bf16 / "Wan2.1-I2V-14B-480P"
 
     assert WanTransformer3DModel.from_pretrained(base / "transformer").config.num_layers == 2
-    assert AutoencoderKLWan.from_pretrained(base / "vae").config.base_dim == 8
+    assert AutoencoderKLWan.from_pretrained(base / "vae").config.base_dim == 4
     assert UMT5EncoderModel.from_pretrained(base / "text_encoder").config.d_model == 32
     assert CLIPVisionModel.from_pretrained(base / "image_encoder").config.num_hidden_layers == 2
     assert Wav2Vec2Model.from_pretrained(prepared_bf16 / "chinese-wav2vec2-base").config.hidden_size == 32

@@ -1,0 +1,303 @@
+r"""The command line, with the arguments of the published code.
+
+    python -m InfiniteTalk.generate_infinitetalk --ckpt_dir weights/Wan2.1-I2V-14B-480P \
+        --wav2vec_dir weights/chinese-wav2vec2-base --infinitetalk_dir weights/InfiniteTalk/single \
+        --input_json input.json --size infinitetalk-480 --sample_steps 40 --mode streaming --save_file talk
+
+The three folders may hold a prepared checkpoint or the downloads.
+"""
+
+import argparse
+import logging
+import random
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+if not __package__:
+    # Run as a file: the package is found beside it, and not its modules as if each stood alone.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+from diffusers.hooks import apply_group_offloading
+from tqdm import tqdm
+
+from InfiniteTalk.audio import NoSoundError, Speech, combine_speakers, load_speech
+from InfiniteTalk.caching import TeaCacheConfig, enable_tea_cache
+from InfiniteTalk.completeness import IncompleteModelError
+from InfiniteTalk.guidance import AdaptiveProjectedGuidance
+from InfiniteTalk.input_file import GenerationInput, InputFileError, read_input
+from InfiniteTalk.loading import CheckpointPaths, LoadOptions, load_components
+from InfiniteTalk.lora import LoraError, merge_lora, named_by_file, read_lora
+from InfiniteTalk.model_configs import UnsupportedModelError
+from InfiniteTalk.offloading import keep_resident
+from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
+from InfiniteTalk.pipeline import InfiniteTalkPipeline
+from InfiniteTalk.reference import NoPictureError
+from InfiniteTalk.sampling import StepCallback, StepProgress
+from InfiniteTalk.settings import RenderSettings
+from InfiniteTalk.sizes import BUCKETS, Resolution, Size, choose_bucket
+from InfiniteTalk.transformer import EmptySpeakerMaskError
+from InfiniteTalk.video_file import VideoWriter, mixed_speech
+from InfiniteTalk.weight_files import WeightFileError
+from InfiniteTalk.windows import FPS, WindowPlan, video_length
+
+SIZES: dict[str, Resolution] = {"infinitetalk-480": "480p", "infinitetalk-720": "720p"}
+DEFAULT_SHIFT = {"infinitetalk-480": 7.0, "infinitetalk-720": 11.0}
+DEFAULT_LORA_SCALE = 1.2
+EXPECTED_ERRORS = (
+    InputFileError,
+    NoSoundError,
+    NoPictureError,
+    WeightFileError,
+    UnknownKeysError,
+    UnsupportedModelError,
+    IncompleteModelError,
+    LoraError,
+    EmptySpeakerMaskError,
+)
+"""What a user can put right; shown without a traceback."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The arguments, by the names and with the defaults of the published code."""
+    parser = argparse.ArgumentParser(
+        prog="generate_infinitetalk",
+        description="Render a talking video of a picture (or video) and speech.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    files = parser.add_argument_group("files")
+    files.add_argument(
+        "--ckpt_dir", type=Path, required=True, help="Wan2.1-I2V-14B-480P, prepared or downloaded"
+    )
+    files.add_argument(
+        "--infinitetalk_dir", type=Path, required=True, help="the audio layers: a file or a folder"
+    )
+    files.add_argument("--wav2vec_dir", type=Path, required=True, help="chinese-wav2vec2-base")
+    files.add_argument("--lora_dir", type=Path, nargs="+", default=[], help="LoRA files")
+    files.add_argument("--lora_scale", type=float, nargs="+", default=[], help="one for each LoRA; else 1.2")
+    files.add_argument(
+        "--merge_lora", action="store_true", help="add LoRAs to the weights instead of beside them"
+    )
+    files.add_argument("--input_json", type=Path, required=True, help="prompt, picture and speech")
+    files.add_argument(
+        "--save_file", type=Path, default=Path("infinitetalk"), help="video to write, without .mp4"
+    )
+
+    video = parser.add_argument_group("video")
+    video.add_argument("--task", choices=["infinitetalk-14B"], default="infinitetalk-14B")
+    video.add_argument(
+        "--size", type=_size, default="infinitetalk-480", help=f"{', '.join(SIZES)} or HEIGHTxWIDTH"
+    )
+    video.add_argument(
+        "--mode", choices=["clip", "streaming"], default="clip", help="one window, or all speech"
+    )
+    video.add_argument("--frame_num", type=int, default=81, help="frames of a window")
+    video.add_argument("--motion_frame", type=int, default=9, help="frames that windows share")
+    video.add_argument("--max_frame_num", type=int, default=1000, help="longest video, in mode streaming")
+    video.add_argument("--color_correction_strength", type=float, default=1.0, help="0 to 1")
+
+    sampling = parser.add_argument_group("sampling")
+    sampling.add_argument("--sample_steps", type=int, default=40)
+    sampling.add_argument("--sample_shift", type=float, help="default: 7 at 480p, 11 at 720p")
+    sampling.add_argument("--sample_text_guide_scale", type=float, default=5.0)
+    sampling.add_argument("--sample_audio_guide_scale", type=float, default=4.0)
+    sampling.add_argument("--base_seed", type=int, default=42, help="negative for one by chance")
+    sampling.add_argument("--use_apg", action="store_true", help="adaptive projected guidance")
+    sampling.add_argument("--apg_momentum", type=float, default=-0.75)
+    sampling.add_argument("--apg_norm_threshold", type=float, default=55.0)
+    sampling.add_argument("--use_teacache", action="store_true", help="skip steps that change little")
+    sampling.add_argument("--teacache_thresh", type=float, default=0.2, help="higher skips more")
+
+    memory = parser.add_argument_group("memory")
+    memory.add_argument("--quant", choices=["fp8"], help="round the large matrices to 8 bits")
+    memory.add_argument("--float8_activations", action="store_true", help="also compute with them in 8 bits")
+    memory.add_argument(
+        "--num_persistent_param_in_dit",
+        type=int,
+        help="parameters of the transformer's blocks that stay on the GPU; 0 fetches each block when needed",
+    )
+    memory.add_argument(
+        "--offload_model", type=_truth, help="fetch whole models when needed; default on a GPU"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Renders what the arguments say."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    try:
+        render(options)
+    except EXPECTED_ERRORS as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+
+
+def render(options: argparse.Namespace) -> None:
+    """Renders a video, window by window, and writes it."""
+    request = read_input(options.input_json)
+    reference = request.reference()
+    size = (
+        options.size
+        if isinstance(options.size, Size)
+        else choose_bucket(reference.size, BUCKETS[SIZES[options.size]])
+    )
+    settings = _settings(options)
+    speech = [None if path is None else load_speech(path) for path in request.speech]
+    plan = WindowPlan(_video_frames(request, speech, options), settings.num_frames, settings.motion_frames)
+    pipeline = _pipeline(options, request.speakers)
+    output = options.save_file.with_name(f"{options.save_file.name.removesuffix('.mp4')}.mp4")
+    sound = mixed_speech(request.speech, request.speaking_order)
+    with VideoWriter(output, size, sound) as writer, _progress(plan, settings) as show_step:
+        for window in pipeline.stream(
+            reference=reference,
+            speech=speech,
+            prompt=request.prompt,
+            settings=settings,
+            resolution=size,
+            speaking_order=request.speaking_order,
+            boxes=request.boxes,
+            video_frames=plan.video_frames,
+            callback=show_step,
+        ):
+            writer.write(window.frames)
+    print(f"{output}: {writer.num_frames} frames, {writer.num_frames / FPS:.2f} s, seed {settings.seed}")
+
+
+def _video_frames(
+    request: GenerationInput, speech: Sequence[Speech | None], options: argparse.Namespace
+) -> int:
+    """How long the video becomes; says so where that is not all of the speech."""
+    voice, *others = speech
+    if others:
+        voice, _ = combine_speakers(voice, others[0], request.speaking_order)
+    assert voice is not None  # an input file in which nobody speaks is refused
+    wanted = video_length(len(voice))
+    limit = options.frame_num if options.mode == "clip" else options.max_frame_num
+    if wanted > limit:
+        argument = "--mode clip" if options.mode == "clip" else "--max_frame_num"
+        print(f"the speech takes {wanted} frames; {argument} ends the video after {limit}")
+    return min(wanted, limit)
+
+
+def _settings(options: argparse.Namespace) -> RenderSettings:
+    apg = (
+        AdaptiveProjectedGuidance(options.apg_momentum, options.apg_norm_threshold)
+        if options.use_apg
+        else None
+    )
+    seed = options.base_seed if options.base_seed >= 0 else random.randrange(2**31)  # noqa: S311
+    shift = options.sample_shift
+    return RenderSettings(
+        num_inference_steps=options.sample_steps,
+        shift=DEFAULT_SHIFT[_size_class(options)] if shift is None else shift,
+        text_guidance_scale=options.sample_text_guide_scale,
+        audio_guidance_scale=options.sample_audio_guide_scale,
+        apg=apg,
+        seed=seed,
+        num_frames=options.frame_num,
+        motion_frames=options.motion_frame,
+        color_correction_strength=options.color_correction_strength,
+    )
+
+
+def _size_class(options: argparse.Namespace) -> Literal["infinitetalk-480", "infinitetalk-720"]:
+    """The resolution that a size of one's own is nearest to, by area."""
+    if not isinstance(options.size, Size):
+        return options.size
+    return "infinitetalk-480" if options.size.height * options.size.width < 640 * 960 else "infinitetalk-720"
+
+
+# ---- The models --------------------------------------------------------------------------------------------
+
+
+def _pipeline(options: argparse.Namespace, speakers: Speakers) -> InfiniteTalkPipeline:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    streams = options.num_persistent_param_in_dit is not None
+    offloads = device.type == "cuda" and (streams or options.offload_model is not False)
+    loras = named_by_file(options.lora_dir)
+    components = load_components(
+        CheckpointPaths(
+            options.ckpt_dir,
+            options.infinitetalk_dir,
+            options.wav2vec_dir,
+            () if options.merge_lora else tuple(loras.values()),
+        ),
+        speakers,
+        LoadOptions(
+            device="cpu" if offloads else device,
+            torch_dtype=torch.bfloat16 if device.type == "cuda" else torch.float32,
+            quantize=options.quant == "fp8",
+            float8_activations=options.float8_activations,
+        ),
+    )
+    pipeline = InfiniteTalkPipeline.from_components(components)
+    _use_loras(pipeline, loras, options)
+    if streams:
+        _stream_blocks(pipeline, options.num_persistent_param_in_dit, device)
+    elif offloads:
+        pipeline.enable_model_cpu_offload(device=device)
+    if options.use_teacache:
+        config = TeaCacheConfig(options.teacache_thresh, _size_class(options), options.sample_steps)
+        enable_tea_cache(pipeline.transformer, config)
+    return pipeline
+
+
+def _use_loras(pipeline: InfiniteTalkPipeline, loras: dict[str, Path], options: argparse.Namespace) -> None:
+    scales = options.lora_scale or [DEFAULT_LORA_SCALE] * len(loras)
+    if len(scales) != len(loras):
+        raise LoraError(f"{len(loras)} LoRA files but {len(scales)} scales")
+    named = dict(zip(loras, scales, strict=True))
+    if options.merge_lora:
+        for name, scale in named.items():
+            merge_lora(pipeline.transformer, read_lora(loras[name]), scale)
+    elif pipeline.loras is not None:
+        pipeline.loras.use(named)
+
+
+def _stream_blocks(pipeline: InfiniteTalkPipeline, num_parameters: int, device: torch.device) -> None:
+    """Keeps on the device what was asked for and the small models; fetches the rest in parts."""
+    keep_resident(pipeline.transformer, num_parameters, device)
+    apply_group_offloading(
+        pipeline.text_encoder, device, offload_type="leaf_level", use_stream=device.type == "cuda"
+    )
+    for model in (pipeline.image_encoder, pipeline.vae):
+        model.to(device)
+
+
+# ---- What is shown and read --------------------------------------------------------------------------------
+
+
+@contextmanager
+def _progress(plan: WindowPlan, settings: RenderSettings) -> Iterator[StepCallback]:
+    """A bar over the steps of all windows."""
+    with tqdm(total=len(plan) * settings.num_inference_steps, unit="step") as bar:
+
+        def show(progress: StepProgress) -> None:
+            bar.set_description(f"window {progress.window + 1} of {len(plan)}", refresh=False)
+            bar.update()
+
+        yield show
+
+
+def _size(text: str) -> str | Size:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if match:
+        return Size(int(match[1]), int(match[2]))
+    if text in SIZES:
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(SIZES)}, nor HEIGHTxWIDTH")
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+if __name__ == "__main__":
+    main()

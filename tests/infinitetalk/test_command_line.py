@@ -1,0 +1,199 @@
+import json
+import subprocess
+import sys
+import wave
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from InfiniteTalk.conditioning import PixelBox
+from InfiniteTalk.generate_infinitetalk import main
+from InfiniteTalk.input_file import InputFileError, read_input
+
+from .conftest import FUSIONX, LIGHTX2V
+
+ROOT = Path(__file__).parents[2]
+SMALL = "--size 64x64 --frame_num 5 --motion_frame 1 --sample_steps 1 --sample_text_guide_scale 1"
+
+
+@dataclass(frozen=True)
+class Probe:
+    num_frames: int
+    size: tuple[int, int]
+    seconds_of_sound: float
+    loudest: float
+
+
+def probe(path: Path) -> Probe:
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    with av.open(str(path)) as container:
+        sound = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1)
+        rate = container.streams.audio[0].rate
+    return Probe(len(frames), frames[0].shape[:2], sound.shape[1] / rate, float(np.abs(sound).max()))
+
+
+def write_speech(path: Path, seconds: float, amplitude: float = 0.25) -> str:
+    time = np.arange(round(seconds * 16000)) / 16000
+    samples = amplitude * np.sin(2 * np.pi * 220 * time)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes((samples * 32767).astype("<i2").tobytes())
+    return path.name
+
+
+@pytest.fixture
+def write_input(tmp_path: Path) -> Callable[..., Path]:
+    def write(**changes: object) -> Path:
+        Image.linear_gradient("L").resize((80, 60)).convert("RGB").save(tmp_path / "face.png")
+        content = {
+            "prompt": "Somebody talks.",
+            "cond_video": "face.png",
+            "cond_audio": {"person1": write_speech(tmp_path / "one.wav", 0.4)},
+        }
+        path = tmp_path / "input.json"
+        path.write_text(json.dumps(content | changes))
+        return path
+
+    return write
+
+
+def checkpoint(directory: Path, speakers: str = "single") -> list[str]:
+    return [
+        f"--ckpt_dir={directory / 'Wan2.1-I2V-14B-480P'}",
+        f"--infinitetalk_dir={directory / 'InfiniteTalk' / speakers}",
+        f"--wav2vec_dir={directory / 'chinese-wav2vec2-base'}",
+    ]
+
+
+def test_one_person_speaks_from_the_downloads(
+    tiny_checkpoint: Path, write_input: Callable[..., Path], tmp_path: Path
+) -> None:
+    script = [sys.executable, str(ROOT / "InfiniteTalk" / "generate_infinitetalk.py")]
+    arguments = ["--task", "infinitetalk-14B", "--mode", "streaming", "--input_json", str(write_input())]
+    output = ["--save_file", str(tmp_path / "talk")]
+    run = subprocess.run(
+        [*script, *SMALL.split(), *checkpoint(tiny_checkpoint), *arguments, *output],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    video = probe(tmp_path / "talk.mp4")
+    assert (video.num_frames, video.size) == (10, (64, 64))
+    assert video.seconds_of_sound == pytest.approx(0.4, abs=1024 / 48000)
+    assert "window 3 of 3" in run.stderr
+    assert "10 frames, 0.40 s, seed 42" in run.stdout
+
+
+def test_it_is_a_module_too() -> None:
+    command = [sys.executable, "-m", "InfiniteTalk.generate_infinitetalk", "--help"]
+    shown = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+    assert "--num_persistent_param_in_dit" in shown
+
+
+def test_two_people_speak_with_a_lora_over_float8(
+    prepared_fp8: Path, write_input: Callable[..., Path], tmp_path: Path
+) -> None:
+    request = write_input(
+        cond_audio={
+            "person1": write_speech(tmp_path / "quiet.wav", 0.2, amplitude=0.1),
+            "person2": write_speech(tmp_path / "loud.wav", 0.12, amplitude=0.8),
+        },
+        audio_type="add",
+        bbox={"person1": [5, 5, 55, 35], "person2": [5, 45, 55, 75]},
+    )
+    loras = prepared_fp8 / "InfiniteTalk" / "lora"
+    main(
+        [
+            *SMALL.split(),
+            *checkpoint(prepared_fp8, "multi"),
+            *("--mode=streaming", f"--input_json={request}", f"--save_file={tmp_path / 'talk.mp4'}"),
+            *("--lora_dir", str(loras / f"{LIGHTX2V}.safetensors"), str(loras / f"{FUSIONX}.safetensors")),
+            *("--lora_scale", "1.0", "0.5", "--use_apg", "--num_persistent_param_in_dit=0"),
+        ]
+    )
+
+    video = probe(tmp_path / "talk.mp4")
+    assert video.num_frames == 8
+    assert video.loudest == pytest.approx(0.8, abs=0.1)
+
+
+def test_the_same_seed_gives_the_same_video_and_a_lora_another(
+    prepared_bf16: Path, write_input: Callable[..., Path], tmp_path: Path
+) -> None:
+    loras = prepared_bf16 / "InfiniteTalk" / "lora" / f"{LIGHTX2V}.safetensors"
+    request = write_input()
+    videos = []
+    for extra in ([], [], ["--lora_dir", str(loras)], ["--lora_dir", str(loras), "--merge_lora"]):
+        arguments = [f"--input_json={request}", f"--save_file={tmp_path / 'talk'}", *extra]
+        main([*SMALL.split(), *checkpoint(prepared_bf16), *arguments])
+        with av.open(str(tmp_path / "talk.mp4")) as container:
+            videos.append(np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]))
+
+    plain, again, branch, merged = (video.astype(int) for video in videos)
+    assert (plain == again).all()
+    assert np.abs(plain - branch).max() > 8
+    assert np.abs(branch - merged).mean() < np.abs(branch - plain).mean() / 4
+
+
+def test_what_is_left_of_the_speech_is_said(
+    prepared_bf16: Path,
+    write_input: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["--mode=clip", f"--input_json={write_input()}", f"--save_file={tmp_path / 'clip'}"]
+    main([*SMALL.split(), *checkpoint(prepared_bf16), *arguments])
+
+    assert "the speech takes 10 frames; --mode clip ends the video after 5" in capsys.readouterr().out
+    assert probe(tmp_path / "clip.mp4").num_frames == 5
+
+
+def test_a_mistake_is_told_in_a_sentence(
+    prepared_bf16: Path, write_input: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"--input_json={write_input()}", f"--save_file={tmp_path / 'talk'}"]
+    missing = checkpoint(prepared_bf16)[:2]
+    with pytest.raises(SystemExit, match="2"):
+        main([*SMALL.split(), *missing, f"--wav2vec_dir={tmp_path}", *arguments])
+
+    assert f"{tmp_path}" in capsys.readouterr().err
+    assert not (tmp_path / "talk.mp4").exists()
+
+
+def test_the_boxes_of_an_input_file_go_down_the_rows_first(write_input: Callable[..., Path]) -> None:
+    request = write_input(
+        cond_audio={"person1": "one.wav", "person2": "None"},
+        bbox={"person1": [1, 2, 30, 40], "person2": [1, 42, 30, 80]},
+    )
+    content = read_input(request)
+
+    assert content.speakers == "multi"
+    assert content.speech[1] is None
+    assert content.boxes[0] == PixelBox(left=2, top=1, right=40, bottom=30)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cond_video": "nowhere.png"}, "nowhere.png is no file"),
+        ({"audio_type": "sometimes"}, "sometimes"),
+        ({"cond_audio": {}}, "person1"),
+        ({"cond_audio": {"person1": "None", "person2": "None"}}, "nobody speaks"),
+    ],
+)
+def test_an_input_file_that_lacks_something_says_what(
+    write_input: Callable[..., Path], changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputFileError, match=message):
+        read_input(write_input(**changes))

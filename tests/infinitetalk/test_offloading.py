@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import torch
+
+from InfiniteTalk.loading import CheckpointPaths, LoadOptions, load_transformer
+from InfiniteTalk.offloading import keep_resident
+
+from .test_lora import velocity
+
+
+def test_blocks_beyond_the_budget_are_fetched_and_compute_the_same(prepared_bf16: Path) -> None:
+    options = LoadOptions(torch_dtype=torch.float32)
+    transformer = load_transformer(CheckpointPaths.below(prepared_bf16), "single", options)
+    before = velocity(transformer)
+    a_block = sum(parameter.numel() for parameter in transformer.blocks[0].parameters())
+
+    assert keep_resident(transformer, a_block, torch.device("cpu")) == 1
+
+    first, second = transformer.blocks
+    assert not hasattr(first.attn1.to_q, "_diffusers_hook")
+    assert hasattr(second.attn1.to_q, "_diffusers_hook")
+    assert torch.equal(velocity(transformer), before)
