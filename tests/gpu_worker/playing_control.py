@@ -1,6 +1,7 @@
 """The control side as a render worker sees it: specs into a queue, reports out of another."""
 
 import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
+import numpy.typing as npt
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
+from PIL import Image
 from redis import Redis
 from rq import Queue, Worker
 
@@ -38,7 +42,7 @@ from gpu_worker.scratch import Scratch
 from tests.gpu_worker.painted_engine import PaintedEngine, read_back
 from tests.media_samples import tone, write_sound
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 TOKEN = "the-token-of-this-attempt"
 JOB = "job_1"
 
@@ -55,8 +59,9 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = DEADLIN
 class Control:
     """Sends attempts at one job and reads what comes of them."""
 
-    def __init__(self, redis_url: str, folder: Path) -> None:
+    def __init__(self, redis_url: str, folder: Path, engine: EngineName = EngineName.PREVIEW) -> None:
         self.redis_url = redis_url
+        self.engine = engine
         self.redis = Redis.from_url(redis_url)
         self.folder = folder
         self.gates = folder / "gates"
@@ -65,7 +70,7 @@ class Control:
 
     @property
     def queue(self) -> Queue:
-        return render_queue(EngineName.PREVIEW, self.redis)
+        return render_queue(self.engine, self.redis)
 
     def spec(self, attempt: int = 1, *, seconds: float = 6.0, **changes: Any) -> RenderSpec:
         """A job of `seconds` (6 s are two windows), its inputs stored."""
@@ -74,8 +79,8 @@ class Control:
             job_id=JOB,
             attempt=attempt,
             token=TOKEN,
-            engine=EngineName.PREVIEW,
-            reference=self._store("in/reference.png", b"a picture that nobody looks at"),
+            engine=self.engine,
+            reference=self._store("in/reference.png", self._portrait()),
             reference_kind=ReferenceKind.IMAGE,
             speech=(self._store("in/speech-1.flac", speech.read_bytes()),),
             speaking_order=SpeakingOrder.TOGETHER,
@@ -105,8 +110,10 @@ class Control:
         return spec
 
     def next_attempt(self, spec: RenderSpec, *, windows: int, step: bool) -> RenderSpec:
-        """What control sends after `spec` was lost or handed back."""
-        resume = Resume((spec.prefix,) * windows, spec.prefix if step else None)
+        """What control sends after `spec` was lost or handed back with `windows` finished."""
+        before = spec.resume.window_prefixes
+        prefixes = before + (spec.prefix,) * (windows - len(before))
+        resume = Resume(prefixes, spec.prefix if step else None)
         return self.spec(spec.attempt + 1, seconds=spec.num_frames / 25, resume=resume)
 
     def reports(self) -> list[RenderReport]:
@@ -150,10 +157,19 @@ class Control:
         for mark in self.gates.glob("at-*"):
             mark.unlink()
 
+    def decoded(self, spec: RenderSpec) -> npt.NDArray[np.uint8]:
+        """The frames of the finished video, RGB."""
+        with av.open(self.storage.path(spec.output_key)) as container:
+            return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
     def frames(self, spec: RenderSpec) -> list[tuple[int, int]]:
         """Ink and number of each frame of the finished video."""
-        with av.open(self.storage.path(spec.output_key)) as container:
-            return [read_back(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+        return [read_back(frame) for frame in self.decoded(spec)]
+
+    def _portrait(self) -> bytes:
+        file = io.BytesIO()
+        Image.linear_gradient("L").resize((96, 64)).convert("RGB").save(file, "PNG")
+        return file.getvalue()
 
     def _store(self, name: str, content: bytes) -> StoredFile:
         key = storage_keys.job_prefix("org_1", JOB) + name
@@ -165,12 +181,16 @@ class WorkerProcess:
     """A render worker in a process of its own, with the environment that it gets in life."""
 
     def __init__(
-        self, control: Control, *arguments: str, module: str = "tests.gpu_worker.painted_worker"
+        self,
+        control: Control,
+        *arguments: str,
+        module: str = "tests.gpu_worker.painted_worker",
+        **environment: str,
     ) -> None:
         self.log_path = control.folder / f"worker-{time.monotonic_ns()}.log"
         self.temporary = control.folder / "tmp"
         self.temporary.mkdir(exist_ok=True)
-        environment = {
+        environment |= {
             "PATH": os.environ["PATH"],
             "REDIS_URL": control.redis_url,
             "STORAGE_DIR": str(control.storage.location),
