@@ -86,6 +86,13 @@ class WindowConditions:
     speaker_masks: torch.Tensor | None
     new_picture: bool
 
+    @property
+    def mask_and_reference(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What follows the latents on the channels; in every window only the first latent frame is marked."""
+        mask = torch.zeros_like(self.reference_latents[:, :4])
+        mask[:, :, 0] = 1
+        return mask, self.reference_latents
+
 
 def flow_match_timesteps(num_inference_steps: int, shift: float) -> torch.Tensor:
     """Timesteps of the steps and a final 0, float32 [num_inference_steps + 1].
@@ -162,22 +169,20 @@ class WindowSampler:
     def _guided(
         self, latents: torch.Tensor, timestep: torch.Tensor, conditions: WindowConditions, averages: Averages
     ) -> tuple[torch.Tensor, Averages]:
+        hidden_states = torch.cat([latents, *conditions.mask_and_reference], dim=1)
         predictions = {
-            kind: self._predict(kind, latents, timestep, conditions) for kind in self.guidance.passes
+            kind: self._predict(kind, hidden_states, timestep, conditions) for kind in self.guidance.passes
         }
         return self.guidance.combine(predictions, averages)
 
     def _predict(
-        self, kind: Pass, latents: torch.Tensor, timestep: torch.Tensor, conditions: WindowConditions
+        self, kind: Pass, hidden_states: torch.Tensor, timestep: torch.Tensor, conditions: WindowConditions
     ) -> torch.Tensor:
         """The velocity [1, 16, T, h, w] in one pass."""
-        reference = conditions.reference_latents
-        is_reference = torch.zeros_like(reference[:, :4])
-        is_reference[:, :, 0] = 1
         with self.transformer.cache_context(kind.value):
             velocity: torch.Tensor = self.transformer(
-                hidden_states=torch.cat([latents, is_reference, reference], dim=1),
-                timestep=timestep[None].to(latents.device),
+                hidden_states=hidden_states,
+                timestep=timestep[None].to(hidden_states.device),
                 encoder_hidden_states=self.embeds[kind.reads_prompt],
                 encoder_hidden_states_image=conditions.image_embeds,
                 audio_embeds=conditions.audio_windows if kind.hears_speech else None,

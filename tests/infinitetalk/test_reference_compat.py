@@ -3,23 +3,31 @@
 Only models and what recordings prove elsewhere (encoders, windows of speech, schedule, colours) are shared.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from InfiniteTalk.audio import audio_windows
 from InfiniteTalk.color import match_color
-from InfiniteTalk.conditioning import NEGATIVE_PROMPT, encode_image, encode_prompt
+from InfiniteTalk.conditioning import (
+    NEGATIVE_PROMPT,
+    encode_image,
+    encode_prompt,
+    half_picture_boxes,
+    speaker_masks,
+)
 from InfiniteTalk.guidance import AdaptiveProjectedGuidance
 from InfiniteTalk.latents import decode_latents, encode_frames
 from InfiniteTalk.loudness import normalize_loudness
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.sampling import flow_match_timesteps
 from InfiniteTalk.settings import RenderSettings
-from InfiniteTalk.sizes import resize_image
+from InfiniteTalk.sizes import Size, resize_image
 from InfiniteTalk.speech_encoding import encode_speech
 
 from .recordings import error
@@ -40,22 +48,28 @@ VARIANTS = [
 
 @dataclass
 class Published:
-    """The published sampling loop for one speaker and a still."""
+    """The published sampling loop for a still."""
 
     pipeline: InfiniteTalkPipeline
     settings: RenderSettings
+    size: Size = SIZE
+    voices: Sequence[np.ndarray] = (THREE_WINDOWS,)
+    masks: torch.Tensor | None = None
     latents: list[torch.Tensor] = field(default_factory=list)
 
     @torch.no_grad()
     def render(self) -> torch.Tensor:
         how, pipeline = self.settings, self.pipeline
-        speech = encode_speech(
-            normalize_loudness(THREE_WINDOWS),
-            pipeline.wav2vec2,
-            pipeline.feature_extractor,
-            reference_compat=True,
-        )
-        picture = resize_image(PORTRAIT, SIZE)
+        speech = [
+            encode_speech(
+                normalize_loudness(voice),
+                pipeline.wav2vec2,
+                pipeline.feature_extractor,
+                reference_compat=True,
+            )
+            for voice in self.voices
+        ]
+        picture = resize_image(PORTRAIT, self.size)
         grey = torch.zeros(1, 3, how.num_frames - 1, *picture.shape[3:])
         reference = encode_frames(pipeline.vae, torch.cat([picture, grey], dim=2))
         first = torch.zeros(1, 4, *reference.shape[2:])
@@ -69,13 +83,13 @@ class Published:
         torch.manual_seed(how.seed)
         chunks, motion, start = [], picture, 0
         while True:
-            windows = audio_windows([speech], start, how.num_frames)
+            windows = audio_windows(speech, start, how.num_frames)
             noise = torch.randn(reference.shape[1:])[None]
             chunk = self.chunk(noise, encode_frames(pipeline.vae, motion), windows, later=start > 0)
             chunk = match_color(chunk, picture, how.color_correction_strength)
             chunks.append(chunk if start == 0 else chunk[:, :, how.motion_frames :])
-            if start + how.num_frames >= len(speech):
-                return torch.cat(chunks, dim=2)[:, :, : len(speech)]
+            if start + how.num_frames >= len(speech[0]):
+                return torch.cat(chunks, dim=2)[:, :, : len(speech[0])]
             motion = chunk[:, :, -how.motion_frames :]
             start += how.num_frames - how.motion_frames
 
@@ -96,7 +110,7 @@ class Published:
 
     def velocity(self, x: torch.Tensor, time: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
         how, (prompt, negative) = self.settings, self.texts
-        silence = torch.zeros_like(audio)
+        silence = torch.zeros_like(audio[:1])
         cond = self.forward(x, time, prompt, audio)
         st, sa = how.text_guidance_scale, how.audio_guidance_scale
         if st == 1:
@@ -121,7 +135,9 @@ class Published:
         self, x: torch.Tensor, time: torch.Tensor, text: torch.Tensor, audio: torch.Tensor
     ) -> torch.Tensor:
         latents = torch.cat([x, self.y], dim=1)
-        velocity: torch.Tensor = self.pipeline.transformer(latents, time[None], text, self.clip, audio).sample
+        velocity: torch.Tensor = self.pipeline.transformer(
+            latents, time[None], text, self.clip, audio, self.masks
+        ).sample
         return velocity
 
 
@@ -150,6 +166,30 @@ def test_a_run_follows_the_published_loop_step_by_step(
     frames = torch.cat([torch.from_numpy(window.frames) for window in windows])
     assert len(frames) == 28
     assert len(steps) == len(published.latents) == 3 * 3
+    assert max(error(ours, theirs) for ours, theirs in zip(steps, published.latents, strict=True)) < 1e-4
+    assert error(frames.permute(3, 0, 1, 2)[None], expected) < 5e-4
+
+
+def test_two_people_follow_the_published_loop_step_by_step(tiny_checkpoint: Path) -> None:
+    how = settings(text_guidance_scale=5.0, audio_guidance_scale=4.0, reference_compat=True)
+    source, size = Size(PORTRAIT.height, PORTRAIT.width), Size(64, 64)
+    voices = [SPEECH[: 20 * 640], SPEECH[15 * 640 : 35 * 640]]
+    pipeline = load(tiny_checkpoint, "multi")
+    masks = speaker_masks(half_picture_boxes(source), source, size)
+    published = Published(pipeline, how, size, voices, masks)
+    expected = published.render()
+    steps: list[torch.Tensor] = []
+    windows = pipeline.stream(
+        **arguments(
+            speech=voices,
+            settings=how,
+            resolution=size,
+            output_type="float32",
+            callback=lambda done: steps.append(done.latents.clone()),
+        )
+    )
+    frames = torch.cat([torch.from_numpy(window.frames) for window in windows])
+    assert len(frames) == 20
     assert max(error(ours, theirs) for ours, theirs in zip(steps, published.latents, strict=True)) < 1e-4
     assert error(frames.permute(3, 0, 1, 2)[None], expected) < 5e-4
 
