@@ -137,7 +137,7 @@ def test_full_memory_sends_the_models_away_and_the_render_goes_on_where_it_was(
     engine._placement = Placement.TEXT_ENCODER_ON_HOST
     memory_full_at(engine, 1, 2)
     rendered = list(engine.render(job, go_on))
-    assert engine.info.details["placement"] == Placement.OFFLOADED
+    assert engine.info.details["placement"] == Placement.PARTLY_OFFLOADED
     assert [window.index for window in rendered] == [0, 1]
     assert np.array_equal(rendered[1].frames, windows[1].frames)
 

@@ -20,11 +20,11 @@ BF16 = ModelBytes(transformer=34 * GIB, text_encoder=11 * GIB, others=2 * GIB)
     [
         (FP8, 44, Placement.RESIDENT),  # L40S
         (FP8, 39, Placement.TEXT_ENCODER_ON_HOST),
-        (FP8, 23, Placement.OFFLOADED),  # RTX 4090
+        (FP8, 23, Placement.PARTLY_OFFLOADED),  # RTX 4090
         (FP8, 12, Placement.OFFLOADED),
         (BF16, 79, Placement.RESIDENT),  # H100
         (BF16, 52, Placement.TEXT_ENCODER_ON_HOST),
-        (BF16, 44, Placement.OFFLOADED),
+        (BF16, 44, Placement.PARTLY_OFFLOADED),
     ],
 )
 def test_models_are_as_near_to_the_gpu_as_its_memory_allows(
@@ -35,5 +35,6 @@ def test_models_are_as_near_to_the_gpu_as_its_memory_allows(
 
 def test_after_full_memory_comes_the_next_more_frugal_placement_until_there_is_none() -> None:
     assert more_frugal(Placement.RESIDENT) is Placement.TEXT_ENCODER_ON_HOST
-    assert more_frugal(Placement.TEXT_ENCODER_ON_HOST) is Placement.OFFLOADED
+    assert more_frugal(Placement.TEXT_ENCODER_ON_HOST) is Placement.PARTLY_OFFLOADED
+    assert more_frugal(Placement.PARTLY_OFFLOADED) is Placement.OFFLOADED
     assert more_frugal(Placement.OFFLOADED) is None

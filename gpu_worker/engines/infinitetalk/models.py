@@ -3,13 +3,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers.hooks import apply_group_offloading
 from transformers import Wav2Vec2FeatureExtractor
 
-from gpu_worker.engines.infinitetalk.placement import ModelBytes, Placement
+from gpu_worker.engines.infinitetalk.placement import ModelBytes, Placement, resident_parameters
 from InfiniteTalk.conditioning import encode_prompt
 from InfiniteTalk.conversion import BASE_FOLDER, NOTE_FILE
 from InfiniteTalk.loading import (
@@ -25,6 +24,7 @@ from InfiniteTalk.loading import (
     load_vae,
 )
 from InfiniteTalk.lora import LoraSwitch, read_lora
+from InfiniteTalk.offloading import keep_resident
 from InfiniteTalk.original_checkpoint import Speakers
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.precision import Precision
@@ -77,7 +77,7 @@ class PreparedModels:
         """
         near = self._options(self.device)
         host = self._options(torch.device("cpu"))
-        transformer_at = host if placement is Placement.OFFLOADED else near
+        transformer_at = host if placement.offloads_transformer else near
         text_encoder_at = near if placement is Placement.RESIDENT else host
         paths = self.paths
         transformer = load_transformer(paths, speakers, transformer_at)
@@ -92,7 +92,8 @@ class PreparedModels:
             feature_extractor=Wav2Vec2FeatureExtractor.from_pretrained(paths.wav2vec_dir),
             loras=LoraSwitch(transformer, loras, near.torch_dtype),
         )
-        return LoadedModels(components, speakers, placement, self.device)
+        bytes_per_parameter = 1 if self.precision is Precision.FP8 else 2
+        return LoadedModels(components, speakers, placement, self.device, bytes_per_parameter)
 
     def _options(self, device: torch.device) -> LoadOptions:
         if self.device.type == "cpu":
@@ -109,7 +110,12 @@ class LoadedModels:
     """
 
     def __init__(
-        self, components: Components, speakers: Speakers, placement: Placement, device: torch.device
+        self,
+        components: Components,
+        speakers: Speakers,
+        placement: Placement,
+        device: torch.device,
+        bytes_per_parameter: int,
     ) -> None:
         self.speakers = speakers
         self.placement = placement
@@ -118,8 +124,8 @@ class LoadedModels:
         self.pipeline.register_modules(text_encoder=None)
         self._text_encoder, self._tokenizer = components.text_encoder, components.tokenizer
         self._device = device
-        if placement is Placement.OFFLOADED:
-            self._offload()
+        if placement.offloads_transformer:
+            self._offload(bytes_per_parameter)
 
     @torch.no_grad()
     def encode_prompt(self, prompt: str) -> torch.Tensor:
@@ -132,14 +138,15 @@ class LoadedModels:
             self._text_encoder.to("cpu")
         return embeds
 
-    def _offload(self) -> None:
-        """Blocks come to the GPU one ahead of their turn, over a stream of their own."""
-        streams: dict[str, Any] = {"use_stream": True} if self._device.type == "cuda" else {}
-        host = torch.device("cpu")
-        self.pipeline.transformer.enable_group_offload(
-            self._device, host, "block_level", num_blocks_per_group=1, **streams
-        )
-        apply_group_offloading(self._text_encoder, self._device, host, "leaf_level", **streams)
+    def _offload(self, bytes_per_parameter: int) -> None:
+        """Let blocks come to the GPU while the ones before compute, over a stream of their own."""
+        on_gpu = self._device.type == "cuda"
+        resident = 0
+        if self.placement is Placement.PARTLY_OFFLOADED and on_gpu:
+            free_bytes, _ = torch.cuda.mem_get_info(self._device)
+            resident = resident_parameters(free_bytes, bytes_per_parameter)
+        keep_resident(self.pipeline.transformer, resident, self._device)
+        apply_group_offloading(self._text_encoder, self._device, offload_type="leaf_level", use_stream=on_gpu)
 
 
 def _bytes_below(folder: Path) -> int:

@@ -15,7 +15,12 @@ class Placement(StrEnum):
 
     RESIDENT = "resident"
     TEXT_ENCODER_ON_HOST = "text_encoder_on_host"
+    PARTLY_OFFLOADED = "partly_offloaded"
     OFFLOADED = "offloaded"
+
+    @property
+    def offloads_transformer(self) -> bool:
+        return self in (Placement.PARTLY_OFFLOADED, Placement.OFFLOADED)
 
 
 @dataclass(frozen=True)
@@ -36,16 +41,25 @@ class ModelBytes:
 def choose_placement(free_bytes: int, models: ModelBytes, working_bytes: int = WORKING_BYTES) -> Placement:
     """The fastest placement that leaves room to work in `free_bytes` of GPU memory.
 
-    The text encoder is needed for a second per new prompt, so it is the first to leave. With
-    `OFFLOADED` the transformer's blocks come to the GPU one by one while the one before computes;
-    that runs with 12 GB.
+    The text encoder is needed for a second per new prompt, so it is the first to leave. Then the
+    transformer's blocks come to the GPU one by one, each while the one before computes: with
+    `PARTLY_OFFLOADED` those that don't fit, with `OFFLOADED` all of them.
     """
     sampling = models.transformer + models.others + working_bytes
     if sampling + models.text_encoder <= free_bytes:
         return Placement.RESIDENT
     if sampling <= free_bytes:
         return Placement.TEXT_ENCODER_ON_HOST
+    if resident_parameters(free_bytes - models.others, working_bytes=working_bytes) > 0:
+        return Placement.PARTLY_OFFLOADED
     return Placement.OFFLOADED
+
+
+def resident_parameters(
+    free_bytes: int, bytes_per_parameter: int = 1, working_bytes: int = WORKING_BYTES
+) -> int:
+    """How many of the transformer's parameters can stay on the GPU, with all but its blocks there."""
+    return max(0, free_bytes - working_bytes) // bytes_per_parameter
 
 
 def more_frugal(placement: Placement) -> Placement | None:
