@@ -61,7 +61,7 @@ class InfiniteTalkPipeline(DiffusionPipeline):
     loras: LoraSwitch | None = None
     """The LoRAs that were loaded with the models, all off until it switches them on."""
 
-    model_cpu_offload_seq = "text_encoder->image_encoder->transformer->vae"  # type: ignore[assignment]
+    model_cpu_offload_seq = "text_encoder->image_encoder->transformer->vae"
     _exclude_from_cpu_offload = ["wav2vec2"]
 
     def __init__(
@@ -86,7 +86,7 @@ class InfiniteTalkPipeline(DiffusionPipeline):
         )
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]  # not of diffusers' layout, so not with its arguments
+    def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | Path,
         *,

@@ -115,8 +115,11 @@ class WindowRenderer:
 
         Raises:
             RenderStopped: The sampler's callback asked for it.
+            ValueError: The video has no such window.
         """
         window = start.window if isinstance(start, StepState) else start
+        if window.index >= len(self.job.plan):
+            raise ValueError(f"the video has {len(self.job.plan)} windows, none of index {window.index}")
         picture = self._picture(window.index)
         conditions = self._conditions(window, picture)
         latents = self.sampler.sample(self._first_step(start, conditions), conditions)

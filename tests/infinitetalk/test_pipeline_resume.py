@@ -113,3 +113,8 @@ def test_a_state_is_small_and_does_not_grow_with_the_video(pipeline: InfiniteTal
     assert len(sizes) == 1
     latents = 16 * 2 * 6 * 4 * 4
     assert sizes.pop() < latents + 1000
+
+
+def test_a_state_of_a_longer_video_is_refused(pipeline: InfiniteTalkPipeline) -> None:
+    with pytest.raises(ValueError, match="none of index 4"):
+        next(pipeline.stream(**arguments(resume_from=WindowState(4))))
