@@ -91,6 +91,32 @@ def _store_file(file: NormalisedFile, key: str) -> dict[str, Any]:
     }
 
 
+def copy(stored: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Copy the stored inputs of another job below `prefix`.
+
+    Returns:
+        The `inputs` of the new job's row.
+
+    Raises:
+        Problem: `expired` when the files are gone.
+    """
+    return {
+        "reference": _copy_file(stored["reference"], prefix),
+        "speech": [_copy_file(item, prefix) for item in stored["speech"]],
+    }
+
+
+def _copy_file(item: dict[str, Any], prefix: str) -> dict[str, Any]:
+    old = item["file"]["key"]
+    key = f"{prefix}{old.rsplit('/', 1)[1]}"
+    try:
+        with default_storage.open(old) as content:
+            default_storage.save(key, content)
+    except FileNotFoundError as error:
+        raise Problem("expired", "The job's inputs are gone.") from error
+    return item | {"file": item["file"] | {"key": key}}
+
+
 def facts_of(file: NormalisedFile) -> dict[str, Any]:
     """What the intake found out about the file as it was sent."""
     facts = {

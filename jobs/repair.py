@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 from gpu_worker.contract import signals, storage_keys
 from gpu_worker.contract.queues import RenderJob, render_job_id, report_queue
 from gpu_worker.contract.spec import RenderedVideo
-from jobs import dispatch, retention, transitions
+from jobs import dispatch, idempotency, retention, transitions
 from jobs.models import Job
 from jobs.states import Status
 
@@ -43,6 +43,7 @@ class Repaired:
         rescued: Lost attempts that turned out to be finished.
         canceled: Cancel requests repeated to Redis.
         expired: Jobs whose files were removed.
+        forgotten: Idempotency keys that were freed.
         rung: Jobs sent to the render queues.
     """
 
@@ -51,6 +52,7 @@ class Repaired:
     rescued: int
     canceled: int
     expired: int
+    forgotten: int
     rung: int
 
 
@@ -72,6 +74,7 @@ def repair() -> Repaired:
         rescued=outcomes.count("rescued"),
         canceled=canceled,
         expired=retention.expire_due(),
+        forgotten=idempotency.forget_old(),
         rung=dispatch.ring(),
     )
 

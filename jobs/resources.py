@@ -74,6 +74,7 @@ class JobResource:
     error: JobError | None
     usage: Usage
     receipt: dict[str, Any] | None
+    retry_of: str | None
     metadata: dict[str, str]
     created_at: datetime
     started_at: datetime | None
@@ -126,6 +127,7 @@ def _present(job: Job, live: signals.Progress | None, request: HttpRequest) -> J
             cost_usd=str(job.cost_usd),
         ),
         receipt=job.receipt,
+        retry_of=job.retry_of_id,
         metadata=job.metadata,
         created_at=job.created_at,
         started_at=job.started_at,

@@ -62,6 +62,7 @@ class JobSerializer(serializers.Serializer):
     error = JobErrorSerializer(allow_null=True)
     usage = UsageSerializer()
     receipt = serializers.DictField(allow_null=True)
+    retry_of = serializers.CharField(allow_null=True)
     metadata = serializers.DictField(child=serializers.CharField())
     created_at = TimestampField()
     started_at = TimestampField(allow_null=True)
@@ -125,3 +126,25 @@ class MeSerializer(serializers.Serializer):
     organization = OrganizationSerializer()
     key = KeySerializer(allow_null=True)
     plan = PlanSerializer()
+
+
+class UsageRowSerializer(serializers.Serializer):
+    day = serializers.DateField(allow_null=True, help_text="When grouped by day.")
+    key_id = serializers.CharField(
+        allow_null=True, help_text="When grouped by key; null for jobs made by people and by deleted keys."
+    )
+    jobs = serializers.IntegerField()
+    video_seconds = serializers.FloatField()
+    gpu_seconds = serializers.FloatField()
+    cost_usd = serializers.CharField()
+
+
+class UsageReportSerializer(serializers.Serializer):
+    """Usage of a period; its days are inclusive and in UTC."""
+
+    object = serializers.CharField()
+    start = serializers.DateField()
+    end = serializers.DateField()
+    group_by = serializers.ChoiceField(choices=["day", "key"])
+    data = UsageRowSerializer(many=True)
+    total = UsageRowSerializer()

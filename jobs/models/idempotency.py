@@ -15,7 +15,6 @@ class IdempotencyClaim(models.Model):
     endpoint = models.CharField(max_length=16)
     body_sha256 = models.CharField(max_length=64)
     object_id = models.CharField(max_length=30, blank=True)
-    status = models.PositiveSmallIntegerField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

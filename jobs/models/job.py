@@ -104,6 +104,7 @@ class Job(models.Model):
         ]
         indexes = [
             models.Index(fields=["organization", "livemode", "-id"], name="job_list"),
+            models.Index(fields=["organization", "livemode", "created_at"], name="job_period"),
             models.Index(fields=["engine", "id"], condition=Q(status=Status.QUEUED), name="job_waiting"),
             models.Index(fields=["status"], condition=Q(status=Status.PROCESSING), name="job_processing"),
             models.Index(fields=["expires_at"], condition=Q(expired=False), name="job_expiring"),

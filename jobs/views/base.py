@@ -2,6 +2,7 @@
 
 import re
 
+from django.urls import reverse
 from rest_framework.response import Response
 
 from accounts.tenancy import TenantView
@@ -32,3 +33,11 @@ class JobsView(TenantView):
     def answer(self, job: Job, status: int = 200) -> Response:
         data = JobSerializer(resources.present(job, self.request)).data
         return Response(data, status=status)
+
+    def accepted(self, job: Job, *, replayed: bool = False) -> Response:
+        """The answer to a request that made a job."""
+        response = self.answer(job, status=202)
+        response["Location"] = reverse("job", kwargs={"job_id": job.id})
+        if replayed:
+            response["Idempotent-Replayed"] = "true"
+        return response

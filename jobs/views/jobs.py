@@ -1,7 +1,6 @@
 """The jobs API: validate, call one service, serialize."""
 
 from django.http import HttpResponseBase
-from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
@@ -10,8 +9,8 @@ from rest_framework.response import Response
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.pagination import page_of
 from avatar_api.common.problems import FieldError, Problem, invalid
-from jobs import resources, services
-from jobs.models import JobQuerySet
+from jobs import etags, idempotency, resources, services
+from jobs.filters import filtered
 from jobs.multipart import read_form
 from jobs.requests import JobRequestSerializer
 from jobs.serializers import JobPageSerializer, JobSerializer
@@ -31,12 +30,14 @@ class JobListView(JobsView):
     def post(self, request: Request) -> Response:
         """Ask for a video. The answer is a job that is queued."""
         self.refuse_too_large(request)
-        form = JobRequestSerializer(data=read_form(request.data))
+        body = read_form(request.data)
+        idempotent = idempotency.read(request.headers.get(idempotency.HEADER), "jobs", body)
+        if idempotent and (claim := idempotency.replay(self.tenant, idempotent)):
+            return self.accepted(self.job(claim.object_id), replayed=True)
+        form = JobRequestSerializer(data=body)
         form.is_valid(raise_exception=True)
-        job = services.create_job(tenant=self.tenant, asked=form.asked())
-        response = self.answer(job, status=202)
-        response["Location"] = reverse("job", kwargs={"job_id": job.id})
-        return response
+        asked = form.asked()
+        return self.accepted(services.create_job(tenant=self.tenant, asked=asked, idempotent=idempotent))
 
     def refuse_too_large(self, request: Request) -> None:
         """Look at the announced size before the first byte of the body is read."""
@@ -47,24 +48,34 @@ class JobListView(JobsView):
     @extend_schema(responses=JobPageSerializer)
     def get(self, request: Request) -> Response:
         """The jobs, newest first."""
-        page = page_of(self.filtered_jobs(request), request.query_params, id_pattern("job"))
+        jobs = filtered(self.jobs(), request.query_params)
+        page = page_of(jobs, request.query_params, id_pattern("job"))
         rows = resources.present_all(page.rows, request)
         return Response(JobPageSerializer({"data": rows, "next_cursor": page.next_cursor}).data)
 
-    def filtered_jobs(self, request: Request) -> JobQuerySet:
-        status = request.query_params.get("status")
-        if status is None:
-            return self.jobs()
-        if status not in Status.values:
-            raise invalid(FieldError("status", "invalid", f"One of {', '.join(Status.values)} is expected."))
-        return self.jobs().filter(status=status)
-
 
 class JobView(JobsView):
-    @extend_schema(responses=JobSerializer)
+    @extend_schema(responses={200: JobSerializer, 304: None})
     def get(self, request: Request, job_id: str) -> Response:
         """One job, with its live progress."""
-        return self.answer(self.job(job_id))
+        response = self.answer(self.job(job_id))
+        response["ETag"] = etag = etags.of_job(response.data)
+        if etags.matches(request.headers.get("If-None-Match"), etag):
+            return Response(status=304, headers={"ETag": etag})
+        return response
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, job_id: str) -> Response:
+        """Remove the job's files at once. The record stays; a queued job is canceled first."""
+        services.delete_job(job=self.job(job_id))
+        return Response(status=204)
+
+
+class JobRetryView(JobsView):
+    @extend_schema(request=None, responses={202: JobSerializer})
+    def post(self, request: Request, job_id: str) -> Response:
+        """Ask for the same video again, as a new job, while the inputs are kept."""
+        return self.accepted(services.retry_job(tenant=self.tenant, job=self.job(job_id)))
 
 
 class JobContentView(JobsView):

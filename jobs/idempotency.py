@@ -1,0 +1,138 @@
+"""The same request sent twice makes one object.
+
+A request first claims its key, in a transaction of its own: a twin that comes meanwhile sees the claim.
+The claim is completed in the transaction that makes the object, and given up when the request is refused.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.tenant import Tenant
+from avatar_api.common.problems import FieldError, Problem, invalid
+from jobs.models import IdempotencyClaim
+
+HEADER = "Idempotency-Key"
+VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
+KEPT = timedelta(hours=24)
+ABANDONED = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class IdempotentRequest:
+    """A request that may be a repetition.
+
+    Attributes:
+        key: The client's, unique within its organization and mode.
+        endpoint: What the request makes: `jobs` or `assets`.
+        body_sha256: Digest of the body, files by their content.
+    """
+
+    key: str
+    endpoint: str
+    body_sha256: str
+
+
+def read(key: str | None, endpoint: str, body: Mapping[str, Any]) -> IdempotentRequest | None:
+    """The request's claim to idempotency, or None when it makes none.
+
+    Raises:
+        Problem: `validation_error` when the key isn't 1–255 visible ASCII characters.
+    """
+    if key is None:
+        return None
+    if not VISIBLE_ASCII.fullmatch(key):
+        raise invalid(FieldError(HEADER, "invalid", "1 to 255 visible ASCII characters are expected."))
+    return IdempotentRequest(key, endpoint, digest(body))
+
+
+def digest(body: Mapping[str, Any]) -> str:
+    """SHA-256 of a parsed body; the order of its fields and the names of its files don't matter."""
+    plain = {name: _file_sha256(v) if isinstance(v, UploadedFile) else v for name, v in body.items()}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _file_sha256(upload: UploadedFile) -> str:
+    hasher = hashlib.sha256()
+    for chunk in upload.chunks():
+        hasher.update(chunk)
+    upload.seek(0)
+    return hasher.hexdigest()
+
+
+def replay(tenant: Tenant, request: IdempotentRequest) -> IdempotencyClaim | None:
+    """The completed claim of an earlier, equal request, or None when this one is the first.
+
+    Raises:
+        Problem: `idempotency_key_reused` for another body, `idempotency_key_in_use` for a twin in flight.
+    """
+    claim = _claims(tenant, request).filter(created_at__gt=timezone.now() - KEPT).first()
+    if claim is None:
+        return None
+    if (claim.endpoint, claim.body_sha256) != (request.endpoint, request.body_sha256):
+        raise Problem("idempotency_key_reused")
+    if not claim.object_id:
+        raise Problem("idempotency_key_in_use", headers={"Retry-After": "1"})
+    return claim
+
+
+@contextmanager
+def claimed(tenant: Tenant, request: IdempotentRequest | None) -> Iterator[None]:
+    """Hold the key while the object is being made, and free it when the request is refused.
+
+    Raises:
+        Problem: `idempotency_key_in_use` when a twin was faster.
+    """
+    if request is None:
+        yield
+        return
+    _claim(tenant, request)
+    try:
+        yield
+    except BaseException:
+        _claims(tenant, request).filter(object_id="").delete()
+        raise
+
+
+def _claim(tenant: Tenant, request: IdempotentRequest) -> None:
+    _claims(tenant, request).filter(created_at__lte=timezone.now() - KEPT).delete()
+    try:
+        with transaction.atomic():
+            IdempotencyClaim.objects.create(
+                organization=tenant.organization,
+                livemode=tenant.livemode,
+                key=request.key,
+                endpoint=request.endpoint,
+                body_sha256=request.body_sha256,
+            )
+    except IntegrityError as error:
+        raise Problem("idempotency_key_in_use", headers={"Retry-After": "1"}) from error
+
+
+def complete(tenant: Tenant, request: IdempotentRequest | None, object_id: str) -> None:
+    """Tie the key to the object; part of the transaction that makes the object."""
+    if request is not None:
+        _claims(tenant, request).update(object_id=object_id)
+
+
+def _claims(tenant: Tenant, request: IdempotentRequest) -> Any:
+    return IdempotencyClaim.objects.filter(
+        organization=tenant.organization, livemode=tenant.livemode, key=request.key
+    )
+
+
+def forget_old() -> int:
+    """Remove claims whose day is over, and those that a crash left unfinished for a quarter of an hour."""
+    now = timezone.now()
+    old = IdempotencyClaim.objects.filter(created_at__lte=now - KEPT)
+    abandoned = IdempotencyClaim.objects.filter(object_id="", created_at__lte=now - ABANDONED)
+    return int(old.delete()[0] + abandoned.delete()[0])

@@ -1,0 +1,177 @@
+"""Idempotency keys, retries and deletion: doing it again, and undoing it."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import time_machine
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from accounts.models import Organization
+from gpu_worker.contract import storage_keys
+from gpu_worker.contract.spec import ReportKind
+from jobs import idempotency
+from jobs.models import IdempotencyClaim, Job
+from jobs.tasks import record
+from tests import factories
+from tests.jobs.clients import form, keyed, wav
+from tests.jobs.reports import report, rung
+
+pytestmark = pytest.mark.usefixtures("redis", "store")
+
+KEY = {"idempotency-key": "order-17"}
+
+
+@pytest.fixture
+def ended(acme_client: APIClient, portrait: bytes, speech: bytes) -> Job:
+    """A job with inputs in the store that succeeded."""
+    created = acme_client.post("/v1/jobs", form(portrait, speech, seed="7")).json()
+    job = rung(Job.objects.get(pk=created["id"]))
+    record(report(job, ReportKind.SUCCEEDED))
+    job.refresh_from_db()
+    return job
+
+
+class TestIdempotency:
+    def test_the_same_request_sent_again_makes_one_job(
+        self, acme_client: APIClient, portrait: bytes, speech: bytes
+    ) -> None:
+        first = acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        again = acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        assert (again.status_code, again["Idempotent-Replayed"]) == (202, "true")
+        assert again.json()["id"] == first.json()["id"]
+        assert Job.objects.count() == 1
+        assert "Idempotent-Replayed" not in first
+
+    def test_a_replay_shows_the_job_as_it_is_now(
+        self, acme_client: APIClient, portrait: bytes, speech: bytes
+    ) -> None:
+        first = acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY).json()
+        acme_client.post(f"/v1/jobs/{first['id']}/cancel")
+        again = acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        assert again.json()["status"] == "canceled"
+
+    def test_another_body_under_the_same_key_is_refused(
+        self, acme_client: APIClient, portrait: bytes, speech: bytes
+    ) -> None:
+        acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        other = acme_client.post("/v1/jobs", form(portrait, wav(0.7)), headers=KEY)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+    def test_a_twin_in_flight_is_told_to_wait(
+        self, acme: Organization, acme_client: APIClient, portrait: bytes, speech: bytes
+    ) -> None:
+        acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        IdempotencyClaim.objects.update(object_id="")  # As while the first one is still being made.
+        twin = acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        assert (twin.status_code, twin.json()["code"]) == (409, "idempotency_key_in_use")
+        assert int(twin["Retry-After"]) > 0
+
+    def test_a_refused_request_frees_its_key(
+        self, acme_client: APIClient, portrait: bytes, speech: bytes
+    ) -> None:
+        refused = acme_client.post("/v1/jobs", form(b"no picture", speech), headers=KEY)
+        accepted = acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        assert (refused.status_code, accepted.status_code) == (422, 202)
+
+    def test_organizations_do_not_share_keys(
+        self, initech: Organization, acme_client: APIClient, portrait: bytes, speech: bytes
+    ) -> None:
+        acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        theirs = keyed(factories.key(initech)).post("/v1/jobs", form(portrait, speech), headers=KEY)
+        assert (theirs.status_code, "Idempotent-Replayed" in theirs) == (202, False)
+
+    def test_a_key_is_forgotten_after_a_day(
+        self, acme_client: APIClient, portrait: bytes, speech: bytes
+    ) -> None:
+        acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        with time_machine.travel(timezone.now() + timedelta(hours=24, seconds=1)):
+            again = acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        assert (again.status_code, Job.objects.count()) == (202, 2)
+
+    def test_a_claim_that_a_crash_left_is_freed_after_a_quarter_of_an_hour(
+        self, acme_client: APIClient, portrait: bytes, speech: bytes
+    ) -> None:
+        acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        IdempotencyClaim.objects.update(object_id="")
+        assert idempotency.forget_old() == 0
+        with time_machine.travel(timezone.now() + timedelta(minutes=15, seconds=1)):
+            assert idempotency.forget_old() == 1
+
+    @pytest.mark.parametrize("key", ["", "a b", "ü", "x" * 256])
+    def test_a_key_that_is_not_visible_ascii_is_refused(
+        self, acme_client: APIClient, portrait: bytes, speech: bytes, key: str
+    ) -> None:
+        answer = acme_client.post("/v1/jobs", form(portrait, speech), headers={"idempotency-key": key})
+        assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
+class TestRetry:
+    def test_a_retry_is_a_new_job_from_copies_of_the_same_inputs(
+        self, acme: Organization, acme_client: APIClient, ended: Job, store: Path
+    ) -> None:
+        answer = acme_client.post(f"/v1/jobs/{ended.id}/retry")
+        again = answer.json()
+        assert (answer.status_code, again["retry_of"], again["status"]) == (202, ended.id, "queued")
+        assert again["id"] != ended.id
+        assert again["input"]["seed"] == 7
+        folder = store / storage_keys.inputs_prefix(acme.id, again["id"])
+        assert {path.name for path in folder.iterdir()} == {"reference.png", "speech-0.flac"}
+
+    def test_a_job_that_has_not_ended_cannot_be_retried(
+        self, acme: Organization, acme_client: APIClient
+    ) -> None:
+        assert acme_client.post(f"/v1/jobs/{factories.job(acme).id}/retry").status_code == 409
+
+    def test_a_job_whose_inputs_are_gone_cannot_be_retried(self, acme_client: APIClient, ended: Job) -> None:
+        acme_client.delete(f"/v1/jobs/{ended.id}")
+        answer = acme_client.post(f"/v1/jobs/{ended.id}/retry")
+        assert (answer.status_code, answer.json()["code"]) == (410, "expired")
+
+
+class TestDeletion:
+    def test_deleting_removes_all_files_and_keeps_the_record(
+        self, acme_client: APIClient, ended: Job, store: Path
+    ) -> None:
+        prefix = storage_keys.attempt_prefix(ended.organization_id, ended.id, 1)
+        default_storage.save(storage_keys.output_video(prefix), ContentFile(b"video"))
+        assert acme_client.delete(f"/v1/jobs/{ended.id}").status_code == 204
+        assert [path for path in store.rglob("*") if path.is_file()] == []
+        shown = acme_client.get(f"/v1/jobs/{ended.id}").json()
+        assert (shown["status"], shown["expired"], shown["output"]) == ("succeeded", True, None)
+
+    def test_deleting_a_queued_job_cancels_it(self, acme: Organization, acme_client: APIClient) -> None:
+        job = factories.job(acme)
+        assert acme_client.delete(f"/v1/jobs/{job.id}").status_code == 204
+        shown = acme_client.get(f"/v1/jobs/{job.id}").json()
+        assert (shown["status"], shown["expired"]) == ("canceled", True)
+
+    def test_a_running_job_cannot_be_deleted(self, acme: Organization, acme_client: APIClient) -> None:
+        job = rung(factories.job(acme))
+        record(report(job, ReportKind.STARTED))
+        assert acme_client.delete(f"/v1/jobs/{job.id}").status_code == 409
+
+
+class TestTags:
+    def test_an_unchanged_job_is_not_sent_again(self, acme_client: APIClient, ended: Job) -> None:
+        first = acme_client.get(f"/v1/jobs/{ended.id}")
+        again = acme_client.get(f"/v1/jobs/{ended.id}", headers={"if-none-match": first["ETag"]})
+        assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])
+        assert first["Cache-Control"] == "private, no-cache"
+
+    def test_a_signature_made_later_does_not_change_the_tag(self, acme_client: APIClient, ended: Job) -> None:
+        first = acme_client.get(f"/v1/jobs/{ended.id}")
+        with time_machine.travel(timezone.now() + timedelta(minutes=5)):
+            later = acme_client.get(f"/v1/jobs/{ended.id}")
+        assert first.json()["output"]["url"] != later.json()["output"]["url"]
+        assert first["ETag"] == later["ETag"]
+
+    def test_a_change_of_state_changes_the_tag(self, acme: Organization, acme_client: APIClient) -> None:
+        job = factories.job(acme)
+        first = acme_client.get(f"/v1/jobs/{job.id}")
+        acme_client.post(f"/v1/jobs/{job.id}/cancel")
+        again = acme_client.get(f"/v1/jobs/{job.id}", headers={"if-none-match": first["ETag"]})
+        assert again.status_code == 200
