@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.subtitles.stream  # PyAV loads it with the first file: once in the server, not in each process.
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import InvalidDataError

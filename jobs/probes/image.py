@@ -7,6 +7,9 @@ from pathlib import Path
 from PIL import Image, ImageCms, ImageOps
 
 from jobs.probes.base import IntakeError, IntakeLimits, Measurements
+from jobs.probes.png import write_png
+
+Image.init()  # Loads Pillow's formats: once in the server, not in each process.
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF")
 MAX_PIXELS = 50_000_000
@@ -15,7 +18,6 @@ MIN_SIDE = 128
 MAX_SIDE = 2048
 """Above the largest picture that a model sees; more would only be carried about."""
 BACKGROUND = "white"
-PNG_COMPRESSION = 1
 
 ICC_MODES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}
 
@@ -41,7 +43,7 @@ def probe_image(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
             f"The picture is {picture.width} × {picture.height} pixels once its longer side fits {MAX_SIDE}; "
             f"each side should have at least {MIN_SIDE}.",
         )
-    picture.save(out, "PNG", compress_level=PNG_COMPRESSION)
+    write_png(out, picture)
     return Measurements(width=picture.width, height=picture.height)
 
 
@@ -51,9 +53,7 @@ def _normalised(image: Image.Image) -> Image.Image:
     plain = _without_palette(image)
     plain.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     upright = ImageOps.exif_transpose(plain)
-    opaque = _on_background(_to_srgb(upright))
-    opaque.info = {}
-    return opaque
+    return _on_background(_to_srgb(upright))
 
 
 def _without_palette(image: Image.Image) -> Image.Image:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,8 @@ def busy_probe(tmp_path: Path, endless: Path) -> Iterator[int]:
         assert time.monotonic() < deadline, "no probe started"
         time.sleep(0.01)
     yield found[0]
-    os.kill(found[0], signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(found[0], signal.SIGKILL)
     thread.join(PATIENCE)
     assert result == ["image_unreadable"]
 
