@@ -83,8 +83,17 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
+# System checks hold a production to more than a laptop.
+PRODUCTION = False
+
+# Lets webhooks and fetches reach private addresses and speak plain http: for development alone.
+OUTBOUND_ALLOW_PRIVATE = env.bool("OUTBOUND_ALLOW_PRIVATE", False)
+
 # Proxies of ours in front of the web process, each of which appends to X-Forwarded-For.
 TRUSTED_PROXY_HOPS = env.int("TRUSTED_PROXY_HOPS", 0)
+
+# Where clients reach the deployment, such as https://api.example.com; empty: as each client writes it.
+PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 
 # What renders live jobs; test keys always get the preview.
 LIVE_ENGINE = env.str("LIVE_ENGINE", "infinitetalk")

@@ -3,10 +3,12 @@
 from avatar_api.settings.base import *  # noqa: F403
 from avatar_api.settings.base import database, env, rq_queues
 
+PRODUCTION = True
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY")
 # Together with SECRET_KEY it makes the key that encrypts webhook secrets and addresses in the database.
 SALT_KEY = env.str("SALT_KEY")
+PUBLIC_URL = env.str("PUBLIC_URL").rstrip("/")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
 DATABASE_URL = env.str("DATABASE_URL")
