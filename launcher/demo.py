@@ -42,7 +42,9 @@ async def make_video(running: stack.Stack, image: Path, audio: Path, target: Pat
     files = ["--image", str(image), "--audio", str(audio), "--output", str(target)]
     address = ["--url", running.url, "--key", running.demo.api_key]
     client = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "launcher.client", *address, *files, cwd=ROOT
+        *(sys.executable, "-m", "launcher.client", *address, *files),
+        cwd=ROOT,
+        env=os.environ | {"no_proxy": "127.0.0.1"},
     )
     client_ends = asyncio.create_task(client.wait())
     program_ends = asyncio.create_task(running.supervisor.first_end())

@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import errno
+import http.client
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -62,9 +61,9 @@ async def running(sink: Sink, port: int | None) -> AsyncIterator[Stack]:
         Failure: something can't be started.
     """
     with one_at_a_time():
-        port = free_port(port)
         journal = STATE / "processes"
         stop_leftovers(journal, marker=str(VENV))
+        port = free_port(port)
         servers = embedded_servers(os.environ)
         environment = control_environment(servers)
         try:
@@ -171,27 +170,28 @@ def server_program(server: Server) -> Program:
 
 def programs(environment: Mapping[str, str], port: int) -> list[Program]:
     manage_py = [sys.executable, "manage.py"]
-    web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+    web = [
+        *(sys.executable, "-m", "granian", "--interface", "wsgi", "avatar_api.wsgi:application"),
+        *("--host", "127.0.0.1", "--port", str(port), "--blocking-threads", "4", "--log-level", "warning"),
+        # One that is told to stop while it starts misses the signal, and granian would wait forever.
+        *("--workers-kill-timeout", "3"),
+    ]
     worker = [sys.executable, "-m", "gpu_worker.worker", "--queue", "render-cpu"]
     return [
-        Program(
-            "web",
-            [*web, "--blocking-threads", "8", "--log-level", "warning", "avatar_api.wsgi:application"],
-            environment,
-            is_ready=lambda: answers(f"http://127.0.0.1:{port}/healthz"),
-        ),
+        Program("web", web, environment, is_ready=lambda: is_served(port)),
         Program("reports", [*manage_py, "control_worker", "reports"], environment),
         Program("periodic", [*manage_py, "control_worker", "periodic"], environment),
         Program("render-cpu", worker, render_worker_environment(environment)),
     ]
 
 
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1) as response:  # noqa: S310
-            return bool(response.status == 200)
-    except OSError:  # URLError and what a closed port raises
-        return False
+def is_served(port: int) -> bool:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=1)) as connection:
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
 
 
 def read_demo_account() -> DemoAccount:
