@@ -22,7 +22,7 @@ MAX_SIDE = 1280
 """The longer side of 720p; more would only be carried about."""
 MAX_PIXELS = 4096 * 2304
 CODECS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4")
-ENCODER = {"preset": "ultrafast", "crf": "17"}
+ENCODER = {"preset": "superfast", "crf": "18"}
 THREADS = 2
 UNSPECIFIED = 2
 """FFmpeg's number for a frame that names no colour matrix; players then judge by the height."""
