@@ -6,6 +6,7 @@ With R2 the store signs; with the folder store the API does, and serves the file
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.core import signing
 from django.core.files.storage import default_storage
 from django.http import HttpRequest
@@ -27,11 +28,16 @@ class Download:
     filename: str
 
 
-def signed_url(request: HttpRequest, download: Download, expires_at: datetime) -> str:
+def base_url(request: HttpRequest) -> str:
+    """Scheme and host under which clients reach us: as configured, else as this client wrote them."""
+    return settings.PUBLIC_URL or request.build_absolute_uri("/").rstrip("/")
+
+
+def signed_url(base_url: str, download: Download, expires_at: datetime) -> str:
     """An address that works without a key for an hour at most, and never past `expires_at`."""
     until = min(timezone.now() + timedelta(seconds=LINK_SECONDS), expires_at)
     if not hasattr(default_storage, "bucket"):
-        return request.build_absolute_uri(reverse("file", kwargs={"token": sign(download, until)}))
+        return base_url + reverse("file", kwargs={"token": sign(download, until)})
     return default_storage.url(
         download.key,
         parameters={

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.http import HttpRequest
 from django.utils import timezone
 from redis.exceptions import RedisError
 
@@ -83,14 +82,14 @@ class JobResource:
     expired: bool
 
 
-def present_all(jobs: list[Job], request: HttpRequest) -> list[JobResource]:
+def present_all(jobs: list[Job], base_url: str) -> list[JobResource]:
     """The jobs with their live progress, asked for at once; without it when Redis is away."""
     live = _live_progress([job.id for job in jobs if job.status == Status.PROCESSING])
-    return [_present(job, live.get(job.id), request) for job in jobs]
+    return [_present(job, live.get(job.id), base_url) for job in jobs]
 
 
-def present(job: Job, request: HttpRequest) -> JobResource:
-    return present_all([job], request)[0]
+def present(job: Job, base_url: str) -> JobResource:
+    return present_all([job], base_url)[0]
 
 
 def _live_progress(job_ids: list[str]) -> dict[str, signals.Progress]:
@@ -104,7 +103,7 @@ def _live_progress(job_ids: list[str]) -> dict[str, signals.Progress]:
         return {}
 
 
-def _present(job: Job, live: signals.Progress | None, request: HttpRequest) -> JobResource:
+def _present(job: Job, live: signals.Progress | None, base_url: str) -> JobResource:
     if live is not None and live.attempt != job.attempt:
         live = None
     return JobResource(
@@ -119,7 +118,7 @@ def _present(job: Job, live: signals.Progress | None, request: HttpRequest) -> J
         livemode=job.livemode,
         input=_input(job),
         stream_url=None,
-        output=_output(job, request),
+        output=_output(job, base_url),
         error=_error(job),
         usage=Usage(
             gpu_seconds=round(job.gpu_seconds + job.attempt_gpu_seconds, 3),
@@ -184,12 +183,12 @@ def _input(job: Job) -> dict[str, Any]:
     }
 
 
-def _output(job: Job, request: HttpRequest) -> Output | None:
+def _output(job: Job, base_url: str) -> Output | None:
     if job.status != Status.SUCCEEDED or job.expired or job.output is None:
         return None
     video = job.output
     return Output(
-        url=content_url(job, "video", request),
+        url=content_url(job, "video", base_url),
         content_type=VARIANTS["video"][1],
         duration_seconds=video["duration_seconds"],
         width=video["width"],
@@ -197,17 +196,17 @@ def _output(job: Job, request: HttpRequest) -> Output | None:
         fps=video["fps"],
         size_bytes=video["size_bytes"],
         sha256=video["sha256"],
-        thumbnail_url=content_url(job, "thumbnail", request),
+        thumbnail_url=content_url(job, "thumbnail", base_url),
     )
 
 
-def content_url(job: Job, variant: str, request: HttpRequest) -> str:
+def content_url(job: Job, variant: str, base_url: str) -> str:
     """A signed address of the finished video or of its thumbnail."""
     assert job.expires_at is not None
     prefix = storage_keys.attempt_prefix(job.organization_id, job.id, job.attempt)
     key, content_type, extension = VARIANTS[variant]
     download = Download(key(prefix), content_type, f"{job.id}.{extension}")
-    return links.signed_url(request, download, job.expires_at)
+    return links.signed_url(base_url, download, job.expires_at)
 
 
 def _error(job: Job) -> JobError | None:

@@ -9,11 +9,13 @@ the quota's settlement are part of the same transaction; dispatching follows its
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
+from gpu_worker.contract import signals
 from gpu_worker.contract.spec import RenderedVideo
 from jobs import dispatch, pricing, quotas
 from jobs.models import Job, JobEvent
@@ -45,7 +47,7 @@ def finish_window(job_id: str, attempt: int, windows_done: int, prefix: str, gpu
         job.window_prefixes += [prefix] * missing
         job.step_prefix = ""
         job.losses = 0
-        JobEvent.objects.create(job=job, type="window", attempt=attempt, data={"windows_done": windows_done})
+        _note(job, "window", windows_done=windows_done)
     job.save(update_fields=["attempt_gpu_seconds", "window_prefixes", "step_prefix", "losses"])
     return True
 
@@ -145,7 +147,17 @@ def _lock(job_id: str, sources: Any, attempt: int | None, **conditions: Any) -> 
 def _move(job: Job, status: Status, event: str | None = None) -> None:
     job.status = status
     job.save()
-    JobEvent.objects.create(job=job, type=event or status.value, attempt=job.attempt)
+    _note(job, event or status.value)
+
+
+def _note(job: Job, event: str, **data: Any) -> None:
+    JobEvent.objects.create(job=job, type=event, attempt=job.attempt, data=data)
+    _afterwards(partial(_wake_watchers, job.id))
+
+
+def _wake_watchers(job_id: str) -> None:
+    with dispatch.redis_client() as redis:
+        signals.publish_change(redis, job_id)
 
 
 def _wait_again(job: Job, event: str) -> None:

@@ -171,8 +171,8 @@ def server_program(server: Server) -> Program:
 def programs(environment: Mapping[str, str], port: int) -> list[Program]:
     manage_py = [sys.executable, "manage.py"]
     web = [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "avatar_api.wsgi:application"),
-        *("--host", "127.0.0.1", "--port", str(port), "--blocking-threads", "4", "--log-level", "warning"),
+        *(sys.executable, "-m", "granian", "--interface", "asgi", "avatar_api.asgi:application"),
+        *("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"),
         # One that is told to stop while it starts misses the signal, and granian would wait forever.
         *("--workers-kill-timeout", "3"),
     ]

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation, TooManyFilesSent
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -146,6 +146,7 @@ TRANSLATIONS: tuple[tuple[type[Exception], str], ...] = (
     (RequestDataTooBig, "payload_too_large"),
     (TooManyFilesSent, "parse_error"),
     (MultiPartParserError, "parse_error"),
+    (UnreadablePostError, "parse_error"),
     (BadRequest, "parse_error"),
     (SuspiciousOperation, "parse_error"),
     (exceptions.ParseError, "parse_error"),

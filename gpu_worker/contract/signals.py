@@ -98,6 +98,11 @@ def write_progress(redis: Redis, job_id: str, progress: Progress) -> None:
     pipeline.execute()
 
 
+def publish_change(redis: Redis, job_id: str) -> None:
+    """Wake whoever watches the job."""
+    redis.publish(PROGRESS_CHANNEL, job_id)
+
+
 def read_progress(redis: Redis, job_ids: list[str]) -> dict[str, Progress]:
     """Live progress of those of the jobs that have any."""
     if not job_ids:

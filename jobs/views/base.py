@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from accounts.tenancy import TenantView
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.problems import Problem
-from jobs import resources
+from jobs import links, resources
 from jobs.models import Job, JobQuerySet
 from jobs.serializers import JobSerializer
 
@@ -31,7 +31,7 @@ class JobsView(TenantView):
         return job
 
     def answer(self, job: Job, status: int = 200) -> Response:
-        data = JobSerializer(resources.present(job, self.request)).data
+        data = JobSerializer(resources.present(job, links.base_url(self.request))).data
         return Response(data, status=status)
 
     def accepted(self, job: Job, *, replayed: bool = False) -> Response:

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.pagination import page_of
 from avatar_api.common.problems import FieldError, Problem, invalid
-from jobs import etags, idempotency, resources, services
+from jobs import etags, idempotency, links, resources, services
 from jobs.filters import filtered
 from jobs.multipart import read_form
 from jobs.requests import JobRequestSerializer
@@ -50,7 +50,7 @@ class JobListView(JobsView):
         """The jobs, newest first."""
         jobs = filtered(self.jobs(), request.query_params)
         page = page_of(jobs, request.query_params, id_pattern("job"))
-        rows = resources.present_all(page.rows, request)
+        rows = resources.present_all(page.rows, links.base_url(request))
         return Response(JobPageSerializer({"data": rows, "next_cursor": page.next_cursor}).data)
 
 
@@ -90,7 +90,9 @@ class JobContentView(JobsView):
             raise Problem("conflict", f"There is no video: the job is {job.status}.")
         if job.expired:
             raise Problem("expired")
-        return Response(status=302, headers={"Location": resources.content_url(job, variant, request)})
+        return Response(
+            status=302, headers={"Location": resources.content_url(job, variant, links.base_url(request))}
+        )
 
 
 class JobCancelView(JobsView):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from PIL import Image
 from rest_framework.test import APIClient
 
@@ -43,3 +44,8 @@ def form(image: bytes | None, audio: bytes | None, **fields: Any) -> dict[str, A
         if content is not None
     }
     return {**sent, **fields}
+
+
+def multipart(image: bytes, audio: bytes) -> tuple[bytes, str]:
+    """The bytes of a multipart form and its content type."""
+    return encode_multipart(BOUNDARY, form(image, audio)), MULTIPART_CONTENT

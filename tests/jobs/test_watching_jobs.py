@@ -1,0 +1,215 @@
+"""Server-sent events and `Prefer: wait`."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from redis import Redis
+
+from accounts.models import Organization
+from gpu_worker.contract import signals
+from gpu_worker.contract.spec import ReportKind
+from jobs.models import Job
+from jobs.tasks import record
+from tests import factories
+from tests.jobs.asgi_client import Event, Request, Stack, run
+from tests.jobs.clients import multipart
+from tests.jobs.reports import report, rung
+
+pytestmark = [
+    pytest.mark.usefixtures("redis", "store"),
+    pytest.mark.django_db(transaction=True, serialized_rollback=True),
+]
+
+
+@pytest.fixture
+def acme(transactional_db: None, django_db_serialized_rollback: None) -> Organization:
+    return factories.organization("Acme")
+
+
+@pytest.fixture
+def bearer(acme: Organization) -> dict[str, str]:
+    return {"authorization": f"Bearer {factories.key(acme)}"}
+
+
+@pytest.fixture
+def job(acme: Organization) -> Job:
+    return rung(factories.job(acme))
+
+
+async def told(job: Job, kind: ReportKind, **fields: Any) -> None:
+    await in_thread(record, report(job, kind, **fields))
+
+
+async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """Run what uses the database in a thread, and give its connection back."""
+
+    def run_and_close() -> Any:
+        try:
+            return function(*args)
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(run_and_close)
+
+
+async def first(request: Request) -> Event:
+    return await anext(aiter(request.events()))
+
+
+def test_a_listener_hears_each_state_and_the_end(job: Job, bearer: dict[str, str]) -> None:
+    heard: list[tuple[str, str]] = []
+
+    async def scenario(stack: Stack) -> None:
+        request = Request(stack.app, "GET", f"/v1/jobs/{job.id}/events", bearer)
+        status, headers = await request.start()
+        assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        events = aiter(request.events())
+        for kind in (ReportKind.STARTED, ReportKind.SUCCEEDED, None):
+            event = await anext(events)
+            heard.append((event.name, event.job["status"]))
+            if kind is not None:
+                await told(job, kind)
+        heard.extend([(event.name, event.job["status"]) async for event in events])
+        await request.task
+
+    run(scenario)
+    assert heard == [
+        ("status", "queued"),
+        ("status", "processing"),
+        ("status", "succeeded"),
+        ("done", "succeeded"),
+    ]
+
+
+def test_progress_that_a_worker_writes_is_told(job: Job, bearer: dict[str, str], redis: Redis) -> None:
+    record(report(job, ReportKind.STARTED))
+
+    async def scenario(stack: Stack) -> None:
+        request = Request(stack.app, "GET", f"/v1/jobs/{job.id}/events", bearer)
+        await request.start()
+        events = aiter(request.events())
+        await anext(events)
+        signals.write_progress(redis, job.id, signals.Progress(1, "sampling", 0, 2, 1, 4, 0.25))
+        event = await anext(events)
+        assert (event.name, event.job["progress"], event.job["stage"]) == ("progress", 25, "sampling")
+        request.hang_up()
+        await request.task
+
+    run(scenario)
+
+
+def test_a_client_that_comes_back_up_to_date_hears_only_what_is_new(job: Job, bearer: dict[str, str]) -> None:
+    async def scenario(stack: Stack) -> None:
+        path = f"/v1/jobs/{job.id}/events"
+        before = Request(stack.app, "GET", path, bearer)
+        await before.start()
+        last = await first(before)
+        before.hang_up()
+        await before.task
+        back = Request(stack.app, "GET", path, {**bearer, "last-event-id": last.id})
+        await back.start()
+        await told(job, ReportKind.STARTED)
+        assert (await first(back)).job["status"] == "processing"
+        back.hang_up()
+        await back.task
+
+    run(scenario)
+
+
+def test_a_job_that_has_ended_is_told_and_done_at_once(job: Job, bearer: dict[str, str]) -> None:
+    record(report(job, ReportKind.SUCCEEDED))
+
+    async def scenario(stack: Stack) -> None:
+        request = Request(stack.app, "GET", f"/v1/jobs/{job.id}/events", bearer)
+        await request.start()
+        assert [event.name async for event in request.events()] == ["status", "done"]
+
+    run(scenario)
+
+
+def test_events_of_a_strangers_job_are_not_found(bearer: dict[str, str]) -> None:
+    theirs = factories.job(factories.organization("Initech"))
+
+    async def scenario(stack: Stack) -> None:
+        for headers, expected in ((bearer, 404), ({}, 401)):
+            request = Request(stack.app, "GET", f"/v1/jobs/{theirs.id}/events", headers)
+            status, answered = await request.start()
+            assert (status, answered["content-type"]) == (expected, "application/problem+json")
+            await request.task
+
+    run(scenario)
+
+
+def test_many_listeners_of_one_job_share_its_readings(
+    job: Job, bearer: dict[str, str], acme: Organization
+) -> None:
+    acme.test_plan.read_per_minute = 1000
+    acme.test_plan.save()
+
+    async def scenario(stack: Stack) -> None:
+        path = f"/v1/jobs/{job.id}/events"
+        requests = [Request(stack.app, "GET", path, bearer) for _ in range(50)]
+        for request in requests:
+            await request.start()
+        for request in requests:
+            assert (await first(request)).job["status"] == "queued"
+        await told(job, ReportKind.SUCCEEDED)
+        for request in requests:
+            assert [event.name async for event in request.events()][-2:] == ["status", "done"]
+
+    run(scenario)
+
+
+def test_prefer_wait_holds_the_answer_until_the_job_has_ended(
+    bearer: dict[str, str], portrait: bytes, speech: bytes
+) -> None:
+    body, content_type = multipart(portrait, speech)
+
+    async def scenario(stack: Stack) -> None:
+        headers = {**bearer, "prefer": "respond-async, wait=30", "content-type": content_type}
+        request = Request(stack.app, "POST", "/v1/jobs", headers, body)
+        job = await created()
+        await in_thread(rung, job)
+        await told(job, ReportKind.SUCCEEDED)
+        status, answered = await request.start()
+        shown = await request.body()
+        assert (status, answered["preference-applied"]) == (200, "wait=30")
+        assert b'"status":"succeeded"' in shown
+        assert int(answered["content-length"]) == len(shown)
+
+    run(scenario)
+
+
+def test_prefer_wait_answers_202_when_the_time_is_over(
+    bearer: dict[str, str], portrait: bytes, speech: bytes
+) -> None:
+    body, content_type = multipart(portrait, speech)
+
+    async def scenario(stack: Stack) -> None:
+        headers = {**bearer, "prefer": "wait=1", "content-type": content_type}
+        request = Request(stack.app, "POST", "/v1/jobs", headers, body)
+        status, answered = await request.start()
+        assert (status, answered["preference-applied"]) == (202, "wait=1")
+
+    run(scenario)
+
+
+def test_a_refused_request_does_not_wait(bearer: dict[str, str]) -> None:
+    async def scenario(stack: Stack) -> None:
+        headers = {**bearer, "prefer": "wait=30", "content-type": "text/plain"}
+        request = Request(stack.app, "POST", "/v1/jobs", headers, b"hello")
+        status, answered = await request.start()
+        assert (status, "preference-applied" in answered) == (415, False)
+
+    run(scenario)
+
+
+async def created() -> Job:
+    """The job that a request in flight makes."""
+    async with asyncio.timeout(10):
+        while (job := await in_thread(Job.objects.first)) is None:
+            await asyncio.sleep(0.02)
+    return job
