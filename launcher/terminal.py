@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -70,8 +71,7 @@ class Progress:
             filled = round(fraction * BAR_WIDTH)
             bar = coloured("█" * filled, Colour.CYAN) + "░" * (BAR_WIDTH - filled)
             elapsed = time.monotonic() - self.started
-            columns = os.get_terminal_size().columns if sys.stdout.isatty() else 80
-            room = max(0, columns - BAR_WIDTH - 20)
+            room = max(0, shutil.get_terminal_size().columns - BAR_WIDTH - 20)
             print(f"\r\x1b[K  {bar} {fraction:4.0%} {elapsed:4.0f} s  {detail[:room]}", end="", flush=True)
         elif int(fraction * 10) > self._tenth:
             self._tenth = int(fraction * 10)
