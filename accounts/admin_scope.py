@@ -160,6 +160,10 @@ def operators_only(view: View) -> View:
     return update_wrapper(guarded, view)
 
 
+# Pages of packages, by app, and what they are for.
+OPERATIONS = {"auditlog": "Audit log", "django_rq": "Queues", "otp_totp": "Second factors"}
+
+
 class AvatarAdminSite(UnfoldAdminSite):
     """The admin site, which sees to it that every page is either scoped or for operators."""
 
@@ -168,6 +172,18 @@ class AvatarAdminSite(UnfoldAdminSite):
     index_title = "Overview"
     login_form = StaffLogInForm
     login_template = "accounts/log_in.html"
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Our own models by app, then those of packages together."""
+        apps = super().get_app_list(request, app_label)
+        if app_label is not None:
+            return apps
+        own = [app for app in apps if app["app_label"] not in OPERATIONS]
+        packages = [app for app in apps if app["app_label"] in OPERATIONS]
+        if not packages:
+            return own
+        pages = [page | {"name": OPERATIONS[app["app_label"]]} for app in packages for page in app["models"]]
+        return [*own, packages[0] | {"name": "Operations", "models": pages}]
 
     def extra_urls(self) -> list[URLPattern]:
         from accounts.admin import two_factor  # which registers its neighbours with this site

@@ -209,6 +209,7 @@ class ApiKey(LimitOverrides):
         models.CharField(max_length=43),
         default=list,
         blank=True,
+        verbose_name="allowed addresses",
         help_text="Networks that may use the key, such as 203.0.113.0/24. Empty: any.",
     )
     created_by = models.ForeignKey(
@@ -218,7 +219,7 @@ class ApiKey(LimitOverrides):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
-    last_used_ip = models.GenericIPAddressField(null=True, blank=True, editable=False)
+    last_used_ip = models.GenericIPAddressField("last used IP", null=True, blank=True, editable=False)
 
     objects = ApiKeyQuerySet.as_manager()
 

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import api_keys
+from accounts.limits import LIMIT_NAMES
 from accounts.models import ApiKey, Organization, User
 from accounts.scopes import ROLE_SCOPES, Scope
 
@@ -23,6 +24,15 @@ class KeyNotActiveError(Exception):
 
 
 ALL_SCOPES = frozenset(Scope.values)
+KEPT_BY_ROTATION = (
+    "organization",
+    "livemode",
+    "name",
+    "scopes",
+    "allowed_ips",
+    "expires_at",
+    *LIMIT_NAMES,
+)
 
 
 def scopes_of(user: User, organization: Organization) -> frozenset[str]:
@@ -119,10 +129,12 @@ def rotate_key(
         raise KeyNotActiveError
     require_scopes(frozenset(old.scopes), maker_scopes)
     minted = api_keys.mint(livemode=old.livemode)
-    new = ApiKey.objects.get(pk=old.pk)
-    new.id, new.secret_sha256, new.created_by = minted.id, minted.secret_sha256, created_by
-    new.created_at, new.last_used_at, new.last_used_ip = timezone.now(), None, None
-    new.save(force_insert=True)
+    new = ApiKey.objects.create(
+        id=minted.id,
+        secret_sha256=minted.secret_sha256,
+        created_by=created_by,
+        **{name: getattr(old, name) for name in KEPT_BY_ROTATION},
+    )
     end = timezone.now() + timedelta(seconds=overlap_seconds)
     old.expires_at = min(end, old.expires_at) if old.expires_at else end
     old.save(update_fields=["expires_at"])

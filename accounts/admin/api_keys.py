@@ -5,7 +5,8 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.decorators import action, display
@@ -19,6 +20,7 @@ from accounts.models import ApiKey, User
 from accounts.scopes import Scope
 
 State = ApiKey.State
+FOR_GOOD = "What is revoked stops working at once and for good."
 NEW_KEY_FIELDS = ["organization", "name", "mode", "scopes", "expires_at", "allowed_ips"]
 
 
@@ -64,11 +66,11 @@ class ApiKeyAdmin(ScopedAdmin):
         "expires_at",
     ]
     list_filter = [StateFilter, ModeFilter, "organization"]
-    list_select_related = ["organization"]
+    list_select_related = ["organization__plan", "organization__test_plan", "created_by"]
     search_fields = ["name", "id"]
     autocomplete_fields = ["organization"]
     actions = ["revoke_selected"]
-    actions_detail = ["rotate"]
+    actions_detail = ["rotate", "revoke"]
     readonly_fields = [
         "shown_prefix",
         "organization",
@@ -122,6 +124,22 @@ class ApiKeyAdmin(ScopedAdmin):
 
     # A new key
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """An organization is chosen, not made or changed, on the way."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and db_field.name == "organization":
+            field.widget.can_add_related = field.widget.can_change_related = False
+            field.widget.can_view_related = False
+        return field
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], add: bool = False, **kwargs: Any
+    ) -> Any:
+        """What follows on a new key is its one showing, so there is nothing to save it and do."""
+        if add:
+            context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, add=add, **kwargs)
+
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         if change:
             super().save_model(request, obj, form, change)
@@ -159,30 +177,43 @@ class ApiKeyAdmin(ScopedAdmin):
         assert isinstance(request.user, User)
         old = self.target(request, "rotate", object_id)
         form = RotationForm(request.POST or None)
-        if not form.is_valid():
-            text = "A new key with the same name, scopes and limits takes its place."
-            return confirm(self, request, title=f"Rotate {old}", text=text, form=form)
-        try:
-            new, key = services.rotate_key(
-                api_key=old,
-                overlap_seconds=form.cleaned_data["overlap_seconds"],
-                maker_scopes=services.scopes_of(request.user, old.organization),
-                created_by=request.user,
-            )
-        except services.KeyNotActiveError:
-            form.add_error(None, "The key doesn't work any more, so it can't be rotated.")
-            return confirm(self, request, title=f"Rotate {old}", text="", form=form)
-        except services.ScopeNotHeldError as error:
-            raise PermissionDenied from error
-        return self.show_once(request, new, key)
+        if form.is_valid():
+            try:
+                new, key = services.rotate_key(
+                    api_key=old,
+                    overlap_seconds=form.cleaned_data["overlap_seconds"],
+                    maker_scopes=services.scopes_of(request.user, old.organization),
+                    created_by=request.user,
+                )
+            except services.KeyNotActiveError:
+                form.add_error(None, "The key doesn't work any more, so it can't be rotated.")
+            except services.ScopeNotHeldError as error:
+                raise PermissionDenied from error
+            else:
+                return self.show_once(request, new, key)
+        text = "A new key with the same name, scopes and limits takes its place."
+        return confirm(self, request, verb="Rotate", what=str(old), text=text, form=form)
+
+    @action(description="Revoke", icon="block")
+    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        api_key = self.target(request, "revoke", object_id)
+        if request.method != "POST":
+            return confirm(self, request, verb="Revoke", what=str(api_key), text=FOR_GOOD)
+        services.revoke_key(api_key=api_key)
+        return HttpResponseRedirect(reverse("admin:accounts_apikey_change", args=[api_key.pk]))
 
     @admin.action(description="Revoke", permissions=["revoke"])
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
         keys = self.own(request, "revoke", queryset)
         if "confirmed" not in request.POST:
-            text = "They will stop working at once and for good."
             return confirm(
-                self, request, title="Revoke these keys?", text=text, objects=keys, action="revoke_selected"
+                self,
+                request,
+                verb="Revoke",
+                what="these keys",
+                text=FOR_GOOD,
+                objects=keys,
+                action="revoke_selected",
             )
         for api_key in keys:
             services.revoke_key(api_key=api_key)
@@ -205,7 +236,10 @@ class ApiKeyAdmin(ScopedAdmin):
 
     @display(description="Created by")
     def creator(self, api_key: ApiKey) -> str:
-        return str(api_key.created_by or "—")
+        """A colleague by name; operators stay among themselves, and in the audit log."""
+        if api_key.created_by is None:
+            return "—"
+        return "an operator" if api_key.created_by.is_superuser else str(api_key.created_by)
 
     @display(description="")
     def limits(self, api_key: ApiKey) -> SafeString:

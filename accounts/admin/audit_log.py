@@ -8,6 +8,8 @@ from auditlog.models import LogEntry
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
@@ -21,7 +23,7 @@ class AuditLogAdmin(LogEntryAdminMixin, ModelAdmin):
     list_select_related = ["content_type", "actor"]
     search_fields = ["object_repr", "object_pk", "actor_email", "cid", "remote_addr"]
     date_hierarchy = "timestamp"
-    fields = ["timestamp", "who", "shown_action", "resource_url", "remote_addr", "cid", "msg"]
+    fields = ["timestamp", "who", "shown_action", "resource_url", "remote_addr", "cid", "changes_table"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[LogEntry]:
         self.request = request
@@ -43,6 +45,12 @@ class AuditLogAdmin(LogEntryAdminMixin, ModelAdmin):
         if "api_key" in origin:
             return f"API key {origin['api_key']}"
         return entry.actor_email or f"manage.py {origin.get('command', '')}"
+
+    @display(description="Changes")
+    def changes_table(self, entry: LogEntry) -> SafeString:
+        """Before and after, column by column."""
+        changes = [(name, *values) for name, values in entry.changes_dict.items()]
+        return render_to_string("accounts/admin/changes.html", {"changes": sorted(changes)})
 
     @display(description="Action", label=ACTIONS)
     def shown_action(self, entry: LogEntry) -> str:

@@ -21,13 +21,12 @@ from accounts.services import scopes_of
 class NetworksField(forms.CharField):
     """Addresses and networks, one a line."""
 
-    widget = UnfoldAdminTextareaWidget
-
     def __init__(self) -> None:
         super().__init__(
             required=False,
             label="Allowed addresses",
             help_text="Networks in CIDR notation, one a line. Empty: any.",
+            widget=UnfoldAdminTextareaWidget({"rows": 3}),
         )
 
     def prepare_value(self, value: Any) -> Any:

@@ -46,16 +46,19 @@ class OrganizationAdmin(ScopedAdmin):
     list_filter = ["plan", ("suspended_at", admin.EmptyFieldListFilter)]
     list_select_related = ["plan", "test_plan"]
     search_fields = ["name", "id"]
-    readonly_fields = ["id", "suspended_at", "created_at", "live_limits", "test_limits"]
+    readonly_fields = ["id", "suspended_at", "created_at", "plan_name", "live_limits", "test_limits"]
     actions_detail = ["suspend", "resume"]
     OVERVIEW = ("Organization", {"fields": ["id", "name", "plan", "test_plan", "suspended_at", "created_at"]})
+    FOR_STAFF = ("Organization", {"fields": ["id", "name", "plan_name", "suspended_at", "created_at"]})
     OVERRIDES = ("Overrides of the plan, for live mode", {"fields": LIMIT_NAMES, "classes": ["tab"]})
     LIMITS = ("Limits that hold", {"fields": ["live_limits", "test_limits"], "classes": ["tab"]})
 
     def get_fieldsets(self, request: HttpRequest, obj: Organization | None = None) -> list[Any]:
         if obj is None:
             return [(None, {"fields": ["name", "plan", "test_plan"]})]
-        return [self.OVERVIEW, self.LIMITS, *([self.OVERRIDES] if is_operator(request) else [])]
+        if is_operator(request):
+            return [self.OVERVIEW, self.LIMITS, self.OVERRIDES]
+        return [self.FOR_STAFF, self.LIMITS]
 
     def get_inlines(self, request: HttpRequest, obj: Organization | None) -> list[Any]:
         return [MembershipInline] if obj and is_operator(request) else []
@@ -74,6 +77,10 @@ class OrganizationAdmin(ScopedAdmin):
     def suspended(self, organization: Organization) -> bool:
         return organization.is_suspended
 
+    @display(description="Plan")
+    def plan_name(self, organization: Organization) -> str:
+        return organization.plan.name
+
     @display(description="Live mode")
     def live_limits(self, organization: Organization) -> SafeString:
         return limits_table(organization)
@@ -87,16 +94,16 @@ class OrganizationAdmin(ScopedAdmin):
         text = "All its requests will be refused, and its queued jobs will wait."
         return self.confirmed(request, object_id, "Suspend", text, services.suspend)
 
-    @action(description="Lift the suspension", icon="check_circle")
+    @action(description="Resume", icon="check_circle")
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
         text = "Its requests will be answered again, and its queued jobs will go on."
-        return self.confirmed(request, object_id, "Lift the suspension of", text, services.resume)
+        return self.confirmed(request, object_id, "Resume", text, services.resume)
 
     def confirmed(
         self, request: HttpRequest, object_id: str, verb: str, text: str, service: Any
     ) -> HttpResponse:
         organization = self.target(request, "change", object_id)
         if request.method != "POST":
-            return confirm(self, request, title=f"{verb} {organization}", text=text)
+            return confirm(self, request, verb=verb, what=str(organization), text=text)
         service(organization=organization)
         return HttpResponseRedirect(reverse("admin:accounts_organization_change", args=[organization.pk]))

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
-from django.forms import Form
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -15,10 +14,12 @@ from accounts.models import ApiKey, Organization
 
 
 def confirm(
-    page: ModelAdmin, request: HttpRequest, *, title: str, text: str, form: Form | None = None, **context: Any
+    page: ModelAdmin, request: HttpRequest, *, verb: str, what: str, text: str, **context: Any
 ) -> TemplateResponse:
     """Asks before something is done, and for what it needs; the answer is a POST to the same address."""
-    return render(page, request, "accounts/admin/confirm.html", title=title, text=text, form=form, **context)
+    return render(
+        page, request, "accounts/admin/confirm.html", title=f"{verb} {what}", verb=verb, text=text, **context
+    )
 
 
 def render(page: ModelAdmin, request: HttpRequest, template: str, **context: Any) -> TemplateResponse:

@@ -1,8 +1,8 @@
 """Limits as people read them."""
 
+from decimal import Decimal
+
 from django import template
-from django.contrib.humanize.templatetags.humanize import intcomma
-from django.template.defaultfilters import filesizeformat
 
 from accounts.limits import ExplainedLimit
 
@@ -11,13 +11,16 @@ register = template.Library()
 
 @register.filter
 def label(limit: ExplainedLimit) -> str:
-    return limit.name.replace("_usd", " (USD)").replace("_", " ").capitalize()
+    words = limit.name.removesuffix("_usd").removesuffix("_bytes").replace("_", " ").capitalize()
+    return f"{words} (USD)" if limit.name.endswith("_usd") else words
 
 
 @register.filter
 def shown(limit: ExplainedLimit) -> str:
     if isinstance(limit.value, frozenset):
         return ", ".join(sorted(limit.value)) or "none"
-    if limit.name == "max_upload_bytes":
-        return filesizeformat(limit.value)
-    return intcomma(limit.value)
+    if isinstance(limit.value, Decimal):
+        return f"{limit.value.normalize():f}"
+    if limit.name.endswith("_bytes"):
+        return f"{limit.value / 1e6:,g} MB"
+    return f"{limit.value:,}"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from django.urls import reverse_lazy
 from environs import FileAwareEnv
 
 from gpu_worker.contract.object_store import storage_backend
@@ -56,7 +57,13 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 OTP_TOTP_ISSUER = "Avatar API"
-UNFOLD = {"SITE_TITLE": "Avatar API", "SITE_HEADER": "Avatar API", "SITE_SYMBOL": "record_voice_over"}
+UNFOLD = {
+    "SITE_TITLE": "Avatar API",
+    "SITE_HEADER": "Avatar API",
+    "SITE_SYMBOL": "record_voice_over",
+    "SITE_URL": None,
+    "ACCOUNT": {"navigation": [{"title": "Second factor", "link": reverse_lazy("admin:two_factor")}]},
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
