@@ -3,7 +3,6 @@
 import json
 import logging
 import threading
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,11 +100,9 @@ class Attempt:
     def _render_windows(self, inputs: Inputs, start: StartingPoint, publisher: Publisher) -> None:
         if self._spec.engine is not self._worker.engine_name:
             raise RenderError(MODEL_UNAVAILABLE, f"The engine {self._spec.engine} does not run here.")
-        stream = self._worker.engine.render(self._engine_job(inputs, start), self._on_step)
-        with closing(stream):
-            for rendered in stream:
-                publisher.put(self._windows[rendered.index], self._fit_for_resuming(rendered))
-                self._hold()
+        for rendered in self._worker.engine.render(self._engine_job(inputs, start), self._on_step):
+            publisher.put(self._windows[rendered.index], self._fit_for_resuming(rendered))
+            self._hold()
         publisher.wait()
 
     def _engine_job(self, inputs: Inputs, start: StartingPoint) -> EngineJob:

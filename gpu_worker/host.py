@@ -14,7 +14,7 @@ from gpu_worker.report import Outbox
 from gpu_worker.scratch import Scratch
 
 if TYPE_CHECKING:
-    from gpu_worker.tasks import Attempt
+    from gpu_worker.attempt import Attempt
 
 
 @dataclass

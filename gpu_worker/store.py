@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import IO, TypeVar
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
@@ -106,7 +106,7 @@ class Store:
             pause = min(2 * pause, self._patience.longest_pause)
 
 
-def _opened(content: bytes | Path) -> BinaryIO:
+def _opened(content: bytes | Path) -> IO[bytes]:
     return content.open("rb") if isinstance(content, Path) else ContentFile(content).file
 
 

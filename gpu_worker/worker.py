@@ -20,6 +20,7 @@ from gpu_worker import engines, host, rq_worker
 from gpu_worker.contract.queues import RENDER_QUEUES
 from gpu_worker.contract.spec import EngineName
 from gpu_worker.engines.base import Engine, RenderError
+from gpu_worker.model_store.errors import ModelStoreError
 from gpu_worker.report import Outbox
 from gpu_worker.scratch import Scratch
 from gpu_worker.shutdown import REPORT_SECONDS, Shutdown
@@ -38,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     set_up_logging()
     try:
         serve(options.queue, burst=options.burst)
-    except RenderError as error:
-        log.critical("%s", error.detail)
+    except (ModelStoreError, RenderError) as error:
+        log.critical("%s", error)
         return EX_CONFIG
     return 0
 
@@ -50,7 +51,8 @@ def serve(
     """Load the engine of a queue and run the queue's jobs until the process is asked to end.
 
     Raises:
-        RenderError: The engine's models are unavailable.
+        ModelStoreError: The engine's models were never prepared.
+        RenderError: They are damaged.
     """
     # Whatever else is configured in the environment, a render worker knows STORAGES and nothing more.
     os.environ["DJANGO_SETTINGS_MODULE"] = "gpu_worker.settings"

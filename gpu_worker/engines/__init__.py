@@ -8,12 +8,18 @@ def load(name: EngineName) -> Engine:
     """The engine with its models in memory.
 
     Raises:
-        RenderError: `model_unavailable`, when its models are missing or damaged.
+        NotReadyError: Its models were never prepared.
+        RenderError: `model_unavailable`, when they are damaged.
     """
     if name is EngineName.PREVIEW:
         from gpu_worker.engines.preview import PreviewEngine
 
         return PreviewEngine()
+    # A look at the mark before seconds of imports; startup.sh has verified what it stands for.
+    from gpu_worker.model_store import manifest
+    from gpu_worker.model_store.location import storage_path
+
+    manifest.read(storage_path())
     from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 
     return InfiniteTalkEngine.from_environment()

@@ -111,7 +111,8 @@ OnStep = Callable[[Step], bool]
 class Engine(Protocol):
     """A renderer that stays resident in its worker between jobs."""
 
-    info: EngineInfo
+    @property
+    def info(self) -> EngineInfo: ...
 
     def render(self, job: EngineJob, on_step: OnStep) -> Iterator[RenderedWindow]:
         """Yield the windows from `job.next_window` on.

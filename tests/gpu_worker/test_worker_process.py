@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from pathlib import Path
 
 from avatar_api.embedded.valkey import Valkey
 from gpu_worker.contract import storage_keys
@@ -119,6 +120,14 @@ def test_an_idle_worker_ends_at_once_also_when_redis_is_away(control: Control, v
             worker.signal(signal.SIGTERM)
             assert worker.wait(10) == 0
             assert time.monotonic() - began < 5
+
+
+def test_a_worker_without_models_says_so_and_ends_for_good(control: Control, tmp_path: Path) -> None:
+    with WorkerProcess(
+        control, "--queue", "render-gpu", module="gpu_worker.worker", MODEL_STORAGE_PATH=str(tmp_path)
+    ) as worker:
+        assert worker.wait() == 78
+    assert "no models are prepared" in worker.log.splitlines()[-1]
 
 
 def _render(control: Control, spec: RenderSpec) -> list[tuple[int, int]]:

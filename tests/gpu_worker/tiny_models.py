@@ -1,5 +1,6 @@
 """A tiny prepared InfiniteTalk checkpoint, and jobs small enough for a CPU."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from PIL import Image
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
 from gpu_worker.engines.base import EngineJob
+from gpu_worker.model_store import manifest
 from InfiniteTalk.conversion import convert
 from InfiniteTalk.original_checkpoint import OriginalCheckpoint
 from InfiniteTalk.precision import Precision
@@ -20,14 +22,35 @@ SIZE = Size(32, 48)
 
 
 def prepare_tiny_models(folder: Path) -> Path:
-    """Write and prepare a tiny checkpoint below `folder`; the prepared one's folder."""
+    """Write and prepare a tiny checkpoint below `folder`; the folder of the store."""
     write_tiny_checkpoint(folder / "original")
-    original = OriginalCheckpoint.below(folder / "original", {"lightx2v": lightx2v(folder / "original")})
-    convert(original, folder / "models", Precision.FP8)
-    return folder / "models"
+    original = OriginalCheckpoint.below(folder / "original", {"lightx2v": _lightx2v(folder / "original")})
+    store = folder / "models"
+    convert(original, store, Precision.FP8)
+    selection: dict[str, Any] = {"precision": "fp8", "speakers": ("single", "multi"), "loras": ("lightx2v",)}
+    manifest.write(manifest.describe(store, **selection, revisions={}), store)
+    return store
 
 
-def lightx2v(original: Path) -> Path:
+def tiny_repos(folder: Path) -> dict[str, Path]:
+    """The tiny checkpoint as the hub has the real one, with files that nobody needs."""
+    write_tiny_checkpoint(folder)
+    lora = folder / "distill"
+    lora.mkdir()
+    shutil.copy(_lightx2v(folder), lora / "wan2.1_i2v_lora_rank64_lightx2v_4step.safetensors")
+    (lora / "wan2.1_t2v_14b_lora_rank64_lightx2v_4step.safetensors").write_bytes(b"not for us")
+    quantized = folder / "InfiniteTalk" / "quant_models" / "infinitetalk_single_fp8.safetensors"
+    quantized.parent.mkdir()
+    quantized.write_bytes(b"148 GB that nobody needs")
+    return {
+        "Wan-AI/Wan2.1-I2V-14B-480P": folder / "Wan2.1-I2V-14B-480P",
+        "TencentGameMate/chinese-wav2vec2-base": folder / "chinese-wav2vec2-base",
+        "MeiGen-AI/InfiniteTalk": folder / "InfiniteTalk",
+        "lightx2v/Wan2.1-Distill-Loras": lora,
+    }
+
+
+def _lightx2v(original: Path) -> Path:
     return next((original / "lora").glob("lightx2v*"))
 
 

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Prepares the models on the volume: once, in a temporary pod that has it mounted. Stopped anywhere, it goes on
+# where it was when it is run again.
+#
+#   gpu_worker/init_storage.sh --plan       what would be downloaded, and the room it takes
+#   gpu_worker/init_storage.sh              do it
+#   ... --precision fp8|bf16  --speakers single,multi  --lora lightx2v
+#
+# MODEL_STORAGE_PATH (default /runpod-volume/models), HF_TOKEN and HF_ENDPOINT are read from the environment.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+command=convert
+if [[ ${1:-} == --plan ]]; then
+    command=plan
+    shift
+fi
+exec "${PYTHON:-python}" -m gpu_worker.model_store "$command" "$@"

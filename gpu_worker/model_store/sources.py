@@ -1,0 +1,80 @@
+"""Which files of which repositories the engine needs: a few of them, for one repository holds 158 GB."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import Literal
+
+Precision = Literal["fp8", "bf16"]
+Speakers = Literal["single", "multi"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A part of a repository on the hub.
+
+    Attributes:
+        repo: Its name there.
+        revision: Branch or reference; what it points to when it is first seen is what is kept to.
+        files: Patterns of the files to get.
+        folder: Where they go below the downloads.
+    """
+
+    repo: str
+    revision: str
+    files: tuple[str, ...]
+    folder: str
+
+    def wants(self, path: str) -> bool:
+        return any(fnmatch(path, pattern) for pattern in self.files)
+
+
+BASE = Source(
+    "Wan-AI/Wan2.1-I2V-14B-480P",
+    "main",
+    (
+        "config.json",
+        "diffusion_pytorch_model*.safetensors",
+        "diffusion_pytorch_model.safetensors.index.json",
+        "models_t5_umt5-xxl-enc-bf16.pth",
+        "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth",
+        "Wan2.1_VAE.pth",
+        "google/umt5-xxl/*",
+    ),
+    "Wan2.1-I2V-14B-480P",
+)
+SPEECH_ENCODER = Source(
+    "TencentGameMate/chinese-wav2vec2-base",
+    "refs/pr/1",  # Only there are the weights in safetensors.
+    ("config.json", "preprocessor_config.json", "model.safetensors"),
+    "chinese-wav2vec2-base",
+)
+AUDIO_REPO = "MeiGen-AI/InfiniteTalk"
+LORAS = {
+    "lightx2v": Source(
+        "lightx2v/Wan2.1-Distill-Loras",
+        "main",
+        ("wan2.1_i2v_lora_rank64_lightx2v_4step.safetensors",),
+        "lora",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to prepare.
+
+    Attributes:
+        precision: How the large matrices are stored.
+        speakers: For how many people there shall be audio layers.
+        loras: By the names that the presets use.
+    """
+
+    precision: Precision = "fp8"
+    speakers: tuple[Speakers, ...] = ("single", "multi")
+    loras: tuple[str, ...] = ("lightx2v",)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        audio_files = tuple(f"{speakers}/infinitetalk.safetensors" for speakers in self.speakers)
+        audio = Source(AUDIO_REPO, "main", audio_files, "InfiniteTalk")
+        return (BASE, SPEECH_ENCODER, audio, *(LORAS[name] for name in self.loras))
