@@ -72,7 +72,7 @@ def _normalise(kind: Kind, source: Path, limits: IntakeLimits, folder: Path) -> 
     with TemporaryDirectory(dir=folder, prefix=f"{kind}-") as workplace:
         copy = Path(workplace) / "copy"
         measured = run_probe(kind, source, copy, limits, bounds_of(kind, limits))
-        if copy.is_symlink():  # A process that was taken over could point to any file of ours.
+        if copy.is_symlink() or not copy.is_file():  # Else a process taken over could offer any file of ours.
             raise unreadable(kind)
         path = copy.rename(_new_file(kind, folder))
     with source.open("rb") as file:

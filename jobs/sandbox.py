@@ -27,7 +27,7 @@ MAX_ANSWER_BYTES = 2**16
 
 
 class SandboxError(Exception):
-    """The server of the probes can't be started: no file is at fault."""
+    """Probes can't be run here: no file is at fault."""
 
 
 class ProbeServer:
@@ -46,10 +46,16 @@ class ProbeServer:
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # It ends with its owner, and not before: a probe may be on its way.
             )
-        self._control.settimeout(START_SECONDS)
-        if not self._control.recv(1):
+        if not self._started():
             self.stop()
             raise SandboxError("the server of the probes did not start")
+
+    def _started(self) -> bool:
+        self._control.settimeout(START_SECONDS)
+        try:
+            return bool(self._control.recv(1))
+        except TimeoutError:
+            return False
 
     def fork_for(self, connection: socket.socket) -> None:
         """Have a new process serve `connection`.
@@ -60,8 +66,8 @@ class ProbeServer:
         socket.send_fds(self._control, [b"f"], [connection.fileno()])
 
     def stop(self) -> None:
-        self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
+        self._process.kill()
         self._process.wait()
 
 
@@ -86,6 +92,8 @@ def run_probe(kind: Kind, source: Path, out: Path, limits: IntakeLimits, bounds:
     answer = _ask(request, bounds.wall_seconds + GRACE_SECONDS)
     if answer is None:
         raise unreadable(kind)
+    if "no_space" in answer:
+        raise SandboxError("no space is left for the copies of uploads")
     if "error" in answer:
         raise IntakeError(**answer["error"])
     return Measurements(**answer["measurements"])

@@ -10,6 +10,7 @@ control socket brings one file descriptor, the socket of one probe: the request 
 goes back on it, as JSON.
 """
 
+import errno
 import json
 import os
 import resource
@@ -58,7 +59,9 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"measurements": asdict(PROBES[kind](source, out, limits))}
     except IntakeError as error:
         fault = error
-    except Exception:  # Decoders fail in ways without number; the file is at fault in all of them.
+    except Exception as error:  # Decoders fail in ways without number; the file is at fault in all but one.
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return {"no_space": True}
         fault = unreadable(kind)
     return {"error": {"code": fault.code, "detail": fault.detail}}
 
@@ -70,9 +73,7 @@ def _confine(bounds: Bounds, folder: Path) -> None:
     _limit(resource.RLIMIT_CPU, bounds.cpu_seconds)
     _limit(resource.RLIMIT_FSIZE, bounds.file_bytes)
     _limit(resource.RLIMIT_NOFILE, bounds.open_files)
-    if (
-        sys.platform != "darwin"
-    ):  # macOS knows this limit and doesn't enforce it; processor time still ends a probe.
+    if sys.platform != "darwin":  # macOS has this limit in name only; there a probe is bounded in time.
         _limit(resource.RLIMIT_AS, bounds.memory_bytes)
     os.chdir(folder)
 

@@ -16,6 +16,7 @@ from PIL import Image
 from jobs import intake, sandbox
 from jobs.intake import IntakeError, IntakeLimits
 from jobs.probes.base import Bounds, Kind, bounds_of
+from jobs.sandbox import SandboxError
 from tests.jobs.taking_in import LIMITS, accepted
 from tests.media_samples import portrait, tone, write_sound
 
@@ -137,6 +138,14 @@ def test_a_decoder_that_writes_too_much_is_ended(tmp_path: Path) -> None:
     bounds = Bounds(cpu_seconds=20, wall_seconds=20, file_bytes=4096)
 
     assert outcome(upload, Kind.SPEECH, bounds) == "audio_unreadable"
+
+
+@linux_only
+def test_a_full_disk_is_not_the_fault_of_the_file(tmp_path: Path) -> None:
+    portrait().save(tmp_path / "upload", "PNG")
+
+    with pytest.raises(SandboxError):
+        sandbox.run_probe(Kind.IMAGE, tmp_path / "upload", Path("/dev/full"), LIMITS, BOUNDS)
 
 
 def test_a_server_that_was_lost_is_started_again(tmp_path: Path) -> None:
