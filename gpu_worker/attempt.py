@@ -11,13 +11,14 @@ from gpu_worker import media, resume, simulation
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.presets import PRESETS
 from gpu_worker.contract.signals import Progress, Stop
-from gpu_worker.contract.spec import RenderedVideo, RenderReport, RenderSpec, ReportKind
+from gpu_worker.contract.spec import ReferenceKind, RenderedVideo, RenderReport, RenderSpec, ReportKind
 from gpu_worker.contract.windows import Window, plan
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
 from gpu_worker.errors import MODEL_UNAVAILABLE, StorageError, translate
 from gpu_worker.host import Host
 from gpu_worker.link import Link
 from gpu_worker.publisher import Publisher
+from gpu_worker.quality import QualityLog
 from gpu_worker.resume import StartingPoint
 from gpu_worker.stages import Stages
 from gpu_worker.store import Patience, Store
@@ -48,6 +49,7 @@ class Attempt:
         self._stages = Stages("starting")
         self._step: Step | None = None
         self._publisher: Publisher | None = None
+        self._quality: QualityLog | None = None
         self._ending = threading.Lock()
         self._ended = False
 
@@ -75,17 +77,18 @@ class Attempt:
     # --- The way to a video ---
 
     def _render(self) -> None:
-        with (
-            self._worker.scratch.folder(f"{self._spec.job_id}-{self._spec.attempt}") as folder,
-            Publisher(self._store, self._spec.prefix, folder, self._window_published) as publisher,
-        ):
-            self._publisher = publisher
+        with self._worker.scratch.folder(f"{self._spec.job_id}-{self._spec.attempt}") as folder:
             self._tell("starting")
             inputs = self._fetch(folder)
-            if self._windows_done < len(self._windows):
-                start = resume.find(self._spec, self._store)
-                self._render_windows(inputs, start, publisher)
-            self._finish(inputs, folder, publisher)
+            self._quality = self._quality_log(inputs)
+            with Publisher(
+                self._store, self._spec.prefix, folder, self._quality.look, self._window_published
+            ) as publisher:
+                self._publisher = publisher
+                if self._windows_done < len(self._windows):
+                    start = resume.find(self._spec, self._store)
+                    self._render_windows(inputs, start, publisher)
+                self._finish(inputs, folder, publisher)
 
     def _fetch(self, folder: Path) -> Inputs:
         suffix = {"image": ".png", "video": ".mp4"}[self._spec.reference_kind]
@@ -96,6 +99,10 @@ class Attempt:
         )
         simulation.fail_if_asked(self._spec.simulate, "starting")
         return Inputs(reference, speech)
+
+    def _quality_log(self, inputs: Inputs) -> QualityLog:
+        still = self._spec.reference_kind is ReferenceKind.IMAGE
+        return QualityLog(inputs.reference if still else None, inputs.speech, self._spec.speaking_order)
 
     def _render_windows(self, inputs: Inputs, start: StartingPoint, publisher: Publisher) -> None:
         if self._spec.engine is not self._worker.engine_name:
@@ -280,5 +287,6 @@ class Attempt:
             "seed": spec.seed,
             "attempt": spec.attempt,
             "seconds": self._stages.seconds(),
+            "quality": self._quality.findings() if self._quality else None,
             **info.details,
         }

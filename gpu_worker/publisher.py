@@ -5,6 +5,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 from gpu_worker import media
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.windows import Window
@@ -18,13 +21,22 @@ class Publisher:
     At most one window is on its way while the next is rendered, so memory holds the frames of two.
 
     Args:
+        look: Shown each window's frames.
         published: Called after each window, once its files are safe.
     """
 
-    def __init__(self, store: Store, prefix: str, folder: Path, published: Callable[[Window], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        prefix: str,
+        folder: Path,
+        look: Callable[[Window, npt.NDArray[np.uint8]], None],
+        published: Callable[[Window], None],
+    ) -> None:
         self._store = store
         self._prefix = prefix
         self._folder = folder
+        self._look = look
         self._published = published
         self._thread = ThreadPoolExecutor(1, "publisher")
         self._on_its_way: Future[None] | None = None
@@ -65,6 +77,7 @@ class Publisher:
         return self._folder / "init.mp4"
 
     def _publish(self, window: Window, rendered: RenderedWindow) -> None:
+        self._look(window, rendered.frames)
         segment = self.segment_file(window.index)
         media.encode_segment(rendered.frames, window, init=self.init_file, segment=segment)
         if not self._init_saved:

@@ -49,6 +49,12 @@ class Manifest:
     files: Mapping[str, StoredModelFile]
 
     @property
+    def digest(self) -> str:
+        """One value that stands for every byte of every file."""
+        lines = "".join(f"{file.sha256} {path}\n" for path, file in sorted(self.files.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    @property
     def total_bytes(self) -> int:
         return sum(file.size for file in self.files.values())
 

@@ -16,6 +16,7 @@ from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, Rend
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 from gpu_worker.engines.infinitetalk import engine as engine_module
 from gpu_worker.engines.infinitetalk.placement import Placement
+from gpu_worker.model_store.errors import NotReadyError
 from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
 from tests.media_samples import tone, write_sound
 
@@ -189,9 +190,16 @@ def test_a_preset_whose_lora_is_not_installed_is_unavailable(models: Path, job: 
         next(engine.render(job, go_on))
 
 
-def test_missing_models_are_unavailable(tmp_path: Path) -> None:
-    with pytest.raises(RenderError, match="model_unavailable"):
+def test_models_that_were_never_prepared_are_told(tmp_path: Path) -> None:
+    with pytest.raises(NotReadyError, match="init_storage"):
         InfiniteTalkEngine(tmp_path, SIZE)
+
+
+def test_the_receipt_names_the_models_and_where_they_are(engine: InfiniteTalkEngine) -> None:
+    details = engine.info.details
+    assert details["precision"] == "fp8"
+    assert len(details["models_digest"]) == 64
+    assert {"models", "attention", "placement", "load_seconds", "torch"} <= details.keys()
 
 
 def test_damaged_models_are_unavailable(models: Path, tmp_path: Path) -> None:

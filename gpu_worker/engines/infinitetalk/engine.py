@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +29,7 @@ from gpu_worker.engines.infinitetalk.attention import NATIVE, choose_backend
 from gpu_worker.engines.infinitetalk.models import LoadedModels, PreparedModels
 from gpu_worker.engines.infinitetalk.placement import Placement, choose_placement, more_frugal
 from gpu_worker.engines.infinitetalk.prompts import PromptCache
+from gpu_worker.model_store import manifest
 from gpu_worker.model_store.location import storage_path
 from InfiniteTalk.audio import load_speech
 from InfiniteTalk.completeness import IncompleteModelError
@@ -63,6 +65,8 @@ class InfiniteTalkEngine:
     def __init__(self, folder: Path, size: Size | None = None, *, compile_blocks: bool = False) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._prepared = PreparedModels(folder, self._device)
+        self._manifest = manifest.read(folder)
+        self._load_seconds = 0.0
         self._size = size
         self._compile_blocks = compile_blocks
         self._prompts = PromptCache()
@@ -90,9 +94,12 @@ class InfiniteTalkEngine:
     def info(self) -> EngineInfo:
         """What rendered, the last job's peak of GPU memory included."""
         details: dict[str, Any] = {
-            "precision": self._prepared.precision,
+            "models": dict(self._manifest.revisions),
+            "models_digest": self._manifest.digest,
+            "precision": self._manifest.precision,
             "attention": self._attention,
             "placement": self._placement,
+            "load_seconds": self._load_seconds,
             "torch": torch.__version__,
         }
         if self._device.type == "cpu":
@@ -162,11 +169,15 @@ class InfiniteTalkEngine:
         """The models with the audio layers for one or two speakers; the other ones make room."""
         if self._models is None or self._models.speakers != speakers:
             self._forget_models()
+            began = time.monotonic()
             try:
                 self._models = self._prepared.load(speakers, self._placement)
             except (WeightFileError, UnknownKeysError, IncompleteModelError, LoraError, OSError) as error:
                 log.exception("the models can't be loaded")
                 raise RenderError("model_unavailable", "The models are missing or damaged.") from error
+            self._load_seconds = round(time.monotonic() - began, 2)
+            rate = self._prepared.size(speakers).total / 1e9 / self._load_seconds
+            log.info("models loaded in %.1f s, %.2f GB/s", self._load_seconds, rate)
             if self._attention != NATIVE:
                 self._models.pipeline.transformer.set_attention_backend(self._attention)
             if self._compile_blocks:

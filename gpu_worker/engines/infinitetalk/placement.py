@@ -37,6 +37,10 @@ class ModelBytes:
     text_encoder: int
     others: int
 
+    @property
+    def total(self) -> int:
+        return self.transformer + self.text_encoder + self.others
+
 
 def choose_placement(free_bytes: int, models: ModelBytes, working_bytes: int = WORKING_BYTES) -> Placement:
     """The fastest placement that leaves room to work in `free_bytes` of GPU memory.

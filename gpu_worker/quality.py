@@ -1,0 +1,75 @@
+"""A look at what was rendered: black, frozen while somebody speaks, or drifting off the picture's colours.
+
+What is found is said in the receipt; nothing is repaired here, because no look at pixels alone can tell a
+fault from a dark picture of somebody who sits still.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from gpu_worker import sound
+from gpu_worker.contract.spec import SpeakingOrder
+from gpu_worker.contract.windows import FPS, Window
+
+EVERY_PIXEL, EVERY_FRAME = 8, 4
+BLACK_LEVEL = 8
+STILL_LEVELS = 0.3
+"""Mean change of a pixel from one looked-at frame to the next, of 255, below which nothing moves."""
+SPEECH_LEVEL = 0.01
+"""Root mean square of a tenth of a second above which it counts as speech: -40 dBFS."""
+SPOKEN_SHARE = 0.3
+
+
+class QualityLog:
+    """Looks at the windows of one attempt as they come, and remembers what it saw.
+
+    Args:
+        reference: The picture that the video starts from; None where it is a video itself.
+        speech: One or two recordings.
+        order: How they lie on the time line.
+    """
+
+    def __init__(self, reference: Path | None, speech: Sequence[Path], order: SpeakingOrder) -> None:
+        self._reference = reference
+        self._spoken = [bool(np.sqrt(np.mean(b * b)) > SPEECH_LEVEL) for b in sound.mixed(speech, order)]
+        self._black: list[int] = []
+        self._frozen: list[int] = []
+        self._drift = 0.0
+
+    def look(self, window: Window, frames: npt.NDArray[np.uint8]) -> None:
+        """Look at a sample of a window's frames, RGB [n, height, width, 3]."""
+        sample = frames[::EVERY_FRAME, ::EVERY_PIXEL, ::EVERY_PIXEL].astype(np.float32)
+        if sample.max() < BLACK_LEVEL:
+            self._black.append(window.index)
+        if len(sample) > 1 and np.abs(np.diff(sample, axis=0)).mean() < STILL_LEVELS and self._speaks(window):
+            self._frozen.append(window.index)
+        if self._reference is not None:
+            expected = _mean_colour(self._reference, height=frames.shape[1], width=frames.shape[2])
+            self._drift = max(self._drift, float(np.abs(sample.mean(axis=(0, 1, 2)) - expected).max() / 255))
+
+    def findings(self) -> dict[str, Any]:
+        """For the receipt: windows by number, and the largest shift of a channel's mean, 0 to 1."""
+        return {
+            "black_windows": self._black,
+            "frozen_windows": self._frozen,
+            "colour_drift": None if self._reference is None else round(self._drift, 4),
+        }
+
+    def _speaks(self, window: Window) -> bool:
+        tenths = slice(window.start * 10 // FPS, (window.start + window.num_frames) * 10 // FPS + 1)
+        return bool(np.mean(self._spoken[tenths] or [False]) > SPOKEN_SHARE)
+
+
+def _mean_colour(picture: Path, *, height: int, width: int) -> npt.NDArray[np.float32]:
+    """Of the part of a picture that a video of this shape shows: its middle."""
+    with Image.open(picture) as image:
+        scale = max(height / image.height, width / image.width)
+        across, down = width / scale, height / scale
+        left, top = (image.width - across) / 2, (image.height - down) / 2
+        part = image.convert("RGB").resize((32, 32), box=(left, top, left + across, top + down))
+    return np.asarray(part, np.float32).mean(axis=(0, 1))

@@ -1,0 +1,56 @@
+"""What the receipt says of pictures that don't look as they should."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from gpu_worker.contract.spec import SpeakingOrder
+from gpu_worker.contract.windows import plan
+from gpu_worker.quality import QualityLog
+from tests.media_samples import moving_picture, tone, write_sound
+
+Frames = npt.NDArray[np.uint8]
+
+
+@pytest.fixture
+def speech(tmp_path: Path) -> Path:
+    """Two windows: the first silent, the second spoken."""
+    silence = np.zeros(round(3.24 * 48_000))
+    return write_sound(tmp_path / "speech.flac", np.concatenate([silence, tone(220, 2.76)]))
+
+
+def findings(speech: Path, frames: Frames, reference: Path | None = None, window: int = 1) -> dict[str, Any]:
+    quality = QualityLog(reference, (speech,), SpeakingOrder.TOGETHER)
+    quality.look(plan(150)[window], frames)
+    return quality.findings()
+
+
+def test_a_moving_picture_is_fine(speech: Path) -> None:
+    found = findings(speech, moving_picture(69))
+    assert found == {"black_windows": [], "frozen_windows": [], "colour_drift": None}
+
+
+def test_a_black_window_is_named(speech: Path) -> None:
+    assert findings(speech, np.zeros((69, 48, 64, 3), np.uint8))["black_windows"] == [1]
+
+
+def test_a_picture_that_stands_still_while_somebody_speaks_is_named(speech: Path) -> None:
+    still = np.repeat(moving_picture(1), 69, axis=0)
+    assert findings(speech, still)["frozen_windows"] == [1]
+    assert findings(speech, still, window=0)["frozen_windows"] == []
+
+
+def test_colours_are_compared_with_the_part_of_the_picture_that_is_shown(
+    speech: Path, tmp_path: Path
+) -> None:
+    picture = Image.new("RGB", (192, 48), (255, 255, 255))
+    picture.paste((100, 50, 50), (64, 0, 128, 48))
+    picture.save(tmp_path / "picture.png")
+    same = np.full((69, 48, 64, 3), (100, 50, 50), np.uint8)
+    redder = np.full((69, 48, 64, 3), (151, 50, 50), np.uint8)
+    assert findings(speech, same, tmp_path / "picture.png")["colour_drift"] == pytest.approx(0, abs=0.01)
+    assert findings(speech, redder, tmp_path / "picture.png")["colour_drift"] == pytest.approx(0.2, abs=0.01)
