@@ -29,7 +29,7 @@ def checks() -> dict[str, list[str]]:
         "ruff check": [*python, "ruff", "check", "."],
         "ruff format": [*python, "ruff", "format", "--check", "."],
         "mypy": [*python, "mypy"],
-        "import-linter": [str(BIN / "lint-imports")],
+        "import-linter": [str(BIN / "lint-imports"), "--no-logo"],
         "migrations": [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"],
         "shellcheck": [str(BIN / "shellcheck"), *shell_scripts()],
         "actionlint": [str(BIN / "actionlint"), *tracked(".github/workflows/*.yml")],

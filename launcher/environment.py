@@ -56,7 +56,7 @@ def enter(group: Group, arguments: list[str]) -> None:
             "PATH": f"{PYTHON.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         }
         os.chdir(ROOT)
-        os.execve(PYTHON, [PYTHON, "-m", "launcher", *arguments], environment)  # noqa: S606
+        os.execve(PYTHON, [str(PYTHON), "-m", "launcher", *arguments], environment)  # noqa: S606
 
 
 def ensure(group: Group) -> None:
@@ -165,7 +165,7 @@ def pip_install(name: str, arguments: list[str], expected: int) -> None:
     Raises:
         Failure: pip failed; its last words are in the text.
     """
-    command = [PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *arguments]
+    command = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", *arguments]
     progress = Progress(name)
     lines: list[str] = []
     looked_at, detail = 0, "asking for the first package"

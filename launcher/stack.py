@@ -169,6 +169,8 @@ def server_program(server: Server) -> Program:
 
 
 def programs(environment: Mapping[str, str], port: int) -> list[Program]:
+    # Webhooks name it to others; the web process knows its own address from each request.
+    url = environment.get("PUBLIC_URL") or f"http://127.0.0.1:{port}"
     manage_py = [sys.executable, "manage.py"]
     web = [
         *(sys.executable, "-m", "granian", "--interface", "asgi", "avatar_api.asgi:application"),
@@ -180,6 +182,7 @@ def programs(environment: Mapping[str, str], port: int) -> list[Program]:
     return [
         Program("web", web, environment, is_ready=lambda: is_served(port)),
         Program("reports", [*manage_py, "control_worker", "reports"], environment),
+        Program("outbound", [*manage_py, "control_worker", "outbound"], {**environment, "PUBLIC_URL": url}),
         Program("periodic", [*manage_py, "control_worker", "periodic"], environment),
         Program("render-cpu", worker, render_worker_environment(environment)),
     ]
