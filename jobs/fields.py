@@ -1,9 +1,10 @@
-"""The field of a job's metadata."""
+"""Fields of requests that have rules of their own."""
 
 from typing import Any
 
 from rest_framework import serializers
 
+from avatar_api.common import outbound
 from avatar_api.common.fields import StrictCharField
 
 
@@ -29,3 +30,24 @@ class MetadataField(serializers.DictField):
         ):
             self.fail("too_long")
         return pairs
+
+
+class WebhookUrlField(StrictCharField):
+    """An address that webhooks may be sent to. Where it leads is looked at when something is sent."""
+
+    default_error_messages = {
+        "credentials": "Messages are signed; an address with user name or password isn't accepted.",
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=outbound.MAX_URL, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        url = super().to_internal_value(data)
+        try:
+            target = outbound.Target.parse(url, outbound.deployment_rules())
+        except outbound.InvalidUrlError as error:
+            raise serializers.ValidationError(str(error), "invalid") from error
+        if target.authorization is not None:
+            self.fail("credentials")
+        return url

@@ -2,12 +2,14 @@
 
 import logging
 import threading
+from collections.abc import Callable
 
 from django.db import connection
 from django.db.utils import Error
 from redis.exceptions import RedisError
 
 from jobs.repair import EVERY_SECONDS, Repaired, repair
+from jobs.webhooks import outbox
 
 log = logging.getLogger(__name__)
 
@@ -15,14 +17,22 @@ PERIODIC_LOCK = 0x7065_7269  # "peri"
 
 
 def run_until(stop: threading.Event) -> None:
-    """Repair every ten seconds until `stop` is set; an outage is logged and outlived."""
+    """Repair every ten seconds and ring for due deliveries every second, until `stop` is set."""
     while not stop.is_set():
-        try:
-            repair_alone()
-        except (Error, RedisError):
-            log.exception("a round of repair failed; the next one follows")
-            connection.close()
-        stop.wait(EVERY_SECONDS)
+        outlive(repair_alone)
+        for _ in range(EVERY_SECONDS):
+            outlive(outbox.ring_due)
+            if stop.wait(1):
+                return
+
+
+def outlive(step: Callable[[], object]) -> None:
+    """Do it, or log the outage that prevents it: the next round follows."""
+    try:
+        step()
+    except (Error, RedisError):
+        log.exception("a periodic step failed; the next round follows")
+        connection.close()
 
 
 def repair_alone() -> Repaired | None:

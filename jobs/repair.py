@@ -22,6 +22,7 @@ from gpu_worker.contract.spec import RenderedVideo
 from jobs import dispatch, idempotency, retention, transitions
 from jobs.models import Job
 from jobs.states import Status
+from jobs.webhooks import outbox
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Repaired:
         canceled: Cancel requests repeated to Redis.
         expired: Jobs whose files were removed.
         forgotten: Idempotency keys that were freed.
+        deliveries: Webhook deliveries that were due and that the queue didn't have.
         rung: Jobs sent to the render queues.
     """
 
@@ -53,6 +55,7 @@ class Repaired:
     canceled: int
     expired: int
     forgotten: int
+    deliveries: int
     rung: int
 
 
@@ -75,6 +78,7 @@ def repair() -> Repaired:
         canceled=canceled,
         expired=retention.expire_due(),
         forgotten=idempotency.forget_old(),
+        deliveries=outbox.ring_due(),
         rung=dispatch.ring(),
     )
 

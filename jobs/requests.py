@@ -17,7 +17,7 @@ from avatar_api.common.fields import (
 from avatar_api.common.problems import FieldError, invalid
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, SpeakerBox, SpeakingOrder
-from jobs.fields import MetadataField
+from jobs.fields import MetadataField, WebhookUrlField
 from jobs.states import ERROR_CODES
 
 DEFAULT_PROMPT = "A person is talking."
@@ -46,6 +46,7 @@ class JobRequest:
     resolution: Resolution
     preset: PresetName
     seed: int
+    webhook_url: str | None
     metadata: dict[str, str]
 
 
@@ -82,6 +83,9 @@ class JobRequestSerializer(StrictSerializer):
     resolution = StrictChoiceField(choices=[item.value for item in Resolution], default=Resolution.P720.value)
     preset = StrictChoiceField(choices=[item.value for item in PresetName], default=PresetName.FAST.value)
     seed = StrictIntegerField(min_value=0, max_value=MAX_SEED, required=False)
+    webhook_url = WebhookUrlField(
+        required=False, help_text="Where to send this job's events, instead of the organization's webhooks."
+    )
     metadata = MetadataField(default=dict)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -110,5 +114,6 @@ class JobRequestSerializer(StrictSerializer):
             resolution=Resolution(data["resolution"]),
             preset=PresetName(data["preset"]),
             seed=data.get("seed", secrets.randbelow(MAX_SEED + 1)),
+            webhook_url=data.get("webhook_url"),
             metadata=data["metadata"],
         )

@@ -85,7 +85,7 @@ class JobResource:
 def present_all(jobs: list[Job], base_url: str) -> list[JobResource]:
     """The jobs with their live progress, asked for at once; without it when Redis is away."""
     live = _live_progress([job.id for job in jobs if job.status == Status.PROCESSING])
-    return [_present(job, live.get(job.id), base_url) for job in jobs]
+    return [describe(job, live.get(job.id), base_url) for job in jobs]
 
 
 def present(job: Job, base_url: str) -> JobResource:
@@ -103,7 +103,8 @@ def _live_progress(job_ids: list[str]) -> dict[str, signals.Progress]:
         return {}
 
 
-def _present(job: Job, live: signals.Progress | None, base_url: str) -> JobResource:
+def describe(job: Job, live: signals.Progress | None, base_url: str) -> JobResource:
+    """The job as its row tells it, and its progress as `live` does, if anything does."""
     if live is not None and live.attempt != job.attempt:
         live = None
     return JobResource(

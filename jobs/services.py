@@ -106,6 +106,7 @@ def _draft(job_id: str, tenant: Tenant, asked: JobRequest, checked: Inputs, stor
         seed=asked.seed,
         speaking_order=asked.speaking_order,
         speaker_boxes=[vars(box) for box in asked.speaker_boxes],
+        webhook_url=asked.webhook_url,
         metadata=asked.metadata,
         reference_kind=asked.reference_kind,
         inputs=stored,

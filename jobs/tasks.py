@@ -1,4 +1,4 @@
-"""What the control queues run. Render workers can reach `record` and nothing else."""
+"""What the control queues run: `reports` nothing but `record`, `outbound` what needs the network."""
 
 import hmac
 import logging
@@ -9,6 +9,7 @@ from gpu_worker.contract.spec import RenderReport, ReportKind, SpecError
 from jobs import transitions
 from jobs.dispatch import hash_token
 from jobs.models import Job
+from jobs.webhooks import delivery
 
 log = logging.getLogger(__name__)
 
@@ -55,3 +56,8 @@ def apply(report: RenderReport, organization_id: str) -> None:
         case ReportKind.HANDED_BACK:
             transitions.finish_window(job_id, attempt, report.windows_done, prefix, seconds)
             transitions.hand_back(job_id, attempt, prefix if report.step_saved else "", seconds)
+
+
+def deliver(delivery_id: str) -> None:
+    """Make the try of a webhook delivery that is due."""
+    delivery.deliver(delivery_id)

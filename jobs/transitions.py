@@ -2,8 +2,9 @@
 
 Each transition takes the row's lock only if the job is still where the transition starts: in one of
 the states that may lead there and, for what a worker reports, in the very attempt that is reported.
-Whoever comes late, twice, or for an older attempt finds no row and changes nothing. The event and
-the quota's settlement are part of the same transaction; dispatching follows its commit.
+Whoever comes late, twice, or for an older attempt finds no row and changes nothing. The event, the
+deliveries to webhooks and the quota's settlement are part of the same transaction; dispatching
+follows its commit.
 """
 
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from gpu_worker.contract.spec import RenderedVideo
 from jobs import dispatch, pricing, quotas
 from jobs.models import Job, JobEvent
 from jobs.states import Status, sources_of
+from jobs.webhooks import outbox
 
 MAX_LOSSES = 3
 
@@ -30,8 +32,9 @@ def start(job_id: str, attempt: int) -> bool:
     job = _lock(job_id, {Status.QUEUED}, attempt, rung_at__isnull=False)
     if job is None:
         return False
+    is_first = job.started_at is None
     job.started_at = job.started_at or timezone.now()
-    _move(job, Status.PROCESSING)
+    _move(job, Status.PROCESSING, tell=is_first)
     return True
 
 
@@ -144,10 +147,13 @@ def _lock(job_id: str, sources: Any, attempt: int | None, **conditions: Any) -> 
     return rows.first()
 
 
-def _move(job: Job, status: Status, event: str | None = None) -> None:
+def _move(job: Job, status: Status, event: str | None = None, *, tell: bool = True) -> None:
+    """Go to a state, and tell webhooks of it."""
     job.status = status
     job.save()
     _note(job, event or status.value)
+    if tell:
+        outbox.announce(job)
 
 
 def _note(job: Job, event: str, **data: Any) -> None:
@@ -166,7 +172,7 @@ def _wait_again(job: Job, event: str) -> None:
     if job.cancel_requested_at is not None:
         _end(job, Status.CANCELED)
         return
-    _move(job, Status.QUEUED, event)
+    _move(job, Status.QUEUED, event, tell=False)
     _afterwards(dispatch.ring)
 
 

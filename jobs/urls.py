@@ -1,6 +1,6 @@
 from django.urls import path
 
-from jobs.views import account, files, jobs
+from jobs.views import account, files, jobs, webhooks
 
 # A malformed id is asked for like any other, so that its answer, headers included, tells nothing.
 urlpatterns = [
@@ -11,5 +11,24 @@ urlpatterns = [
     path("jobs/<str:job_id>/content", jobs.JobContentView.as_view(), name="job-content"),
     path("jobs/<str:job_id>/cancel", jobs.JobCancelView.as_view(), name="job-cancel"),
     path("jobs/<str:job_id>/retry", jobs.JobRetryView.as_view(), name="job-retry"),
+    path("webhooks", webhooks.WebhookListView.as_view(), name="webhooks"),
+    path("webhooks/secret", webhooks.WebhookSecretView.as_view(), name="webhook-secret"),
+    path("webhooks/<str:webhook_id>", webhooks.WebhookView.as_view(), name="webhook"),
+    path(
+        "webhooks/<str:webhook_id>/rotate-secret",
+        webhooks.WebhookRotateSecretView.as_view(),
+        name="webhook-rotate-secret",
+    ),
+    path("webhooks/<str:webhook_id>/test", webhooks.WebhookTestView.as_view(), name="webhook-test"),
+    path(
+        "webhooks/<str:webhook_id>/deliveries",
+        webhooks.DeliveryListView.as_view(),
+        name="webhook-deliveries",
+    ),
+    path(
+        "webhooks/<str:webhook_id>/deliveries/<str:delivery_id>/redeliver",
+        webhooks.DeliveryRedeliverView.as_view(),
+        name="webhook-redeliver",
+    ),
     path("files/<str:token>", files.FileView.as_view(), name="file"),
 ]

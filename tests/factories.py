@@ -7,7 +7,8 @@ from accounts.models import Organization
 from accounts.scopes import Scope
 from accounts.services import mint_key
 from gpu_worker.contract import windows
-from jobs.models import Job
+from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
+from jobs.webhooks import endpoints
 
 
 def organization(name: str = "Acme", plan: str = "free", **fields: Any) -> Organization:
@@ -45,3 +46,14 @@ def job(of: Organization, **fields: Any) -> Job:
             **fields,
         }
     )
+
+
+def webhook(of: Organization, url: str = "https://receiver.example/hook", **fields: Any) -> WebhookEndpoint:
+    """An endpoint for test mode's events, all of them unless it says which."""
+    fields = {"livemode": False, "event_types": WebhookEventType.values, **fields}
+    return endpoints.create(organization=of, url=url, **fields)
+
+
+def delivery(to: WebhookEndpoint) -> WebhookDelivery:
+    """A message that waits to be sent."""
+    return endpoints.send_test(endpoint=to)

@@ -4,7 +4,7 @@ from jobs.models.asset import Asset
 from jobs.models.idempotency import IdempotencyClaim
 from jobs.models.job import Job, JobEvent, JobQuerySet
 from jobs.models.usage import MonthlyUsage
-from jobs.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookSecret
+from jobs.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookEventType, WebhookSecret
 
 __all__ = [
     "Asset",
@@ -15,5 +15,6 @@ __all__ = [
     "MonthlyUsage",
     "WebhookDelivery",
     "WebhookEndpoint",
+    "WebhookEventType",
     "WebhookSecret",
 ]

@@ -56,7 +56,7 @@ class WebhookEndpoint(models.Model):
     description = models.CharField(max_length=255, blank=True)
     event_types = ArrayField(models.CharField(max_length=32, choices=WebhookEventType.choices))
     secret = EncryptedTextField()
-    previous_secret = EncryptedTextField(blank=True, default="")
+    previous_secret = EncryptedTextField(null=True, blank=True)
     previous_secret_until = models.DateTimeField(null=True, blank=True)
     failing_since = models.DateTimeField(null=True, blank=True)
     disabled_at = models.DateTimeField(null=True, blank=True)
@@ -98,6 +98,8 @@ class WebhookDelivery(models.Model):
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
     tries = models.PositiveSmallIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True, blank=True)
+    # While a worker is sending it.
+    leased_until = models.DateTimeField(null=True, blank=True)
     last_status = models.PositiveSmallIntegerField(null=True, blank=True)
     last_error = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -24,7 +24,7 @@ from accounts import api_keys, services
 from accounts.models import ApiKey, Organization
 from accounts.tenancy import TenantView
 from avatar_api.common.ids import new_id
-from jobs.models import Job
+from jobs.models import Job, WebhookDelivery, WebhookEndpoint
 from tests import factories
 from tests.accounts.conftest import Key, make_key
 
@@ -43,6 +43,14 @@ class Kind:
 KINDS = {
     "job_id": Kind(
         lambda organization, livemode: factories.job(organization, livemode=livemode), lambda: new_id("job")
+    ),
+    "webhook_id": Kind(
+        lambda organization, livemode: factories.webhook(organization, livemode=livemode),
+        lambda: new_id("whk"),
+    ),
+    "delivery_id": Kind(
+        lambda organization, livemode: factories.delivery(factories.webhook(organization, livemode=livemode)),
+        lambda: new_id("msg"),
     ),
     "key_id": Kind(
         lambda organization, livemode: make_key(organization, livemode=livemode).row, api_keys.new_key_id
@@ -115,7 +123,10 @@ def never_made(endpoint: Endpoint) -> dict[str, str]:
 
 def everything() -> str:
     """All rows that a request might have changed, but for the use of keys."""
-    jobs = serializers.serialize("json", Job.objects.order_by("pk"))
+    jobs = "".join(
+        serializers.serialize("json", model.objects.order_by("pk"))
+        for model in (Job, WebhookEndpoint, WebhookDelivery)
+    )
     unused = [name.attname for name in ApiKey._meta.fields if not name.name.startswith("last_used")]
     return jobs + str(list(ApiKey.objects.order_by("pk").values(*unused)))
 

@@ -3,24 +3,44 @@ import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from rq import SimpleWorker
+from django.db import close_old_connections
+from rq import Queue, SimpleWorker
+from rq.executions import Execution
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from gpu_worker.contract.queues import ReportJob, report_queue
 from jobs import dispatch, periodic
+from jobs.queues import OutboundJob, outbound_queue
+
+QUEUES = {"reports": (report_queue, ReportJob), "outbound": (outbound_queue, OutboundJob)}
+
+
+class ControlWorker(SimpleWorker):
+    """Runs each task in this very process, with a database connection that is known to work."""
+
+    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
+        close_old_connections()
+        try:
+            return bool(super().perform_job(job, queue, execution))
+        finally:
+            close_old_connections()
 
 
 class Command(BaseCommand):
-    help = "Run a control worker: `reports` takes down what render workers say, `periodic` repairs."
+    help = (
+        "Run a control worker: `reports` takes down what render workers say, `outbound` sends webhooks and "
+        "fetches inputs (run several), `periodic` repairs."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("queue", choices=["reports", "periodic"])
+        parser.add_argument("queue", choices=[*QUEUES, "periodic"])
 
     def handle(self, *args: Any, queue: str, **options: Any) -> None:
         if queue == "periodic":
             periodic.run_until(stopped())
         else:
-            take_reports()
+            work(queue)
 
 
 def stopped() -> threading.Event:
@@ -31,14 +51,14 @@ def stopped() -> threading.Event:
     return event
 
 
-def take_reports() -> None:
+def work(name: str) -> None:
+    open_queue, job_class = QUEUES[name]
     connection = dispatch.redis_client()
-    queue = report_queue(connection)
-    worker = SimpleWorker(
-        [queue],
+    worker = ControlWorker(
+        [open_queue(connection)],
         connection=connection,
         serializer=JSONSerializer,
-        job_class=ReportJob,
+        job_class=job_class,
         log_job_description=False,
     )
     worker.work(logging_level="WARNING", with_scheduler=False)

@@ -1,0 +1,140 @@
+"""Webhooks over the API: validate, call one service, serialize."""
+
+import re
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.scopes import Scope
+from accounts.tenancy import TenantView
+from avatar_api.common.ids import id_pattern
+from avatar_api.common.pagination import page_of
+from avatar_api.common.problems import Problem
+from jobs.models import WebhookDelivery, WebhookEndpoint
+from jobs.webhooks import endpoints
+from jobs.webhooks.serializers import (
+    DeliveryPageSerializer,
+    DeliverySerializer,
+    SecretRotationSerializer,
+    WebhookChangeSerializer,
+    WebhookPageSerializer,
+    WebhookRequestSerializer,
+    WebhookSecretSerializer,
+    WebhookSerializer,
+    WebhookWithSecretSerializer,
+)
+
+WEBHOOK_ID = re.compile(id_pattern("whk"))
+DELIVERY_ID = re.compile(id_pattern("msg"))
+
+
+class WebhooksView(TenantView):
+    """What all views of webhooks share: the scope, and the tenant's own webhooks."""
+
+    required_scope = dict.fromkeys(["GET", "POST", "PATCH", "DELETE"], Scope.WEBHOOKS_WRITE.value)
+
+    def endpoints(self) -> QuerySet[WebhookEndpoint]:
+        return WebhookEndpoint.objects.for_organization(
+            self.tenant.organization, livemode=self.tenant.livemode
+        )
+
+    def endpoint(self, webhook_id: str) -> WebhookEndpoint:
+        """Raises: Problem: `not_found` for an id that never was and for a stranger's alike."""
+        found = self.endpoints().filter(pk=webhook_id if WEBHOOK_ID.fullmatch(webhook_id) else "").first()
+        if found is None:
+            raise Problem("not_found")
+        return found
+
+    def delivery(self, webhook_id: str, delivery_id: str) -> WebhookDelivery:
+        """Raises: Problem: `not_found`, for another webhook's delivery too."""
+        deliveries = WebhookDelivery.objects.filter(endpoint=self.endpoint(webhook_id))
+        found = deliveries.filter(pk=delivery_id if DELIVERY_ID.fullmatch(delivery_id) else "").first()
+        if found is None:
+            raise Problem("not_found")
+        return found
+
+
+class WebhookListView(WebhooksView):
+    @extend_schema(responses=WebhookPageSerializer)
+    def get(self, request: Request) -> Response:
+        """The webhooks of this mode, newest first."""
+        page = page_of(self.endpoints(), request.query_params, id_pattern("whk"))
+        return Response(WebhookPageSerializer({"data": page.rows, "next_cursor": page.next_cursor}).data)
+
+    @extend_schema(request=WebhookRequestSerializer, responses={201: WebhookWithSecretSerializer})
+    def post(self, request: Request) -> Response:
+        """Have events sent to an address. The answer holds the secret that signs them."""
+        form = WebhookRequestSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        endpoint = endpoints.create(
+            organization=self.tenant.organization, livemode=self.tenant.livemode, **form.validated_data
+        )
+        return Response(WebhookWithSecretSerializer(endpoint).data, status=201)
+
+
+class WebhookView(WebhooksView):
+    @extend_schema(responses=WebhookSerializer)
+    def get(self, request: Request, webhook_id: str) -> Response:
+        """One webhook, and why it is disabled if it is."""
+        return Response(WebhookSerializer(self.endpoint(webhook_id)).data)
+
+    @extend_schema(request=WebhookChangeSerializer, responses=WebhookSerializer)
+    def patch(self, request: Request, webhook_id: str) -> Response:
+        """Change a webhook, or switch it off and on."""
+        endpoint = self.endpoint(webhook_id)
+        form = WebhookChangeSerializer(data=request.data, partial=True)
+        form.is_valid(raise_exception=True)
+        return Response(WebhookSerializer(endpoints.change(endpoint=endpoint, **form.validated_data)).data)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, webhook_id: str) -> Response:
+        """Remove a webhook with all its deliveries."""
+        self.endpoint(webhook_id).delete()
+        return Response(status=204)
+
+
+class WebhookRotateSecretView(WebhooksView):
+    @extend_schema(request=SecretRotationSerializer, responses=WebhookWithSecretSerializer)
+    def post(self, request: Request, webhook_id: str) -> Response:
+        """Make a new secret; for `overlap_seconds` messages carry both signatures."""
+        endpoint = self.endpoint(webhook_id)
+        form = SecretRotationSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        endpoint = endpoints.rotate_secret(endpoint=endpoint, **form.validated_data)
+        return Response(WebhookWithSecretSerializer(endpoint).data)
+
+
+class WebhookTestView(WebhooksView):
+    @extend_schema(request=None, responses={202: DeliverySerializer})
+    def post(self, request: Request, webhook_id: str) -> Response:
+        """Send a message of type `webhook.test`, which tells nothing but that messages arrive."""
+        delivery = endpoints.send_test(endpoint=self.endpoint(webhook_id))
+        return Response(DeliverySerializer(delivery).data, status=202)
+
+
+class DeliveryListView(WebhooksView):
+    @extend_schema(responses=DeliveryPageSerializer)
+    def get(self, request: Request, webhook_id: str) -> Response:
+        """The messages to a webhook, newest first, and what became of each."""
+        deliveries = WebhookDelivery.objects.filter(endpoint=self.endpoint(webhook_id))
+        page = page_of(deliveries, request.query_params, id_pattern("msg"))
+        return Response(DeliveryPageSerializer({"data": page.rows, "next_cursor": page.next_cursor}).data)
+
+
+class DeliveryRedeliverView(WebhooksView):
+    @extend_schema(request=None, responses={202: DeliverySerializer})
+    def post(self, request: Request, webhook_id: str, delivery_id: str) -> Response:
+        """Send the same message once more, under the same `webhook-id`."""
+        delivery = endpoints.redeliver(delivery=self.delivery(webhook_id, delivery_id))
+        return Response(DeliverySerializer(delivery).data, status=202)
+
+
+class WebhookSecretView(WebhooksView):
+    @extend_schema(responses=WebhookSecretSerializer)
+    def get(self, request: Request) -> Response:
+        """The secret that signs messages to the `webhook_url` of a job of this mode."""
+        livemode = self.tenant.livemode
+        secret = endpoints.default_secret(self.tenant.organization, livemode=livemode)
+        return Response(WebhookSecretSerializer({"livemode": livemode, "secret": secret}).data)

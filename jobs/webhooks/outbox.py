@@ -1,0 +1,109 @@
+"""Deliveries as rows, written in the transaction of their event; the queue only rings for them.
+
+A ring that is lost is repeated: whatever is due and isn't in the queue is put there again.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from redis import Redis
+
+from jobs.dispatch import redis_client
+from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
+from jobs.queues import DELIVER_FUNCTION, outbound_queue
+from jobs.webhooks import messages
+
+RING_AT_ONCE = 1000
+
+
+def announce(job: Job) -> None:
+    """Write the deliveries of the state that the job has come to; part of the caller's transaction."""
+    event_type = WebhookEventType(f"job.{job.status}")
+    receivers = _receivers(job, event_type)
+    if not receivers:
+        return
+    now = timezone.now()
+    payload = messages.of_job(job, event_type, now)
+    write(
+        WebhookDelivery(
+            organization_id=job.organization_id,
+            livemode=job.livemode,
+            endpoint=receiver,
+            job=job,
+            event_type=event_type,
+            payload=payload,
+            created_at=now,
+            next_try_at=now,
+        )
+        for receiver in receivers
+    )
+
+
+def _receivers(job: Job, event_type: WebhookEventType) -> list[WebhookEndpoint | None]:
+    """Who is told; None stands for the job's own address, which takes the place of all endpoints."""
+    if job.webhook_url:
+        return [None]
+    endpoints = WebhookEndpoint.objects.for_organization(job.organization, livemode=job.livemode)
+    return list(endpoints.filter(disabled_at__isnull=True, event_types__contains=[event_type]))
+
+
+def write(deliveries: Iterable[WebhookDelivery]) -> list[WebhookDelivery]:
+    """Insert deliveries, and ring for them once they are committed."""
+    rows = WebhookDelivery.objects.bulk_create(deliveries)
+    ring_after_commit(rows)
+    return rows
+
+
+def ring_after_commit(rows: list[WebhookDelivery]) -> None:
+    # A ring that fails must not undo anything: the next round rings again.
+    transaction.on_commit(partial(_ring_for, rows), robust=True)
+
+
+def due() -> QuerySet[WebhookDelivery]:
+    """Deliveries whose time has come and which nobody is sending."""
+    now = timezone.now()
+    free = Q(leased_until__isnull=True) | Q(leased_until__lte=now)
+    return WebhookDelivery.objects.filter(free, state=WebhookDelivery.State.PENDING, next_try_at__lte=now)
+
+
+def ring_due() -> int:
+    """Ring for what is due and isn't in the queue.
+
+    Returns:
+        How many deliveries were put there.
+    """
+    rows = list(due().only("id", "tries").order_by("next_try_at")[:RING_AT_ONCE])
+    if not rows:
+        return 0
+    with redis_client() as redis:
+        waiting = set(outbound_queue(redis).job_ids)
+        missing = [row for row in rows if _rq_id(row) not in waiting]
+        _enqueue(missing, redis)
+    return len(missing)
+
+
+def _ring_for(rows: list[WebhookDelivery]) -> None:
+    with redis_client() as redis:
+        _enqueue(rows, redis)
+
+
+def _enqueue(rows: list[WebhookDelivery], redis: Redis) -> None:
+    queue = outbound_queue(redis)
+    for row in rows:
+        queue.enqueue(
+            DELIVER_FUNCTION,
+            args=(row.id,),
+            job_id=_rq_id(row),
+            description=row.id,
+            job_timeout=-1,  # The sending has a deadline of its own.
+            result_ttl=0,
+            failure_ttl=3600,
+        )
+
+
+def _rq_id(row: WebhookDelivery) -> str:
+    """One for each try, so that what is left in Redis of one that died is in no other's way."""
+    return f"{row.id}-{row.tries}"

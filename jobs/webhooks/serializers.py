@@ -1,0 +1,145 @@
+"""Webhooks as the API takes and shows them."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from avatar_api.common.fields import (
+    StrictBooleanField,
+    StrictCharField,
+    StrictChoiceField,
+    StrictIntegerField,
+    StrictSerializer,
+    TimestampField,
+)
+from jobs.fields import WebhookUrlField
+from jobs.models import WebhookDelivery, WebhookEndpoint, WebhookEventType
+
+DAY = 24 * 3600
+
+
+class EventTypesField(serializers.ListField):
+    """A choice of event types, each named once."""
+
+    child = StrictChoiceField(choices=WebhookEventType.choices)
+    default_error_messages = {"duplicate": "Each event type may be named once."}
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        event_types: list[str] = super().to_internal_value(data)
+        if len(set(event_types)) < len(event_types):
+            self.fail("duplicate")
+        return event_types
+
+
+class WebhookRequestSerializer(StrictSerializer):
+    """The fields of `POST /v1/webhooks`."""
+
+    url = WebhookUrlField(help_text="Where to send events: https, without user name and password.")
+    event_types = EventTypesField(
+        min_length=1, default=WebhookEventType.values, help_text="Which events to send; all by default."
+    )
+    description = StrictCharField(max_length=255, allow_blank=True, default="")
+
+
+class WebhookChangeSerializer(WebhookRequestSerializer):
+    """The fields of `PATCH /v1/webhooks/<id>`, any of them."""
+
+    enabled = StrictBooleanField(help_text="True also brings back a webhook that was disabled for failing.")
+
+
+class SecretRotationSerializer(StrictSerializer):
+    """The fields of `POST /v1/webhooks/<id>/rotate-secret`."""
+
+    overlap_seconds = StrictIntegerField(
+        min_value=0,
+        max_value=7 * DAY,
+        default=DAY,
+        help_text="How long messages carry the old secret's signature as well.",
+    )
+
+
+class WebhookSerializer(serializers.ModelSerializer):
+    """An endpoint without its secret."""
+
+    object = serializers.ReadOnlyField(default="webhook")
+    enabled = serializers.SerializerMethodField()
+    created_at = TimestampField(read_only=True)
+    failing_since = TimestampField(
+        read_only=True,
+        allow_null=True,
+        help_text="Since when every delivery has failed; after three days the webhook is disabled.",
+    )
+    disabled_at = TimestampField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = WebhookEndpoint
+        fields = [
+            "id",
+            "object",
+            "livemode",
+            "url",
+            "event_types",
+            "description",
+            "enabled",
+            "failing_since",
+            "disabled_at",
+            "disabled_reason",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+    def get_enabled(self, endpoint: WebhookEndpoint) -> bool:
+        return endpoint.disabled_at is None
+
+
+class WebhookWithSecretSerializer(WebhookSerializer):
+    """An endpoint whose secret was just made."""
+
+    class Meta(WebhookSerializer.Meta):
+        fields = [*WebhookSerializer.Meta.fields, "secret"]
+        read_only_fields = fields
+
+
+class WebhookPageSerializer(serializers.Serializer):
+    data = WebhookSerializer(many=True)  # type: ignore[assignment]  # a field, as all others
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class WebhookSecretSerializer(serializers.Serializer):
+    """What signs messages to the `webhook_url` of a job."""
+
+    object = serializers.ReadOnlyField(default="webhook_secret")
+    livemode = serializers.BooleanField()
+    secret = serializers.CharField()
+
+
+class DeliverySerializer(serializers.ModelSerializer):
+    """One message to one endpoint; `id` is what it carries as `webhook-id`."""
+
+    object = serializers.ReadOnlyField(default="webhook_delivery")
+    job_id = serializers.CharField(read_only=True, allow_null=True)
+    next_try_at = TimestampField(read_only=True, allow_null=True)
+    created_at = TimestampField(read_only=True)
+    finished_at = TimestampField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = WebhookDelivery
+        fields = [
+            "id",
+            "object",
+            "event_type",
+            "job_id",
+            "state",
+            "tries",
+            "next_try_at",
+            "last_status",
+            "last_error",
+            "created_at",
+            "finished_at",
+        ]
+        read_only_fields = fields
+
+
+class DeliveryPageSerializer(serializers.Serializer):
+    data = DeliverySerializer(many=True)  # type: ignore[assignment]  # a field, as all others
+    next_cursor = serializers.CharField(allow_null=True)

@@ -1,0 +1,476 @@
+"""How an event reaches its receivers: what is sent, how often, and when an endpoint is given up."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.db import close_old_connections, connection, transaction
+from django.utils import timezone
+from pytest_django import Settings
+from redis import Redis
+from rest_framework.test import APIClient
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from accounts.models import Organization
+from gpu_worker.contract.spec import ReportKind
+from jobs import transitions
+from jobs.models import Job, WebhookDelivery, WebhookEndpoint
+from jobs.queues import outbound_queue
+from jobs.repair import repair
+from jobs.tasks import deliver, record
+from jobs.webhooks import endpoints, outbox
+from tests import factories
+from tests.jobs.loopback import OK, Server, answering, serving, status
+from tests.jobs.reports import report, rung
+
+pytestmark = pytest.mark.usefixtures("redis", "store")
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def _loopback(settings: Settings) -> None:
+    settings.OUTBOUND_ALLOW_PRIVATE = True
+    settings.PUBLIC_URL = "https://api.example"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Server]:
+    """A program that takes every message."""
+    with serving(answering(OK)) as server:
+        yield server
+
+
+@pytest.fixture
+def refuser() -> Iterator[Server]:
+    """A program that takes none."""
+    with serving(status(500)) as server:
+        yield server
+
+
+def address(server: Server) -> str:
+    return f"http://127.0.0.1:{server.port}/hook"
+
+
+def succeed(job: Job) -> None:
+    record(report(job, ReportKind.SUCCEEDED))
+
+
+def message(server: Server, index: int = -1) -> tuple[dict[str, str], str]:
+    """Headers and body of a request."""
+    head, _, body = server.requests[index].partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    return headers, body.decode()
+
+
+def send_due() -> list[WebhookDelivery]:
+    """Make every try that is due now."""
+    due = list(outbox.due())
+    for row in due:
+        deliver(row.id)
+        row.refresh_from_db()
+    return due
+
+
+def test_a_succeeded_job_is_told_with_a_signature_that_the_standards_library_verifies(
+    acme: Organization, receiver: Server
+) -> None:
+    hook = factories.webhook(acme, address(receiver), event_types=["job.succeeded"])
+    job = rung(factories.job(acme))
+    succeed(job)
+    (delivery,) = send_due()
+    headers, body = message(receiver)
+    event = Webhook(hook.secret).verify(body, headers)
+    assert (event["type"], event["data"]["id"], event["data"]["status"]) == (
+        "job.succeeded",
+        job.id,
+        "succeeded",
+    )
+    assert (headers["webhook-id"], headers["Content-Type"]) == (delivery.id, "application/json")
+    assert (delivery.state, delivery.last_status, delivery.tries) == ("succeeded", 200, 1)
+
+
+def test_a_body_that_was_changed_on_the_way_is_not_verified(acme: Organization, receiver: Server) -> None:
+    hook = factories.webhook(acme, address(receiver), event_types=["job.succeeded"])
+    succeed(rung(factories.job(acme)))
+    send_due()
+    headers, body = message(receiver)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(hook.secret).verify(body.replace("succeeded", "failed"), headers)
+
+
+def test_addresses_are_signed_when_the_message_is_sent_and_kept_nowhere(
+    acme: Organization, receiver: Server, client: APIClient
+) -> None:
+    factories.webhook(acme, address(receiver), event_types=["job.succeeded"])
+    succeed(rung(factories.job(acme)))
+    with time_machine.travel(timezone.now() + timedelta(hours=2)):  # Longer than an address works.
+        (delivery,) = send_due()
+        output = json.loads(message(receiver)[1])["data"]["output"]
+        # The file was never written: 410 says that the address was good.
+        assert client.get(output["url"].removeprefix("https://api.example")).status_code == 410
+    assert output["thumbnail_url"].startswith("https://api.example/v1/files/")
+    assert "v1/files" not in json.dumps(delivery.payload)
+
+
+def test_a_message_that_is_sent_after_the_files_are_gone_says_so(
+    acme: Organization, receiver: Server
+) -> None:
+    factories.webhook(acme, address(receiver), event_types=["job.succeeded"])
+    succeed(rung(factories.job(acme)))
+    with time_machine.travel(timezone.now() + timedelta(hours=7)):
+        send_due()
+    data = json.loads(message(receiver)[1])["data"]
+    assert (data["output"], data["expired"], data["status"]) == (None, True, "succeeded")
+
+
+def test_the_longest_job_makes_a_message_under_20_kb_that_goes_without_what_it_can(
+    acme: Organization, receiver: Server
+) -> None:
+    factories.webhook(acme, address(receiver), event_types=["job.canceled"])
+    long = "\N{GRINNING FACE}" * 2000
+    metadata = {f"key {n}": "\N{GRINNING FACE}" * 120 for n in range(16)}
+    job = factories.job(acme, prompt=long, negative_prompt=long, metadata=metadata)
+    transitions.cancel(job.id)
+    send_due()
+    body = message(receiver)[1]
+    data = json.loads(body)["data"]
+    assert len(body.encode()) < 20_000
+    assert (data["metadata"], data["input"]["prompt"], data["input"]["negative_prompt"]) == (
+        metadata,
+        long,
+        None,
+    )
+
+
+class TestWhoIsTold:
+    def told(self) -> list[tuple[str, str]]:
+        rows = WebhookDelivery.objects.order_by("id")
+        return [(row.event_type, row.endpoint_id or "the job's own") for row in rows]
+
+    def test_endpoints_are_told_what_they_asked_for(self, acme: Organization) -> None:
+        first = factories.webhook(acme, "https://a.example", event_types=["job.processing"])
+        second = factories.webhook(acme, "https://b.example", event_types=["job.succeeded", "job.failed"])
+        succeed(rung(factories.job(acme)))
+        assert self.told() == [("job.processing", first.id), ("job.succeeded", second.id)]
+
+    @pytest.mark.parametrize(
+        ("end", "event_type"),
+        [
+            (lambda job: transitions.fail(job.id, "face_not_found", "No face."), "job.failed"),
+            (lambda job: transitions.cancel(job.id), "job.canceled"),
+        ],
+    )
+    def test_every_end_is_told(
+        self, acme: Organization, end: Callable[[Job], object], event_type: str
+    ) -> None:
+        hook = factories.webhook(acme, "https://a.example")
+        end(factories.job(acme))
+        assert self.told() == [(event_type, hook.id)]
+
+    def test_neither_the_other_mode_nor_strangers_are_told(
+        self, acme: Organization, initech: Organization
+    ) -> None:
+        factories.webhook(acme, "https://live.example", livemode=True)
+        factories.webhook(initech, "https://stranger.example")
+        succeed(rung(factories.job(acme)))
+        assert self.told() == []
+
+    def test_a_disabled_endpoint_is_not_told(self, acme: Organization) -> None:
+        endpoints.change(endpoint=factories.webhook(acme, "https://a.example"), enabled=False)
+        succeed(rung(factories.job(acme)))
+        assert self.told() == []
+
+    def test_a_job_that_waits_again_and_starts_again_is_told_as_processing_once(
+        self, acme: Organization
+    ) -> None:
+        hook = factories.webhook(acme, "https://a.example", event_types=["job.processing"])
+        job = rung(factories.job(acme))
+        record(report(job, ReportKind.STARTED))
+        record(report(job, ReportKind.HANDED_BACK))
+        record(report(rung(job, attempt=2), ReportKind.STARTED))
+        assert self.told() == [("job.processing", hook.id)]
+
+    def test_an_event_that_is_rolled_back_tells_nobody(self, acme: Organization) -> None:
+        factories.webhook(acme, "https://a.example")
+        job = factories.job(acme)
+        with transaction.atomic():
+            assert transitions.cancel(job.id)
+            transaction.set_rollback(True)
+        assert self.told() == []
+
+    def test_a_jobs_own_address_takes_the_place_of_the_endpoints(
+        self, acme: Organization, receiver: Server, acme_client: APIClient
+    ) -> None:
+        factories.webhook(acme, "https://a.example")
+        job = rung(factories.job(acme, webhook_url=address(receiver)))
+        succeed(job)
+        assert self.told() == [("job.processing", "the job's own"), ("job.succeeded", "the job's own")]
+        send_due()
+        secret = acme_client.get("/v1/webhooks/secret").json()["secret"]
+        headers, body = message(receiver)
+        assert Webhook(secret).verify(body, headers)["data"]["id"] == job.id
+
+
+class TestTries:
+    @pytest.fixture
+    def delivery(self, acme: Organization, refuser: Server) -> WebhookDelivery:
+        factories.webhook(acme, address(refuser), event_types=["job.canceled"])
+        transitions.cancel(factories.job(acme).id)
+        return WebhookDelivery.objects.get()
+
+    def test_seven_are_made_at_their_times_and_none_earlier(
+        self, delivery: WebhookDelivery, refuser: Server
+    ) -> None:
+        begin = delivery.created_at
+        waits = []
+        while delivery.state == "pending":
+            assert delivery.next_try_at is not None
+            waits.append((delivery.next_try_at - begin).total_seconds())
+            with time_machine.travel(delivery.next_try_at - timedelta(milliseconds=1), tick=False):
+                assert send_due() == []
+            with time_machine.travel(delivery.next_try_at, tick=False):
+                send_due()
+            delivery.refresh_from_db()
+        for wait, at in zip(waits, (0, 5, 60, 300, 1800, 7200, 18000), strict=True):
+            assert at <= wait <= 1.1 * at
+        assert (delivery.state, delivery.tries, len(refuser.requests)) == ("failed", 7, 7)
+
+    def test_each_is_the_same_message_signed_anew(self, delivery: WebhookDelivery, refuser: Server) -> None:
+        send_due()
+        with time_machine.travel(timezone.now() + timedelta(seconds=6)):
+            send_due()
+        (first, body), (second, same_body) = message(refuser, 0), message(refuser, 1)
+        assert (first["webhook-id"], body) == (second["webhook-id"], same_body)
+        assert int(second["webhook-timestamp"]) >= int(first["webhook-timestamp"]) + 5
+        assert first["webhook-signature"] != second["webhook-signature"]
+
+    def test_what_failed_together_does_not_come_back_together(self, acme: Organization) -> None:
+        factories.webhook(acme, "http://127.0.0.1:9/closed", event_types=["job.canceled"])
+        for _ in range(5):
+            transitions.cancel(factories.job(acme).id)
+        with time_machine.travel(timezone.now(), tick=False):
+            assert len({row.next_try_at for row in send_due()}) == 5
+
+    @pytest.mark.parametrize("code", [301, 302, 404, 410, 429, 503])
+    def test_only_a_2xx_is_a_success(self, acme: Organization, code: int) -> None:
+        with serving(status(code)) as server:
+            factories.webhook(acme, address(server))
+            transitions.cancel(factories.job(acme).id)
+            (delivery,) = send_due()
+        assert (delivery.state == "succeeded", delivery.last_status) == (False, code)
+
+    def test_a_private_address_is_never_asked(
+        self, acme: Organization, receiver: Server, settings: Settings
+    ) -> None:
+        settings.OUTBOUND_ALLOW_PRIVATE = False
+        factories.webhook(acme, f"https://127.0.0.1:{receiver.port}/")
+        transitions.cancel(factories.job(acme).id)
+        (delivery,) = send_due()
+        assert (delivery.last_error, delivery.tries) == ("127.0.0.1 isn't a public address.", 1)
+        assert receiver.requests == []
+
+    def test_a_success_is_not_repeated(self, acme: Organization, receiver: Server) -> None:
+        factories.webhook(acme, address(receiver), event_types=["job.canceled"])
+        transitions.cancel(factories.job(acme).id)
+        (delivery,) = send_due()
+        deliver(delivery.id)
+        with time_machine.travel(timezone.now() + DAY):
+            deliver(delivery.id)
+        assert len(receiver.requests) == 1
+
+
+class TestRinging:
+    def test_an_event_rings_once_it_is_committed(
+        self, acme: Organization, redis: Redis, django_capture_on_commit_callbacks: Any
+    ) -> None:
+        factories.webhook(acme, "https://a.example", event_types=["job.canceled"])
+        with django_capture_on_commit_callbacks(execute=True):
+            transitions.cancel(factories.job(acme).id)
+        assert outbound_queue(redis).job_ids == [f"{WebhookDelivery.objects.get().id}-0"]
+
+    def test_a_ring_that_was_lost_is_repeated_once(self, acme: Organization, redis: Redis) -> None:
+        factories.webhook(acme, "https://a.example", event_types=["job.canceled"])
+        transitions.cancel(factories.job(acme).id)  # Its commit never comes in this test.
+        assert repair().deliveries == 1
+        assert repair().deliveries == 0
+        assert len(outbound_queue(redis)) == 1
+
+    def test_what_is_not_due_is_not_rung_for(self, acme: Organization) -> None:
+        factories.webhook(acme, "http://127.0.0.1:9/closed", event_types=["job.canceled"])
+        transitions.cancel(factories.job(acme).id)
+        send_due()
+        assert outbox.ring_due() == 0
+        with time_machine.travel(timezone.now() + timedelta(seconds=6)):
+            assert outbox.ring_due() == 1
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+class TestConcurrency:
+    def test_of_many_workers_one_sends(self, acme: Organization, receiver: Server) -> None:
+        factories.webhook(acme, address(receiver), event_types=["job.canceled"])
+        transitions.cancel(factories.job(acme).id)
+        delivery = WebhookDelivery.objects.get()
+        together(8, lambda: deliver(delivery.id))
+        delivery.refresh_from_db()
+        assert (len(receiver.requests), delivery.tries, delivery.state) == (1, 1, "succeeded")
+
+    def test_what_a_dead_worker_held_is_sent_again_under_the_same_id(
+        self, acme: Organization, receiver: Server
+    ) -> None:
+        factories.webhook(acme, address(receiver), event_types=["job.canceled"])
+        transitions.cancel(factories.job(acme).id)
+        delivery = WebhookDelivery.objects.get()
+        # As a worker leaves it that is killed while it sends.
+        WebhookDelivery.objects.update(tries=1, leased_until=timezone.now() + timedelta(seconds=60))
+        deliver(delivery.id)
+        assert receiver.requests == []
+        with time_machine.travel(timezone.now() + timedelta(seconds=61)):
+            deliver(delivery.id)
+        delivery.refresh_from_db()
+        assert (delivery.state, delivery.tries) == ("succeeded", 2)
+        assert message(receiver)[0]["webhook-id"] == delivery.id
+
+    def test_a_worker_whose_lease_is_over_changes_nothing(self, acme: Organization) -> None:
+        """It was held up for more than a minute in mid-sending, and another has taken over."""
+        taken_over = threading.Event()
+
+        def answer_late(connection: Any) -> None:
+            taken_over.wait()
+            connection.sendall(OK)
+
+        with serving(answer_late) as server:
+            factories.webhook(acme, address(server), event_types=["job.canceled"])
+            transitions.cancel(factories.job(acme).id)
+            delivery = WebhookDelivery.objects.get()
+            thread = in_thread(lambda: deliver(delivery.id))
+            while not server.requests:
+                thread.join(0.01)
+            WebhookDelivery.objects.update(tries=2)
+            taken_over.set()
+            thread.join()
+        delivery.refresh_from_db()
+        assert (delivery.state, delivery.tries, delivery.last_status) == ("pending", 2, None)
+
+
+def in_thread(action: Callable[[], object]) -> threading.Thread:
+    def act() -> None:
+        try:
+            action()
+        finally:
+            close_old_connections()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
+def together(number: int, action: Callable[[], object]) -> None:
+    barrier = threading.Barrier(number)
+
+    def act() -> None:
+        barrier.wait()
+        action()
+
+    for thread in [in_thread(act) for _ in range(number)]:
+        thread.join()
+
+
+class TestGivingUp:
+    def test_410_disables_the_endpoint_at_once_and_drops_what_waits(self, acme: Organization) -> None:
+        with serving(status(410)) as server:
+            hook = factories.webhook(acme, address(server), event_types=["job.canceled"])
+            for _ in range(2):
+                transitions.cancel(factories.job(acme).id)
+            deliver(WebhookDelivery.objects.order_by("id")[0].id)
+        hook.refresh_from_db()
+        assert (hook.disabled_at is not None, hook.disabled_reason) == (True, "It answered with status 410.")
+        assert set(hook.deliveries.values_list("state", "tries")) == {("failed", 1), ("failed", 0)}
+        assert len(server.requests) == 1
+
+    def fail_wholly(self, acme: Organization, moment: datetime) -> None:
+        """One delivery that was tried in vain to the end."""
+        with time_machine.travel(moment):
+            transitions.cancel(factories.job(acme).id)
+            WebhookDelivery.objects.filter(state="pending").update(tries=6)
+            send_due()
+
+    def test_three_days_in_which_every_delivery_failed_disable_it(
+        self, acme: Organization, refuser: Server
+    ) -> None:
+        hook = factories.webhook(acme, address(refuser), event_types=["job.canceled"])
+        begin = timezone.now()
+        for day in (0, 1, 2.9):
+            self.fail_wholly(acme, begin + day * DAY)
+            hook.refresh_from_db()
+            assert hook.disabled_at is None
+        self.fail_wholly(acme, begin + 3.01 * DAY)
+        hook.refresh_from_db()
+        assert hook.disabled_reason == "Every delivery failed for 3 days."
+
+    def test_one_success_in_between_starts_the_count_anew(self, acme: Organization) -> None:
+        begin = timezone.now()
+        failure = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
+        with serving(answering(failure, OK, failure)) as server:
+            hook = factories.webhook(acme, address(server), event_types=["job.canceled"])
+            for day in (0, 1, 2, 4.9):
+                self.fail_wholly(acme, begin + day * DAY)
+        hook.refresh_from_db()
+        assert hook.disabled_at is None
+
+    def test_an_endpoint_that_is_disabled_meanwhile_is_not_asked(
+        self, acme: Organization, receiver: Server
+    ) -> None:
+        hook = factories.webhook(acme, address(receiver), event_types=["job.canceled"])
+        transitions.cancel(factories.job(acme).id)
+        WebhookEndpoint.objects.update(disabled_at=timezone.now())  # While the event was being committed.
+        (delivery,) = send_due()
+        assert (delivery.state, receiver.requests, hook.id) == ("failed", [], delivery.endpoint_id)
+
+
+class TestRotation:
+    def test_both_secrets_sign_while_one_takes_the_others_place(
+        self, acme: Organization, receiver: Server
+    ) -> None:
+        hook = factories.webhook(acme, address(receiver), event_types=["job.canceled"])
+        old = hook.secret
+        new = endpoints.rotate_secret(endpoint=hook, overlap_seconds=3600).secret
+        transitions.cancel(factories.job(acme).id)
+        send_due()
+        headers, body = message(receiver)
+        assert len(headers["webhook-signature"].split(" ")) == 2
+        for secret in (old, new):
+            Webhook(secret).verify(body, headers)
+
+    def test_the_old_secret_signs_no_more_when_its_time_is_over(
+        self, acme: Organization, receiver: Server
+    ) -> None:
+        hook = factories.webhook(acme, address(receiver), event_types=["job.canceled"])
+        endpoints.rotate_secret(endpoint=hook, overlap_seconds=0)
+        transitions.cancel(factories.job(acme).id)
+        send_due()
+        headers, body = message(receiver)
+        with pytest.raises(WebhookVerificationError):
+            Webhook(hook.secret).verify(body, headers)
+
+
+def test_secrets_and_a_jobs_own_address_are_encrypted_at_rest(acme: Organization) -> None:
+    hook = factories.webhook(acme, "https://a.example")
+    endpoints.rotate_secret(endpoint=hook, overlap_seconds=9)
+    endpoints.default_secret(acme, livemode=False)
+    factories.job(acme, webhook_url="https://b.example/hook?token=s3cret")
+    columns = {
+        "jobs_webhookendpoint": "secret || previous_secret",
+        "jobs_webhooksecret": "secret",
+        "jobs_job": "webhook_url",
+    }
+    with connection.cursor() as cursor:
+        for table, column in columns.items():
+            cursor.execute(f"SELECT {column} FROM {table}")
+            (stored,) = cursor.fetchone()
+            assert "whsec_" not in stored
+            assert "s3cret" not in stored
