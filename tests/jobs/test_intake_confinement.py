@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -58,6 +59,14 @@ def busy_probe(tmp_path: Path, endless: Path) -> Iterator[int]:
 
 def processes() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
+def runs(process: Path) -> bool:
+    """Whether the process of this folder in /proc is there and no zombie."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def working_directory(pid: int) -> Path | None:
@@ -157,6 +166,27 @@ def test_a_server_that_was_lost_is_started_again(tmp_path: Path) -> None:
     sandbox._server._process.wait()
 
     assert accepted(intake.probe_image, tmp_path / "upload").width == 320
+
+
+@linux_only
+def test_the_server_ends_with_its_owner_even_when_that_is_killed(tmp_path: Path) -> None:
+    portrait().save(tmp_path / "upload", "PNG")
+    owner_code = (
+        "import os, sys; from pathlib import Path; from jobs import intake, sandbox; "
+        "intake.probe_image(Path('upload').resolve(), intake.IntakeLimits(60), Path.cwd()); "
+        "print(sandbox._server._process.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    environment = {"PYTHONPATH": str(sandbox.ROOT)}
+    owner = subprocess.run(
+        [sys.executable, "-c", owner_code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE
+    )
+
+    assert owner.returncode == -signal.SIGKILL
+    server = Path("/proc") / owner.stdout.decode().strip()
+    deadline = time.monotonic() + PATIENCE
+    while runs(server):
+        assert time.monotonic() < deadline, "the server outlives its owner"
+        time.sleep(0.01)
 
 
 def test_many_files_are_probed_at_once(tmp_path: Path) -> None:
