@@ -12,7 +12,7 @@ from a2wsgi import WSGIMiddleware
 from django.conf import settings
 
 from avatar_api.wsgi import application as django_application
-from jobs.live.asgi import App, Receive, Scope, Send
+from jobs.live.asgi import App, Message, Receive, Scope, Send
 from jobs.live.events import JobEvents
 from jobs.live.hub import Hub
 from jobs.live.snapshots import Snapshots
@@ -28,15 +28,22 @@ def build(inner: App, redis_url: str) -> App:
     return JobEvents(Waiting(inner, hub, snapshots), hub, snapshots)
 
 
-def with_ascii_query(inner: App) -> App:
-    """Quote bytes that may not stand in a query string; WSGI can't carry them."""
+def fit_for_wsgi(inner: App) -> App:
+    """Smooth what servers may do in ASGI and the bridge to WSGI can't take.
+
+    Query strings may hold any bytes: those that aren't ASCII are quoted. `receive` may return any
+    awaitable: the bridge wants a coroutine.
+    """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_message() -> Message:
+            return await receive()
+
         if scope["type"] == "http" and not scope["query_string"].isascii():
             scope = {**scope, "query_string": quote_from_bytes(scope["query_string"], PRINTABLE).encode()}
-        await inner(scope, receive, send)
+        await inner(scope, receive_message, send)
 
     return application
 
 
-application = with_ascii_query(build(WSGIMiddleware(django_application, workers=THREADS), settings.REDIS_URL))
+application = build(fit_for_wsgi(WSGIMiddleware(django_application, workers=THREADS)), settings.REDIS_URL)
