@@ -14,6 +14,7 @@ from accounts.negotiation import PersonOrProgram
 from accounts.rate_limits import RateLimitState
 from accounts.tenant import Tenant
 from avatar_api.common.problems import Problem
+from avatar_api.common.strict_json import StrictJSONParser
 
 __all__ = ["Tenant", "TenantView"]
 
@@ -35,6 +36,7 @@ class TenantView(APIView):
 
     authentication_classes = [ApiKeyAuthentication, PersonAuthentication]
     content_negotiation_class = PersonOrProgram
+    parser_classes = [StrictJSONParser]
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     rate_limit: RateLimitState | None = None
 

@@ -19,6 +19,7 @@ from accounts.serializers import (
 from accounts.tenancy import TenantView
 from avatar_api.common.pagination import page_of
 from avatar_api.common.problems import Problem
+from avatar_api.common.strict_json import object_of
 
 KEY_ID = re.compile(ID_PATTERN)
 
@@ -52,7 +53,7 @@ class ApiKeyListView(ApiKeysView):
     @extend_schema(request=ApiKeyRequestSerializer, responses={201: MintedApiKeySerializer})
     def post(self, request: Request) -> Response:
         """Mint a key of this mode. The answer is the only place where it is ever shown whole."""
-        form = ApiKeyRequestSerializer(data=request.data)
+        form = ApiKeyRequestSerializer(data=object_of(request))
         form.is_valid(raise_exception=True)
         asked = form.validated_data
         try:
@@ -84,7 +85,7 @@ class ApiKeyRotateView(ApiKeysView):
     def post(self, request: Request, key_id: str) -> Response:
         """Mint a key that takes another's place, which works for `overlap_seconds` more."""
         old = self.api_key(key_id)
-        form = RotationRequestSerializer(data=request.data)
+        form = RotationRequestSerializer(data=object_of(request))
         form.is_valid(raise_exception=True)
         try:
             api_key, key = services.rotate_key(

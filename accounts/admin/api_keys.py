@@ -164,11 +164,8 @@ class ApiKeyAdmin(ScopedAdmin):
 
     def show_once(self, request: HttpRequest, api_key: ApiKey, key: str) -> HttpResponse:
         """The key in the answer itself: neither session nor message ever holds it."""
-        response = render(
-            self, request, "accounts/admin/key_shown_once.html", title="New API key", api_key=api_key, key=key
-        )
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        title, template = "New API key", "accounts/admin/key_shown_once.html"
+        return render(self, request, template, title=title, api_key=api_key, key=key)
 
     # Rotate and revoke
 

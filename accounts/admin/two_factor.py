@@ -47,9 +47,7 @@ def page(
     if device is not None:
         context["secret"] = b32encode(device.bin_key).decode()
         context["qr_code"] = qr_code(device.config_url)
-    response = TemplateResponse(request, "accounts/admin/two_factor.html", context)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return TemplateResponse(request, "accounts/admin/two_factor.html", context)
 
 
 def qr_code(text: str) -> str:

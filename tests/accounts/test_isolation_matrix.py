@@ -44,6 +44,9 @@ KINDS = {
     "job_id": Kind(
         lambda organization, livemode: factories.job(organization, livemode=livemode), lambda: new_id("job")
     ),
+    "asset_id": Kind(
+        lambda organization, livemode: factories.asset(organization, livemode=livemode), lambda: new_id("ast")
+    ),
     "webhook_id": Kind(
         lambda organization, livemode: factories.webhook(organization, livemode=livemode),
         lambda: new_id("whk"),
