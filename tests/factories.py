@@ -3,11 +3,14 @@
 from decimal import Decimal
 from typing import Any
 
+from accounts.limits import effective_limits
 from accounts.models import Organization
 from accounts.scopes import Scope
 from accounts.services import mint_key
+from accounts.tenant import Tenant
 from gpu_worker.contract import windows
-from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
+from jobs import assets
+from jobs.models import Asset, Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
 from jobs.webhooks import endpoints
 
 
@@ -24,7 +27,7 @@ def key(of: Organization, *, livemode: bool = False, scopes: frozenset[str] | No
 def job(of: Organization, **fields: Any) -> Job:
     """A queued job whose inputs exist in name only."""
     num_frames = fields.pop("num_frames", 100)
-    file = {"key": "nowhere", "sha256": "0" * 64, "size_bytes": 1}
+    file = {"key": "nowhere/reference.png", "sha256": "0" * 64, "size_bytes": 1}
     item = {"file": file, "facts": {"sha256": "0" * 64, "size_bytes": 1}}
     return Job.objects.create(
         **{
@@ -46,6 +49,13 @@ def job(of: Organization, **fields: Any) -> Job:
             **fields,
         }
     )
+
+
+def asset(of: Organization, *, livemode: bool = False) -> Asset:
+    """An asset to which nothing was uploaded yet."""
+    limits = effective_limits(of, livemode=livemode)
+    tenant = Tenant(organization=of, livemode=livemode, scopes=frozenset(), limits=limits)
+    return assets.create(tenant=tenant, content_type="image/png", size_bytes=10, filename="portrait.png")
 
 
 def webhook(of: Organization, url: str = "https://receiver.example/hook", **fields: Any) -> WebhookEndpoint:

@@ -1,0 +1,94 @@
+"""The admin's job pages: what operators and staff see, and what operators do."""
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.test import Client
+
+from accounts.models import Membership, Organization, User
+from gpu_worker.contract import storage_keys
+from gpu_worker.contract.spec import ReportKind
+from jobs.models import Job
+from jobs.tasks import record
+from tests import factories
+from tests.jobs.reports import report, rung
+
+pytestmark = pytest.mark.usefixtures("redis", "store")
+
+
+@pytest.fixture
+def operator(client: Client, db: None) -> Client:
+    browser = Client()
+    browser.force_login(User.objects.create_superuser("olivia@example.com", "a long enough password"))
+    return browser
+
+
+@pytest.fixture
+def staff(acme: Organization) -> Client:
+    """A browser of alice, who is staff of Acme."""
+    alice = User.objects.create_user("alice@example.com", "a long enough password", is_staff=True)
+    Membership.objects.create(organization=acme, user=alice, role="owner")
+    browser = Client()
+    browser.force_login(alice)
+    return browser
+
+
+@pytest.fixture
+def finished(acme: Organization) -> Job:
+    job = rung(factories.job(acme))
+    prefix = storage_keys.attempt_prefix(acme.id, job.id, 1)
+    default_storage.save(storage_keys.output_video(prefix), ContentFile(b"video"))
+    record(report(job, ReportKind.SUCCEEDED))
+    return job
+
+
+def page(job: Job) -> str:
+    return f"/admin/jobs/job/{job.pk}/change/"
+
+
+def test_a_finished_job_shows_its_video_and_what_happened(operator: Client, finished: Job) -> None:
+    html = operator.get(page(finished)).content.decode()
+    assert "<video" in html
+    assert "/v1/files/" in html
+    for event in ("processing", "succeeded"):
+        assert event in html
+
+
+def test_staff_sees_the_jobs_of_its_organization_only(
+    staff: Client, finished: Job, initech: Organization
+) -> None:
+    theirs = factories.job(initech)
+    listed = staff.get("/admin/jobs/job/").content.decode()
+    assert finished.id in listed
+    assert theirs.id not in listed
+    assert staff.get(page(theirs)).status_code == 302  # As for an id that never was.
+
+
+def test_what_is_secret_in_a_job_is_on_no_page(operator: Client, finished: Job) -> None:
+    finished.refresh_from_db()
+    assert finished.token_hash not in operator.get(page(finished)).content.decode()
+
+
+def test_an_operator_cancels_after_a_question(operator: Client, acme: Organization) -> None:
+    job = factories.job(acme)
+    address = f"/admin/jobs/job/{job.pk}/cancel/"
+    assert "ends at once" in operator.get(address).content.decode()
+    operator.post(address)
+    job.refresh_from_db()
+    assert job.status == "canceled"
+
+
+def test_a_cancel_that_comes_too_late_says_so(operator: Client, finished: Job) -> None:
+    answer = operator.post(f"/admin/jobs/job/{finished.pk}/cancel/", follow=True)
+    assert "already" in answer.content.decode()
+
+
+def test_a_retry_whose_inputs_are_gone_says_so(operator: Client, finished: Job) -> None:
+    answer = operator.post(f"/admin/jobs/job/{finished.pk}/retry/", follow=True)
+    assert "inputs are gone" in answer.content.decode()
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize("button", ["cancel", "retry"])
+def test_staff_neither_cancels_nor_retries(staff: Client, finished: Job, button: str) -> None:
+    assert staff.post(f"/admin/jobs/job/{finished.pk}/{button}/").status_code == 403
