@@ -85,7 +85,7 @@ class ApiKeyRotateView(ApiKeysView):
     def post(self, request: Request, key_id: str) -> Response:
         """Mint a key that takes another's place, which works for `overlap_seconds` more."""
         old = self.api_key(key_id)
-        form = RotationRequestSerializer(data=object_of(request))
+        form = RotationRequestSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         try:
             api_key, key = services.rotate_key(

@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 from django.db.models import Count, Q
-from django.utils import timezone
 
 from accounts.limits import Limits
 from accounts.models import Plan
 from accounts.tenancy import Tenant
-from jobs.models import Job, MonthlyUsage
-from jobs.quotas import month_of
+from jobs import quotas
+from jobs.models import Job
 from jobs.states import Status
 
 
@@ -83,13 +81,5 @@ def _left(tenant: Tenant) -> Left:
     return Left(
         concurrent_jobs=max(0, limits.concurrent_jobs - counts["processing"]),
         queued_jobs=max(0, limits.queued_jobs - counts["queued"]),
-        video_seconds_this_month=_seconds_left(tenant) if tenant.livemode else None,
+        video_seconds_this_month=float(quotas.seconds_left(tenant)) if tenant.livemode else None,
     )
-
-
-def _seconds_left(tenant: Tenant) -> float:
-    usage = MonthlyUsage.objects.filter(
-        organization=tenant.organization, month=month_of(timezone.now())
-    ).first()
-    used = usage.reserved_seconds + usage.charged_seconds if usage else Decimal(0)
-    return float(max(Decimal(0), tenant.limits.video_seconds_per_month - used))

@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 
 DISPATCH_LOCK = 0x6176_6174  # "avat"
 
-WAITING = Q(status=Status.QUEUED, rung_at__isnull=True)
+# A job whose inputs are still to be fetched waits for these first.
+WAITING = Q(status=Status.QUEUED, rung_at__isnull=True, urls__isnull=True)
 ACTIVE = Q(status=Status.PROCESSING) | Q(status=Status.QUEUED, rung_at__isnull=False)
 
 

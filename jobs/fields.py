@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from avatar_api.common import outbound
 from avatar_api.common.fields import StrictCharField
+from jobs.sources import InAsset, Inline, Remote, SourceError, read_url
 
 
 class MetadataField(serializers.DictField):
@@ -51,3 +52,31 @@ class WebhookUrlField(StrictCharField):
         if target.authorization is not None:
             self.fail("credentials")
         return url
+
+
+class FileUrlField(StrictCharField):
+    """An https address, or a `data:` URI of at most 5 MB."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        value = super().run_validation(data)
+        return self.source_of(value) if isinstance(value, str) else value
+
+    def source_of(self, value: str) -> Inline | Remote:
+        try:
+            return read_url(value)
+        except SourceError as error:
+            raise serializers.ValidationError(error.detail, error.code) from error
+
+
+class AssetIdField(StrictCharField):
+    """The id of an asset; whether there is one is asked later."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, max_length=255, **kwargs)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        value = super().run_validation(data)
+        return InAsset(value) if isinstance(value, str) else value

@@ -4,12 +4,12 @@ Everything in a form is text. Numbers are read as such, `metadata` and `speaker_
 of JSON each, and `metadata[key]=value` parts work too.
 """
 
-import json
 import re
 from typing import Any
 
 from django.http import QueryDict
 
+from avatar_api.common import strict_json
 from avatar_api.common.problems import FieldError, invalid
 
 JSON_PARTS = ("metadata", "speaker_boxes")
@@ -32,7 +32,7 @@ def read_form(form: QueryDict) -> dict[str, Any]:
 def _value(name: str, value: Any) -> Any:
     if name in JSON_PARTS and isinstance(value, str):
         try:
-            return json.loads(value)
+            return strict_json.loads(value)
         except (ValueError, RecursionError) as error:
             raise invalid(FieldError(name, "invalid", "This part should be JSON.")) from error
     if name == "seed" and isinstance(value, str) and WHOLE_NUMBER.fullmatch(value):

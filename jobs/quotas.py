@@ -7,41 +7,78 @@ the finished windows when it was canceled, none when it failed. Test mode is fre
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from accounts.limits import Limits
 from accounts.models import Organization
+from accounts.tenant import Tenant
 from avatar_api.common.problems import Problem
 from gpu_worker.contract.windows import FPS, plan
 from jobs.models import Job, MonthlyUsage
 from jobs.states import Status
 
 
-def reserve(*, organization: Organization, livemode: bool, seconds: Decimal, limits: Limits) -> None:
+def reserve(*, tenant: Tenant, seconds: Decimal | None) -> Decimal:
     """Take a place in the queue, and in live mode the month's seconds; part of the caller's transaction.
+
+    Args:
+        tenant: Who asks.
+        seconds: Length of the video; None while nobody knows it: then as many as it might have, of those
+            that are left.
+
+    Returns:
+        The reserved seconds.
 
     Raises:
         Problem: `queue_full` or `quota_exceeded`; nothing is reserved then.
     """
     # Creations of one organization pass here one by one; other updates of its row needn't wait.
-    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
-    waiting = Job.objects.for_organization(organization, livemode=livemode).filter(status=Status.QUEUED)
-    if waiting.count() >= limits.queued_jobs:
-        raise Problem(
-            "queue_full", f"{limits.queued_jobs} jobs are waiting already.", headers={"Retry-After": "30"}
-        )
-    if livemode:
-        _reserve_seconds(organization, seconds, limits.video_seconds_per_month)
-
-
-def _reserve_seconds(organization: Organization, seconds: Decimal, quota: int) -> None:
-    usage, _ = MonthlyUsage.objects.get_or_create(organization=organization, month=month_of(timezone.now()))
-    left = quota - usage.reserved_seconds - usage.charged_seconds
-    if seconds > left:
-        detail = f"{seconds:.1f} s of video are asked for, {max(left, Decimal(0)):.1f} s are left this month."
-        raise Problem("quota_exceeded", detail, headers={"Retry-After": str(seconds_to_next_month())})
+    Organization.objects.select_for_update(no_key=True).get(pk=tenant.organization.pk)
+    refuse_full_queue(tenant)
+    if not tenant.livemode:
+        return Decimal(tenant.limits.max_speech_seconds) if seconds is None else seconds
+    month = month_of(timezone.now())
+    usage, _ = MonthlyUsage.objects.get_or_create(organization=tenant.organization, month=month)
+    left = _left(usage, tenant)
+    if seconds is None:
+        seconds = min(Decimal(tenant.limits.max_speech_seconds), left)
+    refuse_beyond(seconds, left)
     MonthlyUsage.objects.filter(pk=usage.pk).update(reserved_seconds=F("reserved_seconds") + seconds)
+    return seconds
+
+
+def refuse_full_queue(tenant: Tenant) -> None:
+    """Raises: Problem: `queue_full`."""
+    jobs = Job.objects.for_organization(tenant.organization, livemode=tenant.livemode)
+    allowed = tenant.limits.queued_jobs
+    if jobs.filter(status=Status.QUEUED).count() >= allowed:
+        raise Problem("queue_full", f"{allowed} jobs are waiting already.", headers={"Retry-After": "30"})
+
+
+def seconds_left(tenant: Tenant) -> Decimal:
+    """What neither charges nor reservations have taken of the month."""
+    month = month_of(timezone.now())
+    usage = MonthlyUsage.objects.filter(organization=tenant.organization, month=month).first()
+    return _left(usage or MonthlyUsage(), tenant)
+
+
+def _left(usage: MonthlyUsage, tenant: Tenant) -> Decimal:
+    used = usage.reserved_seconds + usage.charged_seconds
+    return max(Decimal(0), tenant.limits.video_seconds_per_month - used)
+
+
+def refuse_beyond(seconds: Decimal, left: Decimal) -> None:
+    """Raises: Problem: `quota_exceeded`."""
+    if seconds > left or not left:
+        detail = f"{seconds:.1f} s of video are asked for, {left:.1f} s are left this month."
+        raise Problem("quota_exceeded", detail, headers={"Retry-After": str(seconds_to_next_month())})
+
+
+def correct(job: Job, seconds: Decimal) -> None:
+    """Reserve exactly `seconds`, which are no more than before; part of the caller's transaction."""
+    if job.livemode:
+        _months_of(job).update(reserved_seconds=F("reserved_seconds") - job.reserved_seconds + seconds)
+    job.reserved_seconds = seconds
 
 
 def settle(job: Job) -> Decimal:
@@ -53,11 +90,17 @@ def settle(job: Job) -> Decimal:
     if not job.livemode:
         return Decimal(0)
     charged = chargeable_seconds(job)
-    MonthlyUsage.objects.filter(organization_id=job.organization_id, month=month_of(job.created_at)).update(
+    _months_of(job).update(
         reserved_seconds=F("reserved_seconds") - job.reserved_seconds,
         charged_seconds=F("charged_seconds") + charged,
     )
     return charged
+
+
+def _months_of(job: Job) -> QuerySet[MonthlyUsage]:
+    """The row of the month in which the job was created."""
+    month = month_of(job.created_at)
+    return MonthlyUsage.objects.filter(organization_id=job.organization_id, month=month)
 
 
 def chargeable_seconds(job: Job) -> Decimal:

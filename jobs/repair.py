@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 from gpu_worker.contract import signals, storage_keys
 from gpu_worker.contract.queues import RenderJob, render_job_id, report_queue
 from gpu_worker.contract.spec import RenderedVideo
-from jobs import dispatch, idempotency, retention, transitions
+from jobs import assets, dispatch, fetching, idempotency, retention, transitions
 from jobs.models import Job
 from jobs.states import Status
 from jobs.webhooks import outbox
@@ -46,6 +46,8 @@ class Repaired:
         expired: Jobs whose files were removed.
         forgotten: Idempotency keys that were freed.
         deliveries: Webhook deliveries that were due and that the queue didn't have.
+        fetches: Fetches that the queue and its workers had lost.
+        assets: Assets whose day was over.
         rung: Jobs sent to the render queues.
     """
 
@@ -56,6 +58,8 @@ class Repaired:
     expired: int
     forgotten: int
     deliveries: int
+    fetches: int
+    assets: int
     rung: int
 
 
@@ -79,6 +83,8 @@ def repair() -> Repaired:
         expired=retention.expire_due(),
         forgotten=idempotency.forget_old(),
         deliveries=outbox.ring_due(),
+        fetches=fetching.repair_fetches(),
+        assets=assets.remove_old(),
         rung=dispatch.ring(),
     )
 

@@ -117,7 +117,7 @@ def describe(job: Job, live: signals.Progress | None, base_url: str) -> JobResou
         queue_position=_queue_position(job),
         eta_seconds=_eta_seconds(job, live),
         livemode=job.livemode,
-        input=_input(job),
+        input=input_of(job),
         stream_url=None,
         output=_output(job, base_url),
         error=_error(job),
@@ -139,7 +139,7 @@ def describe(job: Job, live: signals.Progress | None, base_url: str) -> JobResou
 
 def _stage(job: Job, live: signals.Progress | None) -> str | None:
     if job.status == Status.QUEUED:
-        return Stage.WAITING
+        return Stage.WAITING if job.urls is None else Stage.FETCHING
     if job.status == Status.PROCESSING:
         return live.stage if live else Stage.STARTING
     return None
@@ -149,7 +149,7 @@ def _progress(job: Job, live: signals.Progress | None) -> int:
     """Percent of the work; 100 only for a video that is there."""
     if job.status == Status.SUCCEEDED:
         return 100
-    done = len(job.window_prefixes) / job.windows
+    done = len(job.window_prefixes) / max(1, job.windows)
     return min(99, int(100 * max(done, live.fraction if live else 0)))
 
 
@@ -167,7 +167,7 @@ def _eta_seconds(job: Job, live: signals.Progress | None) -> float | None:
     return round(spent * (1 - live.fraction) / live.fraction, 1)
 
 
-def _input(job: Job) -> dict[str, Any]:
+def input_of(job: Job) -> dict[str, Any]:
     """What was asked, with what the intake found out; where the files lie stays inside."""
     speech = [item["facts"] for item in job.inputs["speech"]]
     return {

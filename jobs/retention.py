@@ -23,9 +23,12 @@ def expire_due() -> int:
 
 
 def expire(job: Job) -> bool:
-    """Remove everything that the job has in the store, then mark it; stopped in between, it is repeated."""
+    """Remove everything that the job has in the store, then mark it; stopped in between, it is repeated.
+
+    The addresses that a retry would fetch from go as well.
+    """
     delete_prefix(storage_keys.job_prefix(job.organization_id, job.id))
-    return bool(Job.objects.filter(pk=job.pk, expired=False).update(expired=True))
+    return bool(Job.objects.filter(pk=job.pk, expired=False).update(expired=True, urls=None))
 
 
 def delete_prefix(prefix: str) -> None:

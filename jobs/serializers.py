@@ -76,6 +76,47 @@ class JobPageSerializer(serializers.Serializer):
     next_cursor = serializers.CharField(allow_null=True)
 
 
+class NoticeSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class EstimateSerializer(serializers.Serializer):
+    """What a job would be, as `jobs.estimates.Estimate` presents it."""
+
+    object = serializers.CharField()
+    livemode = serializers.BooleanField()
+    input = serializers.DictField(help_text="As a job would show it.")
+    duration_seconds = serializers.FloatField()
+    windows = serializers.IntegerField()
+    estimated_seconds = serializers.FloatField(help_text="From the start of its work to its end.")
+    estimated_cost_usd = serializers.CharField()
+    warnings = NoticeSerializer(many=True)
+
+
+class UploadSerializer(serializers.Serializer):
+    """One request that sends a file to the store."""
+
+    method = serializers.CharField()
+    url = serializers.URLField()
+    headers = serializers.DictField(child=serializers.CharField(), help_text="To be sent exactly as here.")
+
+
+class AssetSerializer(serializers.Serializer):
+    """An asset as `jobs.assets.AssetResource` presents it."""
+
+    id = serializers.CharField()
+    object = serializers.CharField()
+    livemode = serializers.BooleanField()
+    content_type = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    filename = serializers.CharField(allow_blank=True)
+    uploaded = serializers.BooleanField()
+    upload = UploadSerializer(allow_null=True, help_text="In the answer to POST, until the file is there.")
+    created_at = TimestampField()
+    expires_at = TimestampField()
+
+
 class LimitsSerializer(serializers.Serializer):
     """The limits that hold: plan, organization and key taken together."""
 

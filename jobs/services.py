@@ -3,25 +3,18 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
-from fractions import Fraction
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from functools import partial
 
-from django.conf import settings
 from django.db import transaction
+from django.utils import timezone
 from redis.exceptions import RedisError
 
-from accounts.limits import Limits
 from accounts.tenancy import Tenant
 from avatar_api.common.ids import new_id
-from avatar_api.common.problems import FieldError, Problem, invalid
-from gpu_worker.contract import signals, storage_keys, windows
-from gpu_worker.contract.spec import EngineName, SpeakingOrder
-from jobs import dispatch, idempotency, inputs, quotas, retention, transitions
+from avatar_api.common.problems import Problem
+from gpu_worker.contract import signals, storage_keys
+from jobs import dispatch, drafts, fetching, idempotency, inputs, quotas, retention, transitions
 from jobs.idempotency import IdempotentRequest
-from jobs.inputs import Inputs
 from jobs.models import Job, JobEvent
 from jobs.requests import JobRequest
 from jobs.states import OPEN, Status
@@ -41,6 +34,7 @@ ASKED_FIELDS = (
     "metadata",
     "reference_kind",
     "webhook_url",
+    "urls",
     "num_frames",
     "windows",
     "reserved_seconds",
@@ -50,33 +44,22 @@ ASKED_FIELDS = (
 def create_job(*, tenant: Tenant, asked: JobRequest, idempotent: IdempotentRequest | None = None) -> Job:
     """Check the inputs, keep a normalised copy of them, and queue a job.
 
+    Files at an address are fetched later; the job waits for them.
+
     Raises:
         Problem: `not_in_plan`, `payload_too_large`, `validation_error` with the file's fault,
             `queue_full`, `quota_exceeded` or `idempotency_key_in_use`. Nothing is left behind then.
     """
-    check_plan(asked, tenant.limits)
+    drafts.check_plan(asked, tenant.limits)
     job_id = new_id("job")
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
-    with idempotency.claimed(tenant, idempotent), _scratch() as scratch, _removed_unless_kept(prefix):
-        checked = inputs.check(asked, tenant.limits, scratch)
-        draft = _draft(job_id, tenant, asked, checked, inputs.store(checked, prefix))
-        return _insert(draft, tenant, idempotent)
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    with TemporaryDirectory(prefix="avatar-intake-") as folder:
-        yield Path(folder)
-
-
-def check_plan(asked: JobRequest, limits: Limits) -> None:
-    """Raises: Problem: `not_in_plan` for a resolution or preset that the plan doesn't include."""
-    for name, value, allowed in (
-        ("resolution", asked.resolution.value, limits.resolutions),
-        ("preset", asked.preset.value, limits.presets),
+    with (
+        idempotency.claimed(tenant, idempotent),
+        inputs.scratch_folder() as scratch,
+        _removed_unless_kept(prefix),
     ):
-        if value not in allowed:
-            raise Problem("not_in_plan", f"The plan offers these for {name}: {', '.join(sorted(allowed))}.")
+        stored = inputs.store(inputs.check(asked, tenant, scratch), prefix)
+        return _insert(drafts.draft(job_id, tenant, asked, stored), tenant, idempotent)
 
 
 @contextmanager
@@ -88,64 +71,18 @@ def _removed_unless_kept(prefix: str) -> Iterator[None]:
         raise
 
 
-def _draft(job_id: str, tenant: Tenant, asked: JobRequest, checked: Inputs, stored: dict[str, Any]) -> Job:
-    """The row of a new job, not yet saved."""
-    duration = speech_duration(checked, asked.speaking_order, tenant.limits)
-    num_frames = windows.frames_of(duration.numerator, duration.denominator)
-    return Job(
-        id=job_id,
-        organization=tenant.organization,
-        api_key=tenant.api_key,
-        created_by=tenant.user,
-        livemode=tenant.livemode,
-        engine=EngineName(settings.LIVE_ENGINE) if tenant.livemode else EngineName.PREVIEW,
-        prompt=asked.prompt,
-        negative_prompt=asked.negative_prompt,
-        resolution=asked.resolution,
-        preset=asked.preset,
-        seed=asked.seed,
-        speaking_order=asked.speaking_order,
-        speaker_boxes=[vars(box) for box in asked.speaker_boxes],
-        webhook_url=asked.webhook_url,
-        metadata=asked.metadata,
-        reference_kind=asked.reference_kind,
-        inputs=stored,
-        num_frames=num_frames,
-        windows=len(windows.plan(num_frames)),
-        reserved_seconds=Decimal(duration.numerator) / duration.denominator,
-        retention_seconds=tenant.limits.retention_seconds,
-        price_per_video_second_usd=tenant.limits.price_per_video_second_usd,
-    )
-
-
 @transaction.atomic
 def _insert(job: Job, tenant: Tenant, idempotent: IdempotentRequest | None = None) -> Job:
-    quotas.reserve(
-        organization=tenant.organization,
-        livemode=tenant.livemode,
-        seconds=job.reserved_seconds,
-        limits=tenant.limits,
-    )
+    seconds = job.reserved_seconds if job.num_frames else None
+    job.reserved_seconds = quotas.reserve(tenant=tenant, seconds=seconds)
+    if job.urls is not None:
+        job.fetch_deadline = timezone.now() + fetching.MAX_TIME
     job.save(force_insert=True)
     JobEvent.objects.create(job=job, type=Status.QUEUED, attempt=0)
     idempotency.complete(tenant, idempotent, job.id)
     # A ring that fails never changes the answer: repair rings again.
-    transaction.on_commit(dispatch.ring, robust=True)
+    transaction.on_commit(dispatch.ring if job.urls is None else partial(fetching.ring, job.id), robust=True)
     return job
-
-
-def speech_duration(checked: Inputs, order: SpeakingOrder, limits: Limits) -> Fraction:
-    """Length of the video in seconds.
-
-    Raises:
-        Problem: `validation_error` with `audio_too_long` when two speeches in turn pass the plan's limit.
-    """
-    durations = [inputs.duration_of(speech) for speech in checked.speech]
-    total = max(durations) if order is SpeakingOrder.TOGETHER else sum(durations, Fraction())
-    if total > limits.max_speech_seconds:
-        detail = f"Both speeches together may last {limits.max_speech_seconds} s."
-        raise invalid(FieldError("audio_2", "audio_too_long", detail))
-    return total
 
 
 def retry_job(*, tenant: Tenant, job: Job) -> Job:

@@ -14,6 +14,7 @@ class Status(TextChoices):
 class Stage(TextChoices):
     """What a job that hasn't ended is at."""
 
+    FETCHING = "fetching"
     WAITING = "waiting"
     STARTING = "starting"
     ENCODING = "encoding"

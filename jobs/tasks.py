@@ -6,7 +6,7 @@ from typing import Any
 
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import RenderReport, ReportKind, SpecError
-from jobs import transitions
+from jobs import fetching, transitions
 from jobs.dispatch import hash_token
 from jobs.models import Job
 from jobs.webhooks import delivery
@@ -61,3 +61,8 @@ def apply(report: RenderReport, organization_id: str) -> None:
 def deliver(delivery_id: str) -> None:
     """Make the try of a webhook delivery that is due."""
     delivery.deliver(delivery_id)
+
+
+def fetch_inputs(job_id: str) -> None:
+    """Fetch the files that a job waits for."""
+    fetching.fetch_inputs(job_id)

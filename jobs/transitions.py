@@ -19,11 +19,38 @@ from django.utils import timezone
 from gpu_worker.contract import signals
 from gpu_worker.contract.spec import RenderedVideo
 from jobs import dispatch, pricing, quotas
+from jobs.drafts import Length
 from jobs.models import Job, JobEvent
 from jobs.states import Status, sources_of
 from jobs.webhooks import outbox
 
 MAX_LOSSES = 3
+
+
+@transaction.atomic
+def take_in(job_id: str, inputs: dict[str, Any], length: Length) -> bool:
+    """The files at addresses are there: the job may be rendered. False: it waits for them no more."""
+    job = _lock(job_id, {Status.QUEUED}, None, urls__isnull=False)
+    if job is None:
+        return False
+    quotas.correct(job, length.reserved_seconds)
+    job.num_frames, job.windows = length.num_frames, length.windows
+    job.inputs, job.urls, job.fetch_deadline = inputs, None, None
+    job.save()
+    _note(job, "fetched")
+    _afterwards(dispatch.ring)
+    return True
+
+
+@transaction.atomic
+def fail_fetch(job_id: str, code: str, detail: str) -> bool:
+    """The files at addresses can't be had, or can't be used. The addresses stay, for a retry."""
+    job = _lock(job_id, {Status.QUEUED}, None, urls__isnull=False)
+    if job is None:
+        return False
+    job.error_code, job.error_detail = code, detail
+    _end(job, Status.FAILED)
+    return True
 
 
 @transaction.atomic

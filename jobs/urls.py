@@ -1,6 +1,6 @@
 from django.urls import path
 
-from jobs.views import account, files, jobs, webhooks
+from jobs.views import account, assets, files, jobs, webhooks
 
 # A malformed id is asked for like any other, so that its answer, headers included, tells nothing.
 urlpatterns = [
@@ -30,5 +30,8 @@ urlpatterns = [
         webhooks.DeliveryRedeliverView.as_view(),
         name="webhook-redeliver",
     ),
+    path("estimates", jobs.EstimateView.as_view(), name="estimates"),
+    path("assets", assets.AssetListView.as_view(), name="assets"),
+    path("assets/<str:asset_id>", assets.AssetView.as_view(), name="asset"),
     path("files/<str:token>", files.FileView.as_view(), name="file"),
 ]

@@ -10,3 +10,11 @@ def refuse_unknown(params: QueryDict, known: set[str]) -> None:
     unknown = sorted(params.keys() - known)
     if unknown:
         raise invalid(*(FieldError(name, "unknown", "This parameter is unknown.") for name in unknown))
+
+
+def read_flag(params: QueryDict, name: str) -> bool:
+    """Raises: Problem: `validation_error` for anything but `true` and `false`."""
+    value = params.get(name, "false")
+    if value not in ("true", "false"):
+        raise invalid(FieldError(name, "invalid", "Either true or false is expected."))
+    return value == "true"

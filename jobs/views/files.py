@@ -4,11 +4,12 @@ from django.core.files.storage import default_storage
 from django.http import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from avatar_api.common.problems import Problem
 from avatar_api.common.ranges import file_response
-from jobs import links
+from jobs import assets, links
 
 
 class FileView(APIView):
@@ -16,6 +17,7 @@ class FileView(APIView):
 
     authentication_classes = ()
     permission_classes = ()
+    http_method_names = ["get", "head", "put"]
 
     @extend_schema(exclude=True)
     def get(self, request: Request, token: str) -> HttpResponseBase:
@@ -28,3 +30,11 @@ class FileView(APIView):
         response["Content-Disposition"] = f'inline; filename="{download.filename}"'
         response["Cache-Control"] = "private, max-age=3600"
         return response
+
+    @extend_schema(exclude=True)
+    def put(self, request: Request, token: str) -> Response:
+        """Take the file of an asset, as it comes, to disk."""
+        asset = assets.read(token)
+        size = int(request.META.get("CONTENT_LENGTH") or 0)
+        assets.receive(asset, request.content_type or "", size, request.stream)
+        return Response(status=204)

@@ -1,49 +1,85 @@
 """The jobs API: validate, call one service, serialize."""
 
-from django.http import HttpResponseBase
-from drf_spectacular.utils import extend_schema
+from typing import Any, cast
+
+from django.http import HttpResponseBase, QueryDict
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.parsers import MultiPartParser
-from rest_framework.request import Request
+from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
 
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.pagination import page_of
+from avatar_api.common.parameters import read_flag, refuse_unknown
 from avatar_api.common.problems import FieldError, Problem, invalid
-from jobs import etags, idempotency, links, resources, services
+from avatar_api.common.strict_json import MAX_BYTES, StrictJSONParser, object_of
+from jobs import estimates, etags, idempotency, links, resources, services
 from jobs.filters import filtered
 from jobs.multipart import read_form
-from jobs.requests import JobRequestSerializer
-from jobs.serializers import JobPageSerializer, JobSerializer
+from jobs.requests import JobFormSerializer, JobRequest, JobRequestSerializer
+from jobs.serializers import EstimateSerializer, JobPageSerializer, JobSerializer
+from jobs.sources import MAX_DATA_URI_BYTES
 from jobs.states import Status
 from jobs.views.base import JobsView
 
 # The reference and two speakers.
 FILES_PER_JOB = 3
+REQUEST_SCHEMA = {"application/json": JobRequestSerializer, "multipart/form-data": JobFormSerializer}
+VALIDATE_ONLY = OpenApiParameter(
+    "validate_only", OpenApiTypes.BOOL, description="Check and estimate, but queue nothing: 200, an estimate."
+)
 
 
-class JobListView(JobsView):
-    """All jobs of the key's organization and mode, and the place to ask for new ones."""
+class JobRequestView(JobsView):
+    """What is common to asking for a job and asking what one would be."""
 
-    parser_classes = (MultiPartParser,)
+    parser_classes = (StrictJSONParser, MultiPartParser)
+    max_json_bytes = FILES_PER_JOB * 4 * MAX_DATA_URI_BYTES // 3 + MAX_BYTES
 
-    @extend_schema(request=JobRequestSerializer, responses={202: JobSerializer})
-    def post(self, request: Request) -> Response:
-        """Ask for a video. The answer is a job that is queued."""
-        self.refuse_too_large(request)
-        body = read_form(request.data)
-        idempotent = idempotency.read(request.headers.get(idempotency.HEADER), "jobs", body)
-        if idempotent and (claim := idempotency.replay(self.tenant, idempotent)):
-            return self.accepted(self.job(claim.object_id), replayed=True)
-        form = JobRequestSerializer(data=body)
-        form.is_valid(raise_exception=True)
-        asked = form.asked()
-        return self.accepted(services.create_job(tenant=self.tenant, asked=asked, idempotent=idempotent))
+    def body(self, request: Request) -> dict[str, Any]:
+        """The fields as they came, by JSON or by a form."""
+        if is_form_media_type(request.content_type):
+            self.refuse_too_large(request)
+            return read_form(cast(QueryDict, request.data))
+        return object_of(request)
 
     def refuse_too_large(self, request: Request) -> None:
         """Look at the announced size before the first byte of the body is read."""
         allowed = FILES_PER_JOB * self.tenant.limits.max_upload_bytes
         if int(request.META.get("CONTENT_LENGTH") or 0) > allowed:
             raise Problem("payload_too_large", f"The plan's limit is {allowed} bytes for all files of a job.")
+
+    def asked(self, body: dict[str, Any]) -> JobRequest:
+        form = JobFormSerializer(data=body)
+        form.is_valid(raise_exception=True)
+        return form.asked()
+
+    def estimated(self, body: dict[str, Any]) -> Response:
+        estimate = estimates.estimate(tenant=self.tenant, asked=self.asked(body))
+        return Response(EstimateSerializer(estimate).data)
+
+
+class JobListView(JobRequestView):
+    """All jobs of the key's organization and mode, and the place to ask for new ones."""
+
+    @extend_schema(
+        request=REQUEST_SCHEMA,
+        responses={202: JobSerializer, 200: EstimateSerializer},
+        parameters=[VALIDATE_ONLY],
+    )
+    def post(self, request: Request) -> Response:
+        """Ask for a video. The answer is a job that is queued."""
+        refuse_unknown(request.query_params, {"validate_only"})
+        validate_only = read_flag(request.query_params, "validate_only")
+        body = self.body(request)
+        if validate_only:
+            return self.estimated(body)
+        idempotent = idempotency.read(request.headers.get(idempotency.HEADER), "jobs", body)
+        if idempotent and (claim := idempotency.replay(self.tenant, idempotent)):
+            return self.accepted(self.job(claim.object_id), replayed=True)
+        asked = self.asked(body)
+        return self.accepted(services.create_job(tenant=self.tenant, asked=asked, idempotent=idempotent))
 
     @extend_schema(responses=JobPageSerializer)
     def get(self, request: Request) -> Response:
@@ -52,6 +88,14 @@ class JobListView(JobsView):
         page = page_of(jobs, request.query_params, id_pattern("job"))
         rows = resources.present_all(page.rows, links.base_url(request))
         return Response(JobPageSerializer({"data": rows, "next_cursor": page.next_cursor}).data)
+
+
+class EstimateView(JobRequestView):
+    @extend_schema(request=REQUEST_SCHEMA, responses=EstimateSerializer)
+    def post(self, request: Request) -> Response:
+        """What a job would be, take and cost. Nothing is queued or kept."""
+        refuse_unknown(request.query_params, set())
+        return self.estimated(self.body(request))
 
 
 class JobView(JobsView):

@@ -12,6 +12,7 @@ from accounts.tenancy import TenantView
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.pagination import page_of
 from avatar_api.common.problems import Problem
+from avatar_api.common.strict_json import object_of
 from jobs.models import WebhookDelivery, WebhookEndpoint
 from jobs.webhooks import endpoints
 from jobs.webhooks.serializers import (
@@ -66,7 +67,7 @@ class WebhookListView(WebhooksView):
     @extend_schema(request=WebhookRequestSerializer, responses={201: WebhookWithSecretSerializer})
     def post(self, request: Request) -> Response:
         """Have events sent to an address. The answer holds the secret that signs them."""
-        form = WebhookRequestSerializer(data=request.data)
+        form = WebhookRequestSerializer(data=object_of(request))
         form.is_valid(raise_exception=True)
         endpoint = endpoints.create(
             organization=self.tenant.organization, livemode=self.tenant.livemode, **form.validated_data
@@ -84,7 +85,7 @@ class WebhookView(WebhooksView):
     def patch(self, request: Request, webhook_id: str) -> Response:
         """Change a webhook, or switch it off and on."""
         endpoint = self.endpoint(webhook_id)
-        form = WebhookChangeSerializer(data=request.data, partial=True)
+        form = WebhookChangeSerializer(data=object_of(request), partial=True)
         form.is_valid(raise_exception=True)
         return Response(WebhookSerializer(endpoints.change(endpoint=endpoint, **form.validated_data)).data)
 

@@ -24,7 +24,7 @@ from accounts import api_keys, services
 from accounts.models import ApiKey, Organization
 from accounts.tenancy import TenantView
 from avatar_api.common.ids import new_id
-from jobs.models import Job, WebhookDelivery, WebhookEndpoint
+from jobs.models import Asset, Job, WebhookDelivery, WebhookEndpoint
 from tests import factories
 from tests.accounts.conftest import Key, make_key
 
@@ -128,7 +128,7 @@ def everything() -> str:
     """All rows that a request might have changed, but for the use of keys."""
     jobs = "".join(
         serializers.serialize("json", model.objects.order_by("pk"))
-        for model in (Job, WebhookEndpoint, WebhookDelivery)
+        for model in (Job, Asset, WebhookEndpoint, WebhookDelivery)
     )
     unused = [name.attname for name in ApiKey._meta.fields if not name.name.startswith("last_used")]
     return jobs + str(list(ApiKey.objects.order_by("pk").values(*unused)))
