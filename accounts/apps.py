@@ -6,8 +6,12 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from accounts import audit
+        from accounts import audit, checks
+        from avatar_api.common import checks as deployment_checks
 
+        # Importing them is what registers them.
+        assert checks
+        assert deployment_checks
         audit.register()
 
 

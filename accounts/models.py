@@ -19,6 +19,10 @@ from accounts.scopes import Role, Scope
 from avatar_api.common.ids import new_id
 from gpu_worker.contract.presets import PresetName, Resolution
 
+# What a new organization gets, from the seeded plans.
+DEFAULT_PLAN = "free"
+DEFAULT_TEST_PLAN = "test"
+
 at_least_one = MinValueValidator(1)
 
 
@@ -143,11 +147,13 @@ class Organization(LimitOverrides):
         primary_key=True, max_length=30, default=partial(new_id, "org"), editable=False, db_collation="C"
     )
     name = models.CharField(max_length=100, unique=True)
-    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, default="free", related_name="organizations")
+    plan = models.ForeignKey(
+        Plan, on_delete=models.PROTECT, default=DEFAULT_PLAN, related_name="organizations"
+    )
     test_plan = models.ForeignKey(
         Plan,
         on_delete=models.PROTECT,
-        default="test",
+        default=DEFAULT_TEST_PLAN,
         related_name="+",
         help_text="The limits of test mode. The overrides below hold for live mode only.",
     )

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts import api_keys
 from accounts.limits import LIMIT_NAMES
-from accounts.models import ApiKey, Organization, User
+from accounts.models import DEFAULT_PLAN, ApiKey, Organization, User
 from accounts.scopes import ROLE_SCOPES, Scope
 
 
@@ -43,7 +43,7 @@ def scopes_of(user: User, organization: Organization) -> frozenset[str]:
     return ROLE_SCOPES[membership.role] if membership else frozenset()
 
 
-def create_organization(*, name: str, plan: str = "free") -> Organization:
+def create_organization(*, name: str, plan: str = DEFAULT_PLAN) -> Organization:
     return Organization.objects.create(name=name, plan_id=plan)
 
 

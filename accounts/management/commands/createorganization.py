@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.models import Organization, Plan
+from accounts.models import DEFAULT_PLAN, Organization, Plan
 from accounts.services import create_organization
 
 
@@ -13,7 +13,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
-        parser.add_argument("--plan", default="free", help="code of the plan (default: %(default)s)")
+        parser.add_argument("--plan", default=DEFAULT_PLAN, help="code of the plan (default: %(default)s)")
 
     def handle(self, *args: Any, name: str, plan: str, **options: Any) -> None:
         if Organization.objects.filter(name=name).exists():
