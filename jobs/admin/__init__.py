@@ -1,5 +1,5 @@
-"""The admin of jobs: what staff sees of its own, and what operators can do about it."""
+"""The admin of jobs and webhooks: what staff sees of its own, and what can be done about it."""
 
-from jobs.admin import jobs
+from jobs.admin import jobs, webhooks
 
-__all__ = ["jobs"]
+__all__ = ["jobs", "webhooks"]

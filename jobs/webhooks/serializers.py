@@ -61,7 +61,7 @@ class SecretRotationSerializer(StrictSerializer):
 class WebhookSerializer(serializers.ModelSerializer):
     """An endpoint without its secret."""
 
-    object = serializers.ReadOnlyField(default="webhook")
+    object = serializers.CharField(default="webhook", read_only=True)
     enabled = serializers.SerializerMethodField()
     created_at = TimestampField(read_only=True)
     failing_since = TimestampField(
@@ -108,7 +108,7 @@ class WebhookPageSerializer(serializers.Serializer):
 class WebhookSecretSerializer(serializers.Serializer):
     """What signs messages to the `webhook_url` of a job."""
 
-    object = serializers.ReadOnlyField(default="webhook_secret")
+    object = serializers.CharField(default="webhook_secret", read_only=True)
     livemode = serializers.BooleanField()
     secret = serializers.CharField()
 
@@ -116,7 +116,7 @@ class WebhookSecretSerializer(serializers.Serializer):
 class DeliverySerializer(serializers.ModelSerializer):
     """One message to one endpoint; `id` is what it carries as `webhook-id`."""
 
-    object = serializers.ReadOnlyField(default="webhook_delivery")
+    object = serializers.CharField(default="webhook_delivery", read_only=True)
     job_id = serializers.CharField(read_only=True, allow_null=True)
     next_try_at = TimestampField(read_only=True, allow_null=True)
     created_at = TimestampField(read_only=True)

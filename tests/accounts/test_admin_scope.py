@@ -34,6 +34,8 @@ FOR_OPERATORS = [model for model in SITE._registry if model not in SCOPED]
 STRANGERS: dict[str, Callable[[Organization], Model]] = {
     "accounts.ApiKey": lambda organization: make_key(organization, name=f"{MARK} key").row,
     "accounts.Organization": lambda organization: organization,
+    "jobs.WebhookEndpoint": lambda organization: factories.webhook(organization, description=MARK),
+    "jobs.WebhookDelivery": lambda organization: factories.delivery(factories.webhook(organization)),
     "jobs.Job": lambda organization: factories.job(organization, prompt=MARK),
 }
 

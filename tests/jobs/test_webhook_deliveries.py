@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from accounts.models import Organization
 from gpu_worker.contract.spec import ReportKind
 from jobs import transitions
+from jobs.management.commands import control_worker
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint
 from jobs.queues import outbound_queue
 from jobs.repair import repair
@@ -310,7 +312,18 @@ class TestRinging:
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
-class TestConcurrency:
+class TestWorkers:
+    def test_the_outbound_worker_runs_what_was_rung_for_and_nothing_else(
+        self, acme: Organization, receiver: Server, redis: Redis, tmp_path: Path
+    ) -> None:
+        factories.webhook(acme, address(receiver), event_types=["job.canceled"])
+        transitions.cancel(factories.job(acme).id)
+        forbidden = outbound_queue(redis).enqueue("os.mkdir", args=(str(tmp_path / "made"),))
+        control_worker.worker_of("outbound", redis).work(burst=True, logging_level="CRITICAL")
+        assert WebhookDelivery.objects.get().state == "succeeded"
+        assert forbidden.get_status() == "failed"
+        assert list(tmp_path.glob("made")) == []
+
     def test_of_many_workers_one_sends(self, acme: Organization, receiver: Server) -> None:
         factories.webhook(acme, address(receiver), event_types=["job.canceled"])
         transitions.cancel(factories.job(acme).id)

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
+from redis import Redis
 from rq import Queue, SimpleWorker
 from rq.executions import Execution
 from rq.job import Job
@@ -40,7 +41,7 @@ class Command(BaseCommand):
         if queue == "periodic":
             periodic.run_until(stopped())
         else:
-            work(queue)
+            worker_of(queue, dispatch.redis_client()).work(logging_level="WARNING", with_scheduler=False)
 
 
 def stopped() -> threading.Event:
@@ -51,14 +52,12 @@ def stopped() -> threading.Event:
     return event
 
 
-def work(name: str) -> None:
+def worker_of(name: str, connection: Redis) -> ControlWorker:
     open_queue, job_class = QUEUES[name]
-    connection = dispatch.redis_client()
-    worker = ControlWorker(
+    return ControlWorker(
         [open_queue(connection)],
         connection=connection,
         serializer=JSONSerializer,
         job_class=job_class,
         log_job_description=False,
     )
-    worker.work(logging_level="WARNING", with_scheduler=False)
