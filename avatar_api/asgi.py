@@ -6,6 +6,7 @@ views one after the other in a single thread.
 """
 
 import os
+from typing import Any, cast
 from urllib.parse import quote_from_bytes
 
 from a2wsgi import WSGIMiddleware
@@ -46,4 +47,5 @@ def fit_for_wsgi(inner: App) -> App:
     return application
 
 
-application = build(fit_for_wsgi(WSGIMiddleware(django_application, workers=THREADS)), settings.REDIS_URL)
+django = cast(App, WSGIMiddleware(cast(Any, django_application), workers=THREADS))
+application = build(fit_for_wsgi(django), settings.REDIS_URL)

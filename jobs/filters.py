@@ -1,9 +1,9 @@
 """The filters of `GET /v1/jobs`."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 
-from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
 
 from avatar_api.common.problems import FieldError, invalid
@@ -15,7 +15,7 @@ TIMES = {"created_after": "created_at__gte", "created_before": "created_at__lt"}
 PAGING = {"limit", "cursor"}
 
 
-def filtered(jobs: JobQuerySet, params: QueryDict) -> JobQuerySet:
+def filtered(jobs: JobQuerySet, params: Mapping[str, str]) -> JobQuerySet:
     """The jobs that `params` ask for; `created_after` includes its instant, `created_before` excludes it.
 
     Raises:

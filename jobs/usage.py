@@ -1,5 +1,6 @@
 """What `/v1/usage` tells: jobs, seconds and cost of a period, by day or by key."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -7,7 +8,6 @@ from typing import Any
 
 from django.db.models import Count, F, Sum
 from django.db.models.functions import TruncDate
-from django.http import QueryDict
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
@@ -49,7 +49,7 @@ class Period:
     end: date
 
 
-def read_period(params: QueryDict) -> Period:
+def read_period(params: Mapping[str, str]) -> Period:
     """`from` and `to`, by default from the first of this month until today.
 
     Raises:
@@ -63,7 +63,7 @@ def read_period(params: QueryDict) -> Period:
     return Period(start, end)
 
 
-def _day(name: str, params: QueryDict, default: date) -> date:
+def _day(name: str, params: Mapping[str, str], default: date) -> date:
     if name not in params:
         return default
     try:
@@ -75,7 +75,7 @@ def _day(name: str, params: QueryDict, default: date) -> date:
     return value
 
 
-def read_group(params: QueryDict) -> str:
+def read_group(params: Mapping[str, str]) -> str:
     """Raises: Problem: `validation_error` for anything but `day` and `key`."""
     group = params.get("group_by", "day")
     if group not in GROUPS:
@@ -98,7 +98,7 @@ def report(tenant: Tenant, period: Period, group_by: str) -> UsageReport:
         "cost_usd": Sum("cost_usd"),
     }
     rows = jobs.annotate(group=group).values("group").annotate(**sums).order_by("group")
-    data = [_row(row, group_by) for row in rows]
+    data = [_row(dict(row), group_by) for row in rows]
     return UsageReport("usage", period.start, period.end, group_by, data, _total(data))
 
 

@@ -3,11 +3,11 @@
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from django.db.models import Model, QuerySet
-from django.http import QueryDict
 
 from avatar_api.common.problems import FieldError, invalid
 
@@ -30,7 +30,7 @@ class Page(Generic[M]):
     next_cursor: str | None
 
 
-def page_of(queryset: QuerySet[M], params: QueryDict | dict[str, Any], id_pattern: str) -> Page[M]:
+def page_of(queryset: QuerySet[M], params: Mapping[str, str], id_pattern: str) -> Page[M]:
     """The page that `limit` and `cursor` ask for, ordered by id, newest first.
 
     Raises:
@@ -45,14 +45,14 @@ def page_of(queryset: QuerySet[M], params: QueryDict | dict[str, Any], id_patter
     return Page(found[:limit], encode(str(found[limit - 1].pk)) if more else None)
 
 
-def read_limit(params: QueryDict | dict[str, Any]) -> int:
+def read_limit(params: Mapping[str, str]) -> int:
     value = params.get("limit", str(DEFAULT_LIMIT))
     if not re.fullmatch(r"[1-9][0-9]{0,2}", value) or int(value) > MAX_LIMIT:
         raise invalid(FieldError("limit", "invalid", f"A whole number from 1 to {MAX_LIMIT} is expected."))
     return int(value)
 
 
-def read_cursor(params: QueryDict | dict[str, Any], id_pattern: str) -> str | None:
+def read_cursor(params: Mapping[str, str], id_pattern: str) -> str | None:
     if "cursor" not in params:
         return None
     try:

@@ -72,10 +72,14 @@ class JobAdmin(ScopedAdmin):
     )
     TIMELINE = ("Timeline", {"fields": ["timeline"], "classes": ["tab"]})
     fieldsets = [WATCH, ASKED, WORK, TIMELINE]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Job | None = None) -> list[str]:
-        rows = [row for _, options in self.fieldsets for row in options["fields"]]
-        return [name for row in rows for name in (row if isinstance(row, tuple) else [row])]
+    readonly_fields = [
+        *("video", "shown_status", "shown_mode", "organization", "api_key"),
+        *("engine", "preset", "resolution", "seed", "prompt", "negative_prompt"),
+        *("speaking_order", "speaker_boxes", "metadata", "retry_of"),
+        *("attempt", "losses", "windows", "gpu_seconds", "charged_seconds", "cost_usd"),
+        *("created_at", "started_at", "finished_at", "expires_at"),
+        *("error_code", "error_detail", "receipt", "timeline"),
+    ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
