@@ -26,7 +26,7 @@ class Valkey(Server):
         return [
             str(self._binary), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700",
             "--dir", str(self.data_dir), "--pidfile", str(self.data_dir / "valkey.pid"),
-            "--appendonly", append_only, "--save", "",
+            "--appendonly", append_only, "--save", "", "--loglevel", "warning",
         ]  # fmt: skip
 
     def prepare(self) -> None:
