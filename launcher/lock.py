@@ -24,7 +24,7 @@ def lock(*, upgrade: bool) -> int:
     with step("lock the subsets"):
         # The whole lock constrains its parts, so that a package has one version wherever it is used.
         same = ["--constraints", str(lock_file(Group.DEV))]
-        compile_lock(WORKER_FILE, ["--extra", "worker", *same])
+        compile_lock(WORKER_FILE, ["--extra", "worker", "--group", "serverless", *same])
         compile_lock(lock_file(Group.WEB), same)
     TORCH_FILE.write_text(f"{HEADER}{pinned_torch()}\n")
     return 0
