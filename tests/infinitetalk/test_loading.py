@@ -3,11 +3,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from InfiniteTalk.loading import CheckpointPaths, Components, LoadOptions, find_audio_file, load_components
+from InfiniteTalk.loading import (
+    CheckpointPaths,
+    Components,
+    LoadOptions,
+    find_audio_file,
+    load_components,
+    load_transformer,
+)
 from InfiniteTalk.model_configs import UnsupportedModelError
 from InfiniteTalk.original_checkpoint import OriginalCheckpoint
 from InfiniteTalk.precision import is_block_matrix, is_float8_weight
 from InfiniteTalk.weight_files import MemoryMapRefusedError, NotAFileError, open_weights
+
+from .test_lora import velocity
 
 MODELS = ("transformer", "vae", "text_encoder", "image_encoder", "wav2vec2")
 
@@ -110,3 +119,12 @@ def test_a_filesystem_that_does_not_map_files_is_said_to_be_one() -> None:
 
     with pytest.raises(MemoryMapRefusedError, match=str(unmappable)), open_weights(unmappable):
         pass
+
+
+def test_activations_may_be_rounded_to_float8_too(prepared_fp8: Path) -> None:
+    paths = CheckpointPaths.below(prepared_fp8)
+    options = [LoadOptions(float8_activations=rounded) for rounded in (False, True)]
+    exact, rounded = (velocity(load_transformer(paths, "single", option)) for option in options)
+
+    difference = (rounded - exact).norm() / exact.norm()
+    assert 0 < difference < 0.1
