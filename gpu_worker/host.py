@@ -24,7 +24,9 @@ class Host:
     Attributes:
         name: The worker's name, as RQ and the leases know it.
         shutdown: Set once the process is to end.
+        turn_over: Set once no further job may begin in this turn; only a worker on demand has turns.
         next_refusal: When, on the monotonic clock, a spec of another version may be handed back again.
+        attempts: How many attempts have begun.
         attempt: The attempt in work.
     """
 
@@ -36,18 +38,34 @@ class Host:
     outbox: Outbox
     scratch: Scratch
     shutdown: threading.Event = field(default_factory=threading.Event)
+    turn_over: threading.Event = field(default_factory=threading.Event)
     next_refusal: float = 0.0
+    attempts: int = 0
     attempt: "Attempt | None" = None
 
     def run(self, attempt: "Attempt") -> None:
         """Run an attempt so that `stop` reaches it."""
         self.attempt = attempt
+        self.attempts += 1
         if self.shutdown.is_set():
             attempt.link.stop(Stop.SHUTDOWN)
+        elif self.turn_over.is_set():
+            attempt.link.stop(Stop.YIELD)
         try:
             attempt.run()
         finally:
             self.attempt = None
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether another job may begin."""
+        return not (self.shutdown.is_set() or self.turn_over.is_set())
+
+    def end_turn(self) -> None:
+        """Begin no further job in this turn, and hand the one in work back at its next step."""
+        self.turn_over.set()
+        if attempt := self.attempt:
+            attempt.link.stop(Stop.YIELD)
 
     def stop(self) -> None:
         """Begin no further job, and stop the one in work at its next step."""

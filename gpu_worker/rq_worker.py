@@ -1,6 +1,7 @@
 """RQ's side of the render worker: take a job, run it in this very process, outlive Redis."""
 
 import logging
+import time
 from uuid import uuid4
 
 from redis import Redis
@@ -50,15 +51,17 @@ class RenderWorker(SimpleWorker):
     def connection_timeout(self) -> int:
         return SOCKET_SECONDS
 
-    def serve(self, worker: Host, *, burst: bool) -> None:
-        """Run jobs until the host is to end or, with `burst`, until the queue is empty."""
+    def serve(self, worker: Host, idle_seconds: float | None) -> None:
+        """Run jobs while the host may begin any, but wait no longer than `idle_seconds` for the next."""
         self._register()
         try:
-            while not worker.shutdown.is_set():
-                taken = self._take(burst=burst)
+            idle_since = time.monotonic()
+            while worker.may_begin:
+                taken = self._take(wait=idle_seconds != 0)
                 if taken is not None:
                     self.execute_job(*taken)
-                elif burst:
+                    idle_since = time.monotonic()
+                elif idle_seconds is not None and time.monotonic() - idle_since >= idle_seconds:
                     break
         finally:
             self.register_death()
@@ -75,14 +78,14 @@ class RenderWorker(SimpleWorker):
         self.register_birth()
         self.set_state(WorkerStatus.IDLE)
 
-    def _take(self, *, burst: bool) -> tuple[Job, Queue] | None:
+    def _take(self, *, wait: bool) -> tuple[Job, Queue] | None:
         self.heartbeat()
         if self.should_run_maintenance_tasks:
             self.run_maintenance_tasks()
         try:
             return self.queue_class.dequeue_any(
                 self.queues,
-                None if burst else POLL_SECONDS,
+                POLL_SECONDS if wait else None,
                 connection=self.connection,
                 job_class=self.job_class,
                 serializer=self.serializer,
@@ -102,13 +105,20 @@ def connect(url: str) -> Redis:
     )
 
 
-def serve(worker: Host, queue_name: str, redis_url: str, *, burst: bool) -> None:
-    """Run jobs until the host is to end, through any absence of Redis."""
+def serve(worker: Host, queue_name: str, redis_url: str, idle_seconds: float | None = None) -> None:
+    """Run jobs while the host may begin any, through any absence of Redis.
+
+    Args:
+        worker: The host.
+        queue_name: The queue.
+        redis_url: Where it is.
+        idle_seconds: How long to wait for a next job: 0 to end with the queue, None to wait for ever.
+    """
     rq_worker: RenderWorker | None = None
-    while not worker.shutdown.is_set():
+    while worker.may_begin:
         try:
             rq_worker = rq_worker or RenderWorker(open_queue(queue_name, RenderJob, connect(redis_url)))
-            rq_worker.serve(worker, burst=burst)
+            rq_worker.serve(worker, idle_seconds)
             break
         except RedisError as error:
             log.warning("Redis is away (%s)", type(error).__name__)

@@ -7,15 +7,13 @@ finished one, because whoever asked is going to kill the process soon.
 
 import logging
 import os
-import signal
-import socket
 import threading
 
 from gpu_worker.host import Host
+from gpu_worker.interrupts import on_interrupt
 
 log = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STEP_SECONDS = 5.0  # what a step may take to its end
 WINDOW_SECONDS = 1.5  # what a window on its way to the store may take then
 REPORT_SECONDS = 1.5  # what the last reports may take then
@@ -23,32 +21,21 @@ LIMIT_SECONDS = 9.5  # when the process is gone, whatever hangs
 
 
 class Shutdown:
-    """Listens for SIGTERM and SIGINT on behalf of a host.
-
-    Python runs signal handlers between two byte codes of the main thread, so one long call into a
-    library would delay them; the byte that a signal writes to the wake-up socket arrives at once.
-    """
+    """Ends the process on behalf of a host."""
 
     def __init__(self, worker: Host) -> None:
         self._worker = worker
         self._finished = threading.Event()
-        self._reader, self._writer = socket.socketpair()
-        self._writer.setblocking(False)
 
     def listen(self) -> None:
-        """Must be called from the main thread."""
-        for number in SIGNALS:
-            signal.signal(number, lambda *_: None)
-        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=self._run, name="shutdown", daemon=True).start()
+        """React to SIGTERM and SIGINT from now on; from the main thread only."""
+        on_interrupt(self._end)
 
     def finished(self) -> None:
         """The main thread has come to its end by itself."""
         self._finished.set()
 
-    def _run(self) -> None:
-        while signal.Signals(self._reader.recv(1)[0]) not in SIGNALS:
-            pass
+    def _end(self) -> None:
         log.info("asked to end")
         limit = threading.Timer(LIMIT_SECONDS, os._exit, [1])
         limit.daemon = True

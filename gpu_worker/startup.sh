@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Starts the GPU worker. It verifies the models and never downloads them: a container that is restarted in a
-# loop would download for ever. Where they are missing it ends with 78 and says which command prepares them.
+# Starts the GPU worker, on RunPod serverless or on any other GPU host. It verifies the models and never
+# downloads them: a container that is restarted in a loop would download for ever. Where they are missing it
+# ends with 78 and says which command prepares them.
 #
 # A cold start within a minute needs a volume that gives about 0.5 GB a second: 33 GB are read.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 "${PYTHON:-python}" -m gpu_worker.model_store verify
+if [[ -n ${RUNPOD_WEBHOOK_GET_JOB:-} ]]; then
+    exec "${PYTHON:-python}" -m gpu_worker.serverless "$@"
+fi
 exec "${PYTHON:-python}" -m gpu_worker.worker --queue render-gpu "$@"

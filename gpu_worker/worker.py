@@ -8,6 +8,7 @@ It needs REDIS_URL and the object store's variables in its environment, and no d
 import argparse
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from uuid import uuid4
@@ -24,6 +25,7 @@ from gpu_worker.model_store.errors import ModelStoreError
 from gpu_worker.report import Outbox
 from gpu_worker.scratch import Scratch
 from gpu_worker.shutdown import REPORT_SECONDS, Shutdown
+from gpu_worker.turns import Turns
 
 log = logging.getLogger("gpu_worker.worker")
 
@@ -34,11 +36,13 @@ EX_CONFIG = 78  # sysexits.h: retrying won't help
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="gpu_worker.worker", description="Render jobs of one queue.")
     parser.add_argument("--queue", required=True, choices=sorted(ENGINES))
-    parser.add_argument("--burst", action="store_true", help="end when the queue is empty")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--burst", action="store_true", help="end when the queue is empty")
+    mode.add_argument("--turns", type=int, metavar="FD", help="render when the parent says so, over a socket")
     options = parser.parse_args(arguments)
     set_up_logging()
     try:
-        serve(options.queue, burst=options.burst)
+        serve(options.queue, burst=options.burst, turns=options.turns)
     except (ModelStoreError, RenderError) as error:
         log.critical("%s", error)
         return EX_CONFIG
@@ -46,9 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(
-    queue_name: str, *, burst: bool, load_engine: Callable[[EngineName], Engine] = engines.load
+    queue_name: str,
+    *,
+    burst: bool = False,
+    turns: int | None = None,
+    load_engine: Callable[[EngineName], Engine] = engines.load,
 ) -> None:
     """Load the engine of a queue and run the queue's jobs until the process is asked to end.
+
+    Args:
+        queue_name: The queue.
+        burst: End when the queue is empty.
+        turns: The descriptor of a socket over which the parent says when to render.
+        load_engine: Makes the engine.
 
     Raises:
         ModelStoreError: The engine's models were never prepared.
@@ -71,7 +85,10 @@ def serve(
     shutdown = Shutdown(worker)
     shutdown.listen()
     log.info("%s renders with the engine %s", worker.name, worker.engine.info.engine)
-    rq_worker.serve(worker, queue_name, settings.REDIS_URL, burst=burst)
+    if turns is None:
+        rq_worker.serve(worker, queue_name, settings.REDIS_URL, idle_seconds=0 if burst else None)
+    else:
+        Turns(worker, socket.socket(fileno=turns)).serve(queue_name, settings.REDIS_URL)
     worker.outbox.flush(REPORT_SECONDS)
     worker.scratch.close()
     shutdown.finished()

@@ -1,10 +1,17 @@
 """A render worker process with the painted engine: `python -m tests.gpu_worker.painted_worker [--burst]`."""
 
-import sys
+import argparse
 
-from gpu_worker import worker
+from gpu_worker import turns, worker
 from tests.gpu_worker.painted_engine import PaintedEngine
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--burst", action="store_true")
+    parser.add_argument("--turns", type=int)
+    options = parser.parse_args()
+    turns.IDLE_SECONDS = 0.5
     worker.set_up_logging()
-    worker.serve("render-cpu", burst="--burst" in sys.argv, load_engine=lambda name: PaintedEngine())
+    worker.serve(
+        "render-cpu", burst=options.burst, turns=options.turns, load_engine=lambda name: PaintedEngine()
+    )

@@ -185,6 +185,7 @@ class WorkerProcess:
         control: Control,
         *arguments: str,
         module: str = "tests.gpu_worker.painted_worker",
+        pass_fds: Sequence[int] = (),
         **environment: str,
     ) -> None:
         self.log_path = control.folder / f"worker-{time.monotonic_ns()}.log"
@@ -205,6 +206,7 @@ class WorkerProcess:
                 cwd=Path(__file__).parents[2],
                 stdout=log,
                 stderr=log,
+                pass_fds=pass_fds,
             )
 
     @property

@@ -1,0 +1,81 @@
+"""A worker on demand: it renders in turns, when its parent says so, and keeps its models between them.
+
+Both speak JSON lines over a socket. The parent: `{"turn": 1, "seconds": 480}` begins a turn, `{"end": 1}`
+ends it early. The worker: `{"ready": true}` once its models are loaded, and after each turn `{"turn": 1,
+"attempts": 2, "seconds": 17.4}`. When the parent is gone the worker hands back what it has in work, and ends.
+"""
+
+import json
+import logging
+import queue
+import socket
+import threading
+import time
+from typing import Any
+
+from gpu_worker import rq_worker
+from gpu_worker.host import Host
+from gpu_worker.shutdown import REPORT_SECONDS
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 5.0
+"""How long a turn waits for control to send the next job after one has ended, before it ends itself."""
+POLL_SECONDS = 0.2
+
+
+class Turns:
+    """The worker's end of the line.
+
+    Args:
+        worker: The host that renders.
+        channel: Connected to the parent.
+    """
+
+    def __init__(self, worker: Host, channel: socket.socket) -> None:
+        self._worker = worker
+        self._channel = channel
+        self._asked: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def serve(self, queue_name: str, redis_url: str) -> None:
+        """Render in turns until the process is to end."""
+        threading.Thread(target=self._listen, name="turns", daemon=True).start()
+        self._say({"ready": True})
+        while not self._worker.shutdown.is_set():
+            try:
+                asked = self._asked.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            self._say({"turn": asked["turn"], **self._render(asked["seconds"], queue_name, redis_url)})
+
+    def _render(self, seconds: float, queue_name: str, redis_url: str) -> dict[str, Any]:
+        began, attempts = time.monotonic(), self._worker.attempts
+        clock = threading.Timer(seconds, self._worker.end_turn)
+        clock.start()
+        try:
+            rq_worker.serve(self._worker, queue_name, redis_url, IDLE_SECONDS)
+        finally:
+            clock.cancel()
+        self._worker.outbox.flush(REPORT_SECONDS)
+        return {
+            "attempts": self._worker.attempts - attempts,
+            "seconds": round(time.monotonic() - began, 1),
+        }
+
+    def _listen(self) -> None:
+        with self._channel.makefile("r") as lines:
+            for line in lines:
+                asked = json.loads(line)
+                if "end" in asked:
+                    self._worker.end_turn()
+                else:
+                    self._worker.turn_over.clear()
+                    self._asked.put(asked)
+        log.info("the parent is gone")
+        self._worker.stop()
+
+    def _say(self, answer: dict[str, Any]) -> None:
+        try:
+            self._channel.sendall(json.dumps(answer).encode() + b"\n")
+        except OSError:
+            log.info("the parent doesn't listen any more")
