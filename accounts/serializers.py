@@ -73,7 +73,7 @@ class RotationRequestSerializer(StrictSerializer):
 class ApiKeySerializer(serializers.ModelSerializer):
     """A key without its secret."""
 
-    object = serializers.ReadOnlyField(default="api_key")
+    object = serializers.CharField(default="api_key", read_only=True)
     mode = serializers.ChoiceField(choices=["live", "test"], read_only=True)
     created_at = TimestampField(read_only=True)
     expires_at = TimestampField(read_only=True, allow_null=True)

@@ -2,7 +2,6 @@
 
 import re
 
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,6 +16,7 @@ from accounts.serializers import (
     RotationRequestSerializer,
 )
 from accounts.tenancy import TenantView
+from avatar_api.common.openapi import PAGE_PARAMETERS, operation
 from avatar_api.common.pagination import page_of
 from avatar_api.common.problems import Problem
 from avatar_api.common.strict_json import object_of
@@ -44,13 +44,13 @@ class ApiKeysView(TenantView):
 
 
 class ApiKeyListView(ApiKeysView):
-    @extend_schema(responses=ApiKeyPageSerializer)
+    @operation("list_api_keys", parameters=PAGE_PARAMETERS, responses=ApiKeyPageSerializer)
     def get(self, request: Request) -> Response:
         """The keys of this mode, newest first, those that no longer work included."""
         page = page_of(self.api_keys(), request.query_params, ID_PATTERN)
         return Response(ApiKeyPageSerializer({"data": page.rows, "next_cursor": page.next_cursor}).data)
 
-    @extend_schema(request=ApiKeyRequestSerializer, responses={201: MintedApiKeySerializer})
+    @operation("create_api_key", request=ApiKeyRequestSerializer, responses={201: MintedApiKeySerializer})
     def post(self, request: Request) -> Response:
         """Mint a key of this mode. The answer is the only place where it is ever shown whole."""
         form = ApiKeyRequestSerializer(data=object_of(request))
@@ -73,7 +73,7 @@ class ApiKeyListView(ApiKeysView):
 
 
 class ApiKeyView(ApiKeysView):
-    @extend_schema(responses={204: None})
+    @operation("revoke_api_key", responses={204: None})
     def delete(self, request: Request, key_id: str) -> Response:
         """Revoke a key: it works no more, at once and for good."""
         services.revoke_key(api_key=self.api_key(key_id))
@@ -81,7 +81,12 @@ class ApiKeyView(ApiKeysView):
 
 
 class ApiKeyRotateView(ApiKeysView):
-    @extend_schema(request=RotationRequestSerializer, responses={201: MintedApiKeySerializer})
+    @operation(
+        "rotate_api_key",
+        raises=["conflict"],
+        request=RotationRequestSerializer,
+        responses={201: MintedApiKeySerializer},
+    )
     def post(self, request: Request, key_id: str) -> Response:
         """Mint a key that takes another's place, which works for `overlap_seconds` more."""
         old = self.api_key(key_id)

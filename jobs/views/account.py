@@ -1,11 +1,12 @@
 """Who asks, and what they have used."""
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.tenancy import TenantView
+from avatar_api.common.openapi import operation
 from avatar_api.common.parameters import refuse_unknown
 from jobs import account, usage
 from jobs.serializers import MeSerializer, UsageReportSerializer
@@ -14,7 +15,8 @@ from jobs.serializers import MeSerializer, UsageReportSerializer
 class UsageView(TenantView):
     required_scope = {"GET": "usage:read"}
 
-    @extend_schema(
+    @operation(
+        "get_usage",
         responses=UsageReportSerializer,
         parameters=[
             OpenApiParameter(
@@ -35,7 +37,7 @@ class UsageView(TenantView):
 class MeView(TenantView):
     required_scope = {"GET": None}
 
-    @extend_schema(responses=MeSerializer)
+    @operation("get_me", responses=MeSerializer)
     def get(self, request: Request) -> Response:
         """Who asks, under which plan, and what is left of its limits."""
         return Response(MeSerializer(account.me(self.tenant)).data)

@@ -2,13 +2,13 @@
 
 import re
 
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.tenancy import TenantView
 from avatar_api.common.fields import StrictCharField, StrictIntegerField, StrictSerializer
+from avatar_api.common.openapi import operation
 from avatar_api.common.problems import Problem
 from avatar_api.common.strict_json import object_of
 from jobs import assets, idempotency, links
@@ -49,7 +49,14 @@ class AssetsView(TenantView):
 
 
 class AssetListView(AssetsView):
-    @extend_schema(request=AssetRequestSerializer, responses={201: AssetSerializer})
+    @operation(
+        "create_asset",
+        raises=["idempotency_key_in_use", "idempotency_key_reused"],
+        accepts=["Idempotency-Key"],
+        headers={201: ["Idempotent-Replayed"]},
+        request=AssetRequestSerializer,
+        responses={201: AssetSerializer},
+    )
     def post(self, request: Request) -> Response:
         """Announce a file. The answer says where and how to upload it."""
         body = object_of(request)
@@ -65,12 +72,12 @@ class AssetListView(AssetsView):
 
 
 class AssetView(AssetsView):
-    @extend_schema(responses=AssetSerializer)
+    @operation("get_asset", responses=AssetSerializer)
     def get(self, request: Request, asset_id: str) -> Response:
         """One asset, and whether its file is there."""
         return self.answer(self.asset(asset_id))
 
-    @extend_schema(responses={204: None})
+    @operation("delete_asset", responses={204: None})
     def delete(self, request: Request, asset_id: str) -> Response:
         """Remove an asset and its file. Jobs that took it have their own copies."""
         assets.delete(self.asset(asset_id))

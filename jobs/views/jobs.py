@@ -3,13 +3,13 @@
 from typing import Any, cast
 
 from django.http import HttpResponseBase, QueryDict
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiResponse
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
 
 from avatar_api.common.ids import id_pattern
+from avatar_api.common.openapi import PAGE_PARAMETERS, operation
 from avatar_api.common.pagination import page_of
 from avatar_api.common.parameters import read_flag, refuse_unknown
 from avatar_api.common.problems import FieldError, Problem, invalid
@@ -22,13 +22,11 @@ from jobs.serializers import EstimateSerializer, JobPageSerializer, JobSerialize
 from jobs.sources import MAX_DATA_URI_BYTES
 from jobs.states import Status
 from jobs.views.base import JobsView
+from jobs.views.documented import ENDED_OR_ESTIMATED, FILTERS, REFUSALS, VALIDATE_ONLY, VARIANT
 
 # The reference and two speakers.
 FILES_PER_JOB = 3
 REQUEST_SCHEMA = {"application/json": JobRequestSerializer, "multipart/form-data": JobFormSerializer}
-VALIDATE_ONLY = OpenApiParameter(
-    "validate_only", OpenApiTypes.BOOL, description="Check and estimate, but queue nothing: 200, an estimate."
-)
 
 
 class JobRequestView(JobsView):
@@ -63,9 +61,16 @@ class JobRequestView(JobsView):
 class JobListView(JobRequestView):
     """All jobs of the key's organization and mode, and the place to ask for new ones."""
 
-    @extend_schema(
+    @operation(
+        "create_job",
+        raises=[*REFUSALS, "idempotency_key_in_use", "idempotency_key_reused"],
+        accepts=["Idempotency-Key", "Prefer"],
+        headers={
+            200: ["Preference-Applied"],
+            202: ["Location", "Idempotent-Replayed", "Preference-Applied"],
+        },
         request=REQUEST_SCHEMA,
-        responses={202: JobSerializer, 200: EstimateSerializer},
+        responses={202: JobSerializer, 200: ENDED_OR_ESTIMATED},
         parameters=[VALIDATE_ONLY],
     )
     def post(self, request: Request) -> Response:
@@ -81,7 +86,7 @@ class JobListView(JobRequestView):
         asked = self.asked(body)
         return self.accepted(services.create_job(tenant=self.tenant, asked=asked, idempotent=idempotent))
 
-    @extend_schema(responses=JobPageSerializer)
+    @operation("list_jobs", parameters=[*FILTERS, *PAGE_PARAMETERS], responses=JobPageSerializer)
     def get(self, request: Request) -> Response:
         """The jobs, newest first."""
         jobs = filtered(self.jobs(), request.query_params)
@@ -91,7 +96,12 @@ class JobListView(JobRequestView):
 
 
 class EstimateView(JobRequestView):
-    @extend_schema(request=REQUEST_SCHEMA, responses=EstimateSerializer)
+    @operation(
+        "create_estimate",
+        raises=["not_in_plan"],
+        request=REQUEST_SCHEMA,
+        responses={200: EstimateSerializer},
+    )
     def post(self, request: Request) -> Response:
         """What a job would be, take and cost. Nothing is queued or kept."""
         refuse_unknown(request.query_params, set())
@@ -99,7 +109,12 @@ class EstimateView(JobRequestView):
 
 
 class JobView(JobsView):
-    @extend_schema(responses={200: JobSerializer, 304: None})
+    @operation(
+        "get_job",
+        accepts=["If-None-Match"],
+        headers={200: ["ETag"], 304: ["ETag"]},
+        responses={200: JobSerializer, 304: None},
+    )
     def get(self, request: Request, job_id: str) -> Response:
         """One job, with its live progress."""
         response = self.answer(self.job(job_id))
@@ -108,7 +123,7 @@ class JobView(JobsView):
             return Response(status=304, headers={"ETag": etag})
         return response
 
-    @extend_schema(responses={204: None})
+    @operation("delete_job", raises=["conflict"], responses={204: None})
     def delete(self, request: Request, job_id: str) -> Response:
         """Remove the job's files at once. The record stays; a queued job is canceled first."""
         services.delete_job(job=self.job(job_id))
@@ -116,14 +131,26 @@ class JobView(JobsView):
 
 
 class JobRetryView(JobsView):
-    @extend_schema(request=None, responses={202: JobSerializer})
+    @operation(
+        "retry_job",
+        raises=[*REFUSALS, "conflict", "expired"],
+        headers={202: ["Location"]},
+        request=None,
+        responses={202: JobSerializer},
+    )
     def post(self, request: Request, job_id: str) -> Response:
         """Ask for the same video again, as a new job, while the inputs are kept."""
         return self.accepted(services.retry_job(tenant=self.tenant, job=self.job(job_id)))
 
 
 class JobContentView(JobsView):
-    @extend_schema(responses={302: None})
+    @operation(
+        "get_job_content",
+        raises=["conflict", "expired"],
+        headers={302: ["Location"]},
+        parameters=[VARIANT],
+        responses={302: None},
+    )
     def get(self, request: Request, job_id: str) -> HttpResponseBase:
         """Redirect to the video, or with `variant=thumbnail` to its picture."""
         variant = request.query_params.get("variant", "video")
@@ -140,7 +167,12 @@ class JobContentView(JobsView):
 
 
 class JobCancelView(JobsView):
-    @extend_schema(request=None, responses={202: JobSerializer, 200: JobSerializer})
+    @operation(
+        "cancel_job",
+        raises=["conflict"],
+        request=None,
+        responses={202: JobSerializer, 200: OpenApiResponse(JobSerializer, "It was canceled before.")},
+    )
     def post(self, request: Request, job_id: str) -> Response:
         """Cancel a job: a queued one ends at once, a running one within a step."""
         job = self.job(job_id)

@@ -3,13 +3,13 @@
 import re
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.scopes import Scope
 from accounts.tenancy import TenantView
 from avatar_api.common.ids import id_pattern
+from avatar_api.common.openapi import PAGE_PARAMETERS, operation
 from avatar_api.common.pagination import page_of
 from avatar_api.common.problems import Problem
 from avatar_api.common.strict_json import object_of
@@ -58,13 +58,18 @@ class WebhooksView(TenantView):
 
 
 class WebhookListView(WebhooksView):
-    @extend_schema(responses=WebhookPageSerializer)
+    @operation("list_webhooks", parameters=PAGE_PARAMETERS, responses=WebhookPageSerializer)
     def get(self, request: Request) -> Response:
         """The webhooks of this mode, newest first."""
         page = page_of(self.endpoints(), request.query_params, id_pattern("whk"))
         return Response(WebhookPageSerializer({"data": page.rows, "next_cursor": page.next_cursor}).data)
 
-    @extend_schema(request=WebhookRequestSerializer, responses={201: WebhookWithSecretSerializer})
+    @operation(
+        "create_webhook",
+        raises=["conflict"],
+        request=WebhookRequestSerializer,
+        responses={201: WebhookWithSecretSerializer},
+    )
     def post(self, request: Request) -> Response:
         """Have events sent to an address. The answer holds the secret that signs them."""
         form = WebhookRequestSerializer(data=object_of(request))
@@ -76,12 +81,12 @@ class WebhookListView(WebhooksView):
 
 
 class WebhookView(WebhooksView):
-    @extend_schema(responses=WebhookSerializer)
+    @operation("get_webhook", responses=WebhookSerializer)
     def get(self, request: Request, webhook_id: str) -> Response:
         """One webhook, and why it is disabled if it is."""
         return Response(WebhookSerializer(self.endpoint(webhook_id)).data)
 
-    @extend_schema(request=WebhookChangeSerializer, responses=WebhookSerializer)
+    @operation("update_webhook", request=WebhookChangeSerializer, responses=WebhookSerializer)
     def patch(self, request: Request, webhook_id: str) -> Response:
         """Change a webhook, or switch it off and on."""
         endpoint = self.endpoint(webhook_id)
@@ -89,7 +94,7 @@ class WebhookView(WebhooksView):
         form.is_valid(raise_exception=True)
         return Response(WebhookSerializer(endpoints.change(endpoint=endpoint, **form.validated_data)).data)
 
-    @extend_schema(responses={204: None})
+    @operation("delete_webhook", responses={204: None})
     def delete(self, request: Request, webhook_id: str) -> Response:
         """Remove a webhook with all its deliveries."""
         self.endpoint(webhook_id).delete()
@@ -97,7 +102,11 @@ class WebhookView(WebhooksView):
 
 
 class WebhookRotateSecretView(WebhooksView):
-    @extend_schema(request=SecretRotationSerializer, responses=WebhookWithSecretSerializer)
+    @operation(
+        "rotate_webhook_secret",
+        request=SecretRotationSerializer,
+        responses={200: WebhookWithSecretSerializer},
+    )
     def post(self, request: Request, webhook_id: str) -> Response:
         """Make a new secret; for `overlap_seconds` messages carry both signatures."""
         endpoint = self.endpoint(webhook_id)
@@ -108,7 +117,7 @@ class WebhookRotateSecretView(WebhooksView):
 
 
 class WebhookTestView(WebhooksView):
-    @extend_schema(request=None, responses={202: DeliverySerializer})
+    @operation("test_webhook", raises=["conflict"], request=None, responses={202: DeliverySerializer})
     def post(self, request: Request, webhook_id: str) -> Response:
         """Send a message of type `webhook.test`, which tells nothing but that messages arrive."""
         delivery = endpoints.send_test(endpoint=self.endpoint(webhook_id))
@@ -116,7 +125,7 @@ class WebhookTestView(WebhooksView):
 
 
 class DeliveryListView(WebhooksView):
-    @extend_schema(responses=DeliveryPageSerializer)
+    @operation("list_webhook_deliveries", parameters=PAGE_PARAMETERS, responses=DeliveryPageSerializer)
     def get(self, request: Request, webhook_id: str) -> Response:
         """The messages to a webhook, newest first, and what became of each."""
         deliveries = WebhookDelivery.objects.filter(endpoint=self.endpoint(webhook_id))
@@ -125,7 +134,12 @@ class DeliveryListView(WebhooksView):
 
 
 class DeliveryRedeliverView(WebhooksView):
-    @extend_schema(request=None, responses={202: DeliverySerializer})
+    @operation(
+        "redeliver_webhook_delivery",
+        raises=["conflict"],
+        request=None,
+        responses={202: DeliverySerializer},
+    )
     def post(self, request: Request, webhook_id: str, delivery_id: str) -> Response:
         """Send the same message once more, under the same `webhook-id`."""
         delivery = endpoints.redeliver(delivery=self.delivery(webhook_id, delivery_id))
@@ -133,7 +147,7 @@ class DeliveryRedeliverView(WebhooksView):
 
 
 class WebhookSecretView(WebhooksView):
-    @extend_schema(responses=WebhookSecretSerializer)
+    @operation("get_webhook_secret", responses=WebhookSecretSerializer)
     def get(self, request: Request) -> Response:
         """The secret that signs messages to the `webhook_url` of a job of this mode."""
         livemode = self.tenant.livemode

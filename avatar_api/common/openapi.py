@@ -1,0 +1,315 @@
+"""The OpenAPI document: what operations share is added here, so that a view says only what is its own.
+
+A view names its operation with `operation`; `Schema` adds headers and the problems that follow from what
+the operation takes; `complete` adds the components that they refer to.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+
+from avatar_api.common.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from avatar_api.common.problems import CODES, DOCUMENTATION, MEDIA_TYPE
+
+Document = dict[str, Any]
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+TAGS = {
+    "jobs": ("Jobs", "A portrait and speech in, a talking video out."),
+    "estimates": ("Jobs", ""),
+    "assets": ("Assets", "Uploads that need not pass through the API."),
+    "webhooks": ("Webhooks", "Events sent to you, signed by Standard Webhooks."),
+    "api-keys": ("API keys", "Keys of the organization and mode of the key that asks."),
+    "me": ("Account", "Who asks, under which limits, and what has been used."),
+    "usage": ("Account", ""),
+}
+
+ALWAYS = ("internal_error", "service_unavailable")
+WITH_KEY = (
+    "authentication_required",
+    "invalid_api_key",
+    "api_key_expired",
+    "api_key_revoked",
+    "permission_denied",
+    "ip_not_allowed",
+    "organization_suspended",
+    "not_acceptable",
+    "rate_limited",
+)
+WITH_BODY = ("parse_error", "payload_too_large", "unsupported_media_type", "validation_error")
+WITH_QUERY = ("validation_error",)
+WITH_ID = ("not_found",)
+COMMON = frozenset({*ALWAYS, *WITH_KEY, *WITH_BODY, *WITH_ID})
+
+HEADERS: dict[str, Document] = {
+    "X-Request-Id": {"description": "Names this request in our logs.", "required": True},
+    "Cache-Control": {"description": "Answers are private; those with an ETag may be asked for again."},
+    "RateLimit-Policy": {
+        "description": 'The limit that counted, such as `"create";q=60;w=60`: 60 requests in 60 seconds.'
+    },
+    "RateLimit": {
+        "description": 'What is left of it, such as `"create";r=12;t=30`: 12 requests; more in 30 seconds.'
+    },
+    "Retry-After": {"description": "Seconds after which it is worth asking again.", "schema": "integer"},
+    "WWW-Authenticate": {"description": "`Bearer`.", "required": True},
+    "Location": {"description": "Where the answer leads.", "required": True},
+    "ETag": {"description": "Changes with the job; signed addresses don't change it.", "required": True},
+    "Idempotent-Replayed": {"description": "`true` when an earlier request made this object."},
+    "Preference-Applied": {"description": "Repeats the `wait` that was heeded."},
+}
+HEADERS_OF_STATUS = {
+    "401": ("WWW-Authenticate",),
+    "409": ("Retry-After",),
+    "429": ("Retry-After",),
+    "503": ("Retry-After",),
+}
+
+PARAMETERS: dict[str, Document] = {
+    "X-Request-Id": {
+        "description": "Yours is kept when it is 1–128 visible ASCII characters.",
+        "schema": {"type": "string"},
+    },
+    "Idempotency-Key": {
+        "description": (
+            "The same key and body within 24 hours answer with the object that the first request made."
+        ),
+        "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    },
+    "Prefer": {
+        "description": "`wait=N` holds the answer until the job ends, or for N seconds, at most 60.",
+        "schema": {"type": "string"},
+        "example": "wait=30",
+    },
+    "If-None-Match": {
+        "description": "The ETag that you know; the answer is 304 when nothing changed.",
+        "schema": {"type": "string"},
+    },
+    "Last-Event-ID": {
+        "description": "The id of the last event that you saw.",
+        "schema": {"type": "string"},
+    },
+}
+
+PAGE_PARAMETERS = [
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+        description="How many to a page.",
+    ),
+    OpenApiParameter("cursor", str, description="`next_cursor` of the page before."),
+]
+
+SECURITY_SCHEMES: dict[str, Document] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "av_live_… or av_test_…",
+        "description": "Your API key: `Authorization: Bearer av_test_…`.",
+    },
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The same key in a header of its own. Where both come, `Authorization` decides.",
+    },
+}
+SECURITY: list[dict[str, list[str]]] = [{name: []} for name in SECURITY_SCHEMES]
+
+PROBLEM: Document = {
+    "type": "object",
+    "description": f"What went wrong (RFC 9457). Every code is explained at {DOCUMENTATION}.",
+    "required": ["type", "title", "status", "detail", "instance", "code", "retryable"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "description": "Where the code is explained."},
+        "title": {"type": "string", "description": "The same for every occurrence of a code."},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "About this occurrence, for people."},
+        "instance": {"type": "string", "description": "The request's id."},
+        "code": {"type": "string", "enum": sorted(CODES), "description": "Stable, for programs."},
+        "retryable": {"type": "boolean", "description": "Whether the same request can succeed later."},
+        "errors": {
+            "type": "array",
+            "items": {"$ref": "#/components/schemas/FieldError"},
+            "description": "With `validation_error`: what is wrong with which field.",
+        },
+    },
+}
+FIELD_ERROR: Document = {
+    "type": "object",
+    "required": ["field", "code", "detail"],
+    "properties": {
+        "field": {"type": "string", "description": "Its name; nested ones with dots; empty for the whole."},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+    },
+}
+
+
+def operation(
+    operation_id: str,
+    *,
+    raises: Sequence[str] = (),
+    accepts: Sequence[str] = (),
+    headers: Mapping[int, Sequence[str]] | None = None,
+    **described: Any,
+) -> Callable[[Handler], Handler]:
+    """Document a handler.
+
+    Args:
+        operation_id: What generated clients call it.
+        raises: Codes of problems beyond those that follow from the operation's form.
+        accepts: Request headers, of `PARAMETERS`.
+        headers: By status, what answers carry beyond what all do, of `HEADERS`.
+        described: As `drf_spectacular.utils.extend_schema` takes it.
+    """
+
+    def decorate(handler: Handler) -> Handler:
+        own = {str(status): tuple(names) for status, names in (headers or {}).items()}
+        handler.documented = Documented(tuple(raises), tuple(accepts), own)  # type: ignore[attr-defined]
+        return extend_schema(operation_id=operation_id, **described)(handler)
+
+    return decorate
+
+
+class Documented:
+    """What a handler says of itself beyond drf-spectacular's vocabulary."""
+
+    def __init__(
+        self,
+        raises: tuple[str, ...] = (),
+        accepts: tuple[str, ...] = (),
+        headers: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        self.raises = raises
+        self.accepts = accepts
+        self.headers = headers or {}
+
+
+class Schema(AutoSchema):
+    """Adds to each operation what all of its kind have."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> Document | None:
+        described: Document | None = super().get_operation(*args, **kwargs)
+        if described is None:
+            return None
+        own: Documented = getattr(self._handler, "documented", Documented())
+        parameters = described.setdefault("parameters", [])
+        codes = {*ALWAYS, *WITH_KEY, *own.raises}
+        codes.update(WITH_BODY if "requestBody" in described else ())
+        codes.update(WITH_QUERY if any(item["in"] == "query" for item in parameters) else ())
+        codes.update(WITH_ID if any(item["in"] == "path" for item in parameters) else ())
+        parameters += [reference("parameters", name) for name in (*own.accepts, "X-Request-Id")]
+        described["responses"].update(problem_responses(codes))
+        for status, response in described["responses"].items():
+            add_headers(status, response, own.headers.get(status, ()))
+        return described
+
+    @property
+    def _handler(self) -> Any:
+        return getattr(self.view, self.method.lower(), None)
+
+    def get_summary(self) -> str:
+        """The first sentence of the handler's docstring."""
+        return re.split(r"\.\s|\.$", str(super().get_description()))[0]
+
+    def get_description(self) -> str:
+        """The handler's docstring, and the scope that a key needs."""
+        text = str(super().get_description())
+        scope = self.view.required_scope[self.method]
+        return f"{text}\n\nScope: `{scope}`." if scope else f"{text}\n\nAny valid key will do."
+
+    def get_serializer_name(self, *args: Any, **kwargs: Any) -> str:
+        """Requests get their ending from drf-spectacular."""
+        return str(super().get_serializer_name(*args, **kwargs)).removesuffix("Request")
+
+    def get_tags(self) -> list[str]:
+        return [TAGS[self.path.split("/")[2]][0]]
+
+    def get_auth(self) -> list[dict[str, list[str]]]:
+        return SECURITY
+
+
+def reference(kind: str, name: str) -> Document:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def problem_responses(codes: Iterable[str]) -> dict[str, Document]:
+    """A response for each status, which names and shows the codes that it may have."""
+    by_status: dict[str, list[str]] = defaultdict(list)
+    for code in CODES:
+        if code in set(codes):
+            by_status[str(CODES[code].status)].append(code)
+    return {status: problem_response(status, names) for status, names in by_status.items()}
+
+
+def problem_response(status: str, codes: list[str]) -> Document:
+    named = ", ".join(f"`{code}`" for code in codes)
+    content = {
+        "schema": reference("schemas", "Problem"),
+        "examples": {code: reference("examples", code) for code in codes},
+    }
+    return {"description": f"{HTTPStatus(int(status)).phrase}: {named}.", "content": {MEDIA_TYPE: content}}
+
+
+def add_headers(status: str, response: Document, own: Iterable[str]) -> None:
+    names = ("X-Request-Id", "Cache-Control", "RateLimit-Policy", "RateLimit")
+    all_names = (*own, *HEADERS_OF_STATUS.get(status, ()), *names)
+    response.setdefault("headers", {}).update({name: reference("headers", name) for name in all_names})
+    response["description"] = response["description"] or HTTPStatus(int(status)).phrase
+
+
+def complete(result: Document, **_: Any) -> Document:
+    """A hook of drf-spectacular: add what `Schema` refers to, and the tags."""
+    components = result.setdefault("components", {})
+    components["responses"] = share_problems(result["paths"])
+    components["schemas"] |= {"Problem": PROBLEM, "FieldError": FIELD_ERROR}
+    components["headers"] = {name: header(**told) for name, told in HEADERS.items()}
+    components["parameters"] = {
+        name: {"name": name, "in": "header", "required": False, **told} for name, told in PARAMETERS.items()
+    }
+    components["examples"] = {code: problem_example(code) for code in CODES}
+    components["securitySchemes"] = SECURITY_SCHEMES
+    result["tags"] = [{"name": name, "description": text} for name, text in TAGS.values() if text]
+    return result
+
+
+def share_problems(paths: Document) -> dict[str, Document]:
+    """Replace equal responses by references to one, and return these by name."""
+    shared = {}
+    for described in (told for methods in paths.values() for told in methods.values()):
+        for status, response in described["responses"].items():
+            if status >= "400":
+                name = "-".join((status, *(code for code in codes_of(response) if code not in COMMON)))
+                shared[name] = response
+                described["responses"][status] = reference("responses", name)
+    return dict(sorted(shared.items()))
+
+
+def codes_of(response: Document) -> list[str]:
+    return list(response["content"][MEDIA_TYPE]["examples"])
+
+
+def header(description: str, schema: str = "string", *, required: bool = False) -> Document:
+    return {"description": description, "required": required, "schema": {"type": schema}}
+
+
+def problem_example(code: str) -> Document:
+    known = CODES[code]
+    value: Document = {
+        "type": f"{DOCUMENTATION}#{code}",
+        "title": known.title,
+        "status": known.status,
+        "detail": known.title,
+        "instance": "0b1f3a5c7d9e4f60a1b2c3d4e5f60718",
+        "code": code,
+        "retryable": known.retryable,
+    }
+    if code == "validation_error":
+        fault = {"field": "audio", "code": "audio_too_long", "detail": "At most 60 seconds are accepted."}
+        value |= {"detail": f"audio: {fault['detail']}", "errors": [fault]}
+    return {"summary": known.title, "value": value}
