@@ -49,7 +49,8 @@ class JobAdmin(ScopedAdmin):
         "What was asked",
         {
             "fields": [
-                ("engine", "preset", "resolution", "seed"),
+                ("engine", "preset"),
+                ("resolution", "seed"),
                 ("prompt", "negative_prompt"),
                 ("speaking_order", "speaker_boxes"),
                 ("metadata", "retry_of"),
@@ -61,9 +62,11 @@ class JobAdmin(ScopedAdmin):
         "The work",
         {
             "fields": [
-                ("attempt", "losses", "windows"),
-                ("gpu_seconds", "charged_seconds", "cost_usd"),
-                ("created_at", "started_at", "finished_at", "expires_at"),
+                ("attempt", "losses"),
+                ("windows", "gpu_seconds"),
+                ("charged_seconds", "cost_usd"),
+                ("created_at", "started_at"),
+                ("finished_at", "expires_at"),
                 ("error_code", "error_detail"),
                 "receipt",
             ],
@@ -72,16 +75,12 @@ class JobAdmin(ScopedAdmin):
     )
     TIMELINE = ("Timeline", {"fields": ["timeline"], "classes": ["tab"]})
     fieldsets = [WATCH, ASKED, WORK, TIMELINE]
-    readonly_fields = [
-        *("video", "shown_status", "shown_mode", "organization", "api_key"),
-        *("engine", "preset", "resolution", "seed", "prompt", "negative_prompt"),
-        *("speaking_order", "speaker_boxes", "metadata", "retry_of"),
-        *("attempt", "losses", "windows", "gpu_seconds", "charged_seconds", "cost_usd"),
-        *("created_at", "started_at", "finished_at", "expires_at"),
-        *("error_code", "error_detail", "receipt", "timeline"),
-    ]
+    readonly_fields = ["video", "shown_status", "shown_mode", "timeline"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
