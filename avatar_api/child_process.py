@@ -47,7 +47,7 @@ def die_with_parent(signal_number: signal.Signals) -> BeforeExec:
 
 
 def enter_user_namespace() -> None:
-    """Turn root into nobody in a namespace of one user: what it writes stays root's outside.
+    """Become nobody in a namespace of one user: outside, what it writes stays its owner's.
 
     Needs no second user, no chown and no chmod. Some container runtimes refuse it.
     """

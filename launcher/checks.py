@@ -4,8 +4,10 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from launcher.commands import MADE_BY_US
 from launcher.environment import ROOT, VENV
 from launcher.terminal import Colour, Failure, coloured, say
 
@@ -30,10 +32,9 @@ def checks() -> dict[str, list[str]]:
         "ruff format": [*python, "ruff", "format", "--check", "."],
         "mypy": [*python, "mypy"],
         "import-linter": [str(BIN / "lint-imports"), "--no-logo"],
-        "migrations": [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run"],
         "shellcheck": [str(BIN / "shellcheck"), *shell_scripts()],
-        "actionlint": [str(BIN / "actionlint"), *tracked(".github/workflows/*.yml")],
-        "hadolint": [str(BIN / "hadolint"), *tracked("Dockerfile*")],
+        "actionlint": [str(BIN / "actionlint"), *files(".github/workflows/*.yml")],
+        "hadolint": [str(BIN / "hadolint"), *files("Dockerfile*")],
     }
     # A linter without arguments would read standard input or guess; here it has nothing to check.
     optional = ("shellcheck", "actionlint", "hadolint")
@@ -46,9 +47,9 @@ def passes(name: str, command: list[str]) -> bool:
 
 
 def shell_scripts() -> list[str]:
-    """Every tracked file that a shell would run, whatever it is called."""
+    """Every file of the project that a shell would run, whatever it is called."""
     shebangs = (b"#!/bin/sh", b"#!/bin/bash", b"#!/usr/bin/env bash", b"#!/usr/bin/env sh")
-    return [path for path in tracked(".") if first_line(ROOT / path).startswith(shebangs)]
+    return [str(path) for path in project_files() if first_line(path).startswith(shebangs)]
 
 
 def first_line(path: Path) -> bytes:
@@ -56,11 +57,14 @@ def first_line(path: Path) -> bytes:
         return file.readline(80)
 
 
-def tracked(pattern: str) -> list[str]:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--", pattern], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    return [path for path in listed.split("\0") if path and (ROOT / path).is_file()]
+def files(pattern: str) -> list[str]:
+    return sorted(str(path) for path in ROOT.glob(pattern))
+
+
+def project_files() -> Iterator[Path]:
+    for top in sorted(ROOT.iterdir()):
+        if top.name not in (".git", *MADE_BY_US):
+            yield from (path for path in (top, *top.rglob("*")) if path.is_file())
 
 
 def test(arguments: str) -> int:

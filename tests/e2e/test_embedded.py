@@ -144,7 +144,7 @@ def test_data_cut_short_while_they_were_made_are_made_anew(tmp_path: Path):
 @pytest.mark.parametrize("way", [child_process.enter_user_namespace, child_process.become_nobody])
 def test_root_runs_postgres_as_nobody_in_either_way(cluster: Path, way: child_process.BeforeExec):
     postgres = Postgres(cluster)
-    postgres._drop_root = way
+    postgres._become = way
     with postgres, psycopg.connect(postgres.url) as connection:
         connection.execute("CHECKPOINT")
 
