@@ -11,6 +11,7 @@ from accounts.tenancy import TenantView
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.openapi import PAGE_PARAMETERS, operation
 from avatar_api.common.pagination import page_of
+from avatar_api.common.parameters import refuse_unknown
 from avatar_api.common.problems import Problem
 from avatar_api.common.strict_json import object_of
 from jobs.models import WebhookDelivery, WebhookEndpoint
@@ -29,6 +30,7 @@ from jobs.webhooks.serializers import (
 
 WEBHOOK_ID = re.compile(id_pattern("whk"))
 DELIVERY_ID = re.compile(id_pattern("msg"))
+PAGE_PARAMETERS = {"limit", "cursor"}
 
 
 class WebhooksView(TenantView):
@@ -61,6 +63,7 @@ class WebhookListView(WebhooksView):
     @operation("list_webhooks", parameters=PAGE_PARAMETERS, responses=WebhookPageSerializer)
     def get(self, request: Request) -> Response:
         """The webhooks of this mode, newest first."""
+        refuse_unknown(request.query_params, PAGE_PARAMETERS)
         page = page_of(self.endpoints(), request.query_params, id_pattern("whk"))
         return Response(WebhookPageSerializer({"data": page.rows, "next_cursor": page.next_cursor}).data)
 
@@ -129,6 +132,7 @@ class DeliveryListView(WebhooksView):
     def get(self, request: Request, webhook_id: str) -> Response:
         """The messages to a webhook, newest first, and what became of each."""
         deliveries = WebhookDelivery.objects.filter(endpoint=self.endpoint(webhook_id))
+        refuse_unknown(request.query_params, PAGE_PARAMETERS)
         page = page_of(deliveries, request.query_params, id_pattern("msg"))
         return Response(DeliveryPageSerializer({"data": page.rows, "next_cursor": page.next_cursor}).data)
 

@@ -3,6 +3,7 @@
 A ring that is lost is repeated: whatever is due and isn't in the queue is put there again.
 """
 
+import secrets
 from collections.abc import Iterable
 from functools import partial
 
@@ -75,12 +76,12 @@ def ring_due() -> int:
     Returns:
         How many deliveries were put there.
     """
-    rows = list(due().only("id", "tries").order_by("next_try_at")[:RING_AT_ONCE])
+    rows = list(due().only("id").order_by("next_try_at")[:RING_AT_ONCE])
     if not rows:
         return 0
     with redis_client() as redis:
-        waiting = set(outbound_queue(redis).job_ids)
-        missing = [row for row in rows if _rq_id(row) not in waiting]
+        waiting = {rq_id.partition("-")[0] for rq_id in outbound_queue(redis).job_ids}
+        missing = [row for row in rows if row.id not in waiting]
         _enqueue(missing, redis)
     return len(missing)
 
@@ -96,14 +97,10 @@ def _enqueue(rows: list[WebhookDelivery], redis: Redis) -> None:
         queue.enqueue(
             DELIVER_FUNCTION,
             args=(row.id,),
-            job_id=_rq_id(row),
+            # One of its own for each ring: a worker may have taken the last one a moment ago.
+            job_id=f"{row.id}-{secrets.token_hex(4)}",
             description=row.id,
             job_timeout=-1,  # The sending has a deadline of its own.
             result_ttl=0,
             failure_ttl=3600,
         )
-
-
-def _rq_id(row: WebhookDelivery) -> str:
-    """One for each try, so that what is left in Redis of one that died is in no other's way."""
-    return f"{row.id}-{row.tries}"

@@ -65,6 +65,15 @@ def test_what_does_not_fit_is_named(acme_client: APIClient, body: Any, named: di
     assert not WebhookEndpoint.objects.exists()
 
 
+def test_lists_come_in_pages_and_know_no_other_parameters(acme: Organization, acme_client: APIClient) -> None:
+    hooks = [factories.webhook(acme).id for _ in range(3)]
+    first = acme_client.get("/v1/webhooks?limit=2").json()
+    second = acme_client.get(f"/v1/webhooks?limit=2&cursor={first['next_cursor']}").json()
+    assert [row["id"] for row in first["data"] + second["data"]] == hooks[::-1]
+    for path in ("", f"/{hooks[0]}/deliveries"):
+        assert fields_of(acme_client.get(f"/v1/webhooks{path}?state=failed")) == {"state": "unknown"}
+
+
 def test_there_is_a_limit_to_how_many_there_may_be(acme: Organization, acme_client: APIClient) -> None:
     for _ in range(endpoints.MAX_ENDPOINTS):
         factories.webhook(acme)
