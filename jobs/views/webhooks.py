@@ -30,7 +30,6 @@ from jobs.webhooks.serializers import (
 
 WEBHOOK_ID = re.compile(id_pattern("whk"))
 DELIVERY_ID = re.compile(id_pattern("msg"))
-PAGE_PARAMETERS = {"limit", "cursor"}
 
 
 class WebhooksView(TenantView):
@@ -63,7 +62,7 @@ class WebhookListView(WebhooksView):
     @operation("list_webhooks", parameters=PAGE_PARAMETERS, responses=WebhookPageSerializer)
     def get(self, request: Request) -> Response:
         """The webhooks of this mode, newest first."""
-        refuse_unknown(request.query_params, PAGE_PARAMETERS)
+        refuse_unknown(request.query_params, {"limit", "cursor"})
         page = page_of(self.endpoints(), request.query_params, id_pattern("whk"))
         return Response(WebhookPageSerializer({"data": page.rows, "next_cursor": page.next_cursor}).data)
 
@@ -132,7 +131,7 @@ class DeliveryListView(WebhooksView):
     def get(self, request: Request, webhook_id: str) -> Response:
         """The messages to a webhook, newest first, and what became of each."""
         deliveries = WebhookDelivery.objects.filter(endpoint=self.endpoint(webhook_id))
-        refuse_unknown(request.query_params, PAGE_PARAMETERS)
+        refuse_unknown(request.query_params, {"limit", "cursor"})
         page = page_of(deliveries, request.query_params, id_pattern("msg"))
         return Response(DeliveryPageSerializer({"data": page.rows, "next_cursor": page.next_cursor}).data)
 
