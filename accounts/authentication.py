@@ -6,7 +6,7 @@ from django.contrib.auth.models import AnonymousUser
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
-from accounts import api_keys
+from accounts import api_keys, key_lookup
 from accounts.limits import effective_limits
 from accounts.models import ApiKey, Membership, User
 from accounts.scopes import ROLE_SCOPES
@@ -56,11 +56,7 @@ def find_key(text: str) -> ApiKey:
         parsed = api_keys.parse(text)
     except api_keys.MalformedKeyError:
         raise unauthorized("invalid_api_key") from None
-    api_key = (
-        ApiKey.objects.filter(pk=parsed.id)
-        .select_related("organization__plan", "organization__test_plan")
-        .first()
-    )
+    api_key = key_lookup.find(parsed.id, livemode=parsed.livemode)
     if api_key is None or not api_keys.verify(parsed, api_key.secret_sha256):
         raise unauthorized("invalid_api_key")
     if (state := api_key.state()) != ApiKey.State.ACTIVE:

@@ -15,6 +15,7 @@ from accounts.rate_limits import RateLimitState
 from accounts.tenant import Tenant
 from avatar_api.common.problems import Problem
 from avatar_api.common.strict_json import StrictJSONParser
+from gpu_worker.contract import logs
 
 __all__ = ["Tenant", "TenantView"]
 
@@ -49,6 +50,7 @@ class TenantView(APIView):
     def perform_authentication(self, request: Request) -> None:
         if request.auth is None:
             raise exceptions.NotAuthenticated
+        logs.bind(organization=self.tenant.organization.pk)
         self.count(request)
 
     def count(self, request: Request) -> None:
