@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any
 
-import runpod  # type: ignore[import-untyped]
+import runpod  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
 from gpu_worker.interrupts import on_interrupt
 

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 
 from gpu_worker import engines, host, rq_worker
+from gpu_worker.contract import logs
 from gpu_worker.contract.queues import RENDER_QUEUES
 from gpu_worker.contract.spec import EngineName
 from gpu_worker.engines.base import Engine, RenderError
@@ -98,9 +99,11 @@ def set_up_logging() -> None:
     logging.basicConfig(
         level=os.environ.get("LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    # RQ tells of every job with its arguments, and those hold a token.
-    logging.getLogger("rq").setLevel(logging.WARNING)
-    logging.getLogger("rq.worker").setLevel(logging.WARNING)
+    if os.environ.get("LOG_STYLE") == "json":
+        logging.getLogger().handlers[0].setFormatter(logs.JsonFormatter())
+    # RQ tells of every job with its arguments, and those hold a token; S3's client tells signatures.
+    for name in ("rq", "rq.worker", "boto3", "botocore", "s3transfer", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

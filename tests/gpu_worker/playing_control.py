@@ -17,7 +17,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from django.core.files.base import ContentFile
-from django.core.files.storage import FileSystemStorage
+from django.core.files.storage import FileSystemStorage, Storage
 from PIL import Image
 from redis import Redis
 from rq import Queue, Worker
@@ -66,7 +66,7 @@ class Control:
         self.folder = folder
         self.gates = folder / "gates"
         self.gates.mkdir(parents=True)
-        self.storage = FileSystemStorage(folder / "store", allow_overwrite=True)
+        self.storage: Storage = FileSystemStorage(folder / "store", allow_overwrite=True)
 
     @property
     def queue(self) -> Queue:
@@ -125,11 +125,12 @@ class Control:
 
     def stored(self) -> list[str]:
         """The keys of everything in the store."""
-        root = Path(self.storage.location)
+        root = self.folder / "store"
         return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
     def read(self, key: str) -> bytes:
-        return Path(self.storage.path(key)).read_bytes()
+        with self.storage.open(key) as file:
+            return bytes(file.read())
 
     def forget_reports(self) -> None:
         report_queue(self.redis).empty()
@@ -159,7 +160,7 @@ class Control:
 
     def decoded(self, spec: RenderSpec) -> npt.NDArray[np.uint8]:
         """The frames of the finished video, RGB."""
-        with av.open(self.storage.path(spec.output_key)) as container:
+        with av.open(io.BytesIO(self.read(spec.output_key))) as container:
             return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
     def frames(self, spec: RenderSpec) -> list[tuple[int, int]]:
@@ -194,7 +195,7 @@ class WorkerProcess:
         environment |= {
             "PATH": os.environ["PATH"],
             "REDIS_URL": control.redis_url,
-            "STORAGE_DIR": str(control.storage.location),
+            "STORAGE_DIR": str(control.folder / "store"),
             "TMPDIR": str(self.temporary),
             "PAINTED_GATES": str(control.gates),
             "LOG_LEVEL": "DEBUG",

@@ -44,7 +44,7 @@ def container(control: Control, models: Path, **environment: str) -> "Iterator[s
         "PATH": os.environ["PATH"],
         "PYTHON": sys.executable,
         "REDIS_URL": control.redis_url,
-        "STORAGE_DIR": str(control.storage.location),
+        "STORAGE_DIR": str(control.folder / "store"),
         "TMPDIR": str(control.folder),
         "MODEL_STORAGE_PATH": str(models),
         "INFINITETALK_SIZE": f"{SIZE.height},{SIZE.width}",

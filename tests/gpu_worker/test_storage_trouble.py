@@ -44,7 +44,7 @@ def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_store_that_comes_back_costs_time_and_nothing_else(
     worker: Host, control: Control, first: int
 ) -> None:
-    worker.storage = FailingStorage(str(control.storage.location), range(first, first + 4))
+    worker.storage = FailingStorage(str(control.folder / "store"), range(first, first + 4))
     spec = control.spec()
     tasks.render(spec.to_dict())
 
@@ -55,7 +55,7 @@ def test_a_store_that_comes_back_costs_time_and_nothing_else(
 def test_a_store_that_stays_away_fails_the_job_and_the_worker_lives_on(
     worker: Host, control: Control
 ) -> None:
-    healthy, worker.storage = worker.storage, FailingStorage(str(control.storage.location), range(4, 10_000))
+    healthy, worker.storage = worker.storage, FailingStorage(str(control.folder / "store"), range(4, 10_000))
     tasks.render(control.spec().to_dict())
 
     failed = control.wait_for(ReportKind.FAILED)
