@@ -6,7 +6,7 @@ from typing import Any
 
 from gpu_worker import errors, host
 from gpu_worker.attempt import Attempt
-from gpu_worker.contract import signals
+from gpu_worker.contract import logs, signals
 from gpu_worker.contract.spec import SPEC_VERSION, RenderReport, RenderSpec, ReportKind, SpecError
 from gpu_worker.host import Host
 
@@ -23,7 +23,8 @@ def render(data: dict[str, Any]) -> None:
     except SpecError as error:
         refuse(worker, data, error)
     else:
-        worker.run(Attempt(worker, spec))
+        with logs.bound(job=spec.job_id, attempt=spec.attempt):
+            worker.run(Attempt(worker, spec))
 
 
 def refuse(worker: Host, data: dict[str, Any], error: SpecError) -> None:

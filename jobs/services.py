@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from accounts.tenancy import Tenant
 from avatar_api.common.ids import new_id
 from avatar_api.common.problems import Problem
-from gpu_worker.contract import signals, storage_keys
+from gpu_worker.contract import logs, signals, storage_keys
 from jobs import dispatch, drafts, fetching, idempotency, inputs, quotas, retention, transitions
 from jobs.idempotency import IdempotentRequest
 from jobs.models import Job, JobEvent
@@ -52,6 +52,7 @@ def create_job(*, tenant: Tenant, asked: JobRequest, idempotent: IdempotentReque
     """
     drafts.check_plan(asked, tenant.limits)
     job_id = new_id("job")
+    logs.bind(job=job_id)
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
     with (
         idempotency.claimed(tenant, idempotent),

@@ -4,7 +4,7 @@ import hmac
 import logging
 from typing import Any
 
-from gpu_worker.contract import storage_keys
+from gpu_worker.contract import logs, storage_keys
 from gpu_worker.contract.spec import RenderReport, ReportKind, SpecError
 from jobs import fetching, transitions
 from jobs.dispatch import hash_token
@@ -21,6 +21,11 @@ def record(data: dict[str, Any]) -> None:
     except SpecError:
         log.exception("a report that can't be read was dropped")
         return
+    with logs.bound(job=report.job_id, attempt=report.attempt):
+        take_down(report)
+
+
+def take_down(report: RenderReport) -> None:
     job = Job.objects.filter(pk=report.job_id).only("id", "attempt", "token_hash", "organization_id").first()
     if job is None or job.attempt != report.attempt:
         log.info("a report of attempt %s of %s came too late", report.attempt, report.job_id)
@@ -60,9 +65,11 @@ def apply(report: RenderReport, organization_id: str) -> None:
 
 def deliver(delivery_id: str) -> None:
     """Make the try of a webhook delivery that is due."""
-    delivery.deliver(delivery_id)
+    with logs.bound(delivery=delivery_id):
+        delivery.deliver(delivery_id)
 
 
 def fetch_inputs(job_id: str) -> None:
     """Fetch the files that a job waits for."""
-    fetching.fetch_inputs(job_id)
+    with logs.bound(job=job_id):
+        fetching.fetch_inputs(job_id)

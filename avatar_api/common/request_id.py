@@ -8,6 +8,8 @@ from contextvars import ContextVar
 
 from django.http import HttpRequest, HttpResponse
 
+from gpu_worker.contract import logs
+
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 VISIBLE_ASCII = re.compile(r"[!-~]{1,128}")
@@ -23,7 +25,8 @@ class RequestIdMiddleware:
         given = request.headers.get("X-Request-Id", "")
         token = request_id.set(given if VISIBLE_ASCII.fullmatch(given) else uuid.uuid4().hex)
         try:
-            response = self.get_response(request)
+            with logs.bound(request=request_id.get()):
+                response = self.get_response(request)
             response["X-Request-Id"] = request_id.get()
             return response
         finally:

@@ -5,6 +5,7 @@ from pathlib import Path
 from django.urls import reverse_lazy
 from environs import FileAwareEnv
 
+from avatar_api.settings.logs import logging_config
 from gpu_worker.contract.object_store import storage_backend
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -34,6 +35,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "avatar_api.common.request_id.RequestIdMiddleware",
+    "avatar_api.common.observation.ObservationMiddleware",
+    "avatar_api.common.security_headers.ContentSecurityPolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -146,19 +149,11 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "avatar_api.common.request_id.RequestIdFilter"}},
-    "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
-    },
-    "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]},
-    },
-    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "INFO")},
-    "loggers": {"django.server": {"handlers": ["stderr"], "propagate": False}},
-}
+LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
+LOGGING = logging_config(level=LOG_LEVEL, style="line")
+
+# Who knows it may read /metrics; without one there is no such page.
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 
 
 def database(url: str, **options: object) -> dict[str, object]:

@@ -1,0 +1,47 @@
+import pytest
+
+from tests.deployment.production import COMPLETE, run
+
+SETTINGS = """
+import django
+from django.conf import settings
+django.setup()
+print(settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_SECURE, settings.SECURE_HSTS_SECONDS)
+import logging
+logging.getLogger("avatar").info("a line", extra={"fields": {"status": 200}})
+"""
+
+
+def test_djangos_own_checks_find_nothing_in_a_complete_production() -> None:
+    checked = run("manage.py", "check", "--deploy", "--fail-level", "INFO", environment=COMPLETE)
+
+    assert checked.returncode == 0, checked.stderr
+    assert "no issues (0 silenced)" in checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("REDIS_URL", "redis://redis.example.com:6379/0", "avatar_api.E004"),
+        ("OUTBOUND_ALLOW_PRIVATE", "true", "jobs.E001"),
+    ],
+)
+def test_what_would_be_unsafe_in_production_is_refused(name: str, value: str, code: str) -> None:
+    checked = run("manage.py", "check", "--deploy", environment={**COMPLETE, name: value})
+
+    assert checked.returncode == 1
+    assert code in checked.stderr
+
+
+def test_production_logs_json_and_keeps_cookies_to_this_very_host() -> None:
+    started = run("-c", SETTINGS, environment=COMPLETE)
+
+    assert started.stdout.split() == ["__Host-sessionid", "True", "31536000"]
+    assert '"message": "a line", "status": 200' in started.stderr
+
+
+def test_production_does_not_start_without_its_secrets() -> None:
+    started = run("-c", SETTINGS, environment={k: v for k, v in COMPLETE.items() if k != "SALT_KEY"})
+
+    assert started.returncode == 1
+    assert '"SALT_KEY" not set' in started.stderr
