@@ -25,6 +25,8 @@ from avatar_api.common.problems import Problem
 from jobs import assets
 
 MAX_DATA_URI_BYTES = 5 * 1024 * 1024
+MAX_ENCODED = (MAX_DATA_URI_BYTES + 2) // 3 * 4
+TOO_LARGE = f"A data: URI may hold {MAX_DATA_URI_BYTES} bytes."
 DATA_URI = re.compile(r"data:[^,]{0,255};base64,", re.IGNORECASE)
 PIECE = 1024 * 1024
 REFUSED_STATUS = (401, 403)
@@ -88,12 +90,15 @@ def decode_data_uri(value: str) -> bytes:
     start = DATA_URI.match(value)
     if start is None:
         raise SourceError("invalid", "A data: URI in base64 is expected.")
-    if len(value) - start.end() > (MAX_DATA_URI_BYTES + 2) // 3 * 4:
-        raise SourceError("too_large", f"A data: URI may hold {MAX_DATA_URI_BYTES} bytes.")
+    if len(value) - start.end() > MAX_ENCODED:
+        raise SourceError("too_large", TOO_LARGE)
     try:
-        return base64.b64decode(value[start.end() :], validate=True)
+        content = base64.b64decode(value[start.end() :], validate=True)
     except (binascii.Error, ValueError) as error:
         raise SourceError("invalid", "The data: URI isn't base64.") from error
+    if len(content) > MAX_DATA_URI_BYTES:
+        raise SourceError("too_large", TOO_LARGE)
+    return content
 
 
 def local_copy(source: Source, tenant: Tenant, folder: Path) -> Path:

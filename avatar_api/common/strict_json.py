@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO, Any, NoReturn
 
 from rest_framework.exceptions import ParseError
@@ -13,6 +13,9 @@ from rest_framework.request import Request
 from avatar_api.common.problems import FieldError, Problem, invalid
 
 MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 32
+MAX_VALUES = 50_000
+"""Small values take many times the memory of their text, so a body that may be long may not hold many."""
 
 
 class StrictJSONParser(BaseParser):
@@ -47,16 +50,35 @@ def loads(text: bytes | str) -> Any:
     """The value that `text` stands for.
 
     Raises:
-        ValueError: It isn't JSON, or holds half of a surrogate pair, which no text in UTF-8 can.
-        RecursionError: It is nested too deeply.
-        Problem: `validation_error` naming what an object holds twice.
+        ValueError: It isn't JSON, is nested too deeply, or holds half of a surrogate pair, which no text in
+            UTF-8 can.
+        RecursionError: It is nested much too deeply.
+        Problem: `payload_too_large` for too many values, `validation_error` naming what came twice.
     """
     if isinstance(text, bytes):
         text = text.decode()
+    if sum(map(text.count, ",[{")) > MAX_VALUES:
+        raise Problem("payload_too_large", f"A JSON body may hold {MAX_VALUES} values.")
     value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    _refuse_depth(value)
     if "\\u" in text:
         json.dumps(value, ensure_ascii=False).encode()
     return value
+
+
+def _refuse_depth(value: Any) -> None:
+    layer = [value]
+    for _ in range(MAX_DEPTH):
+        layer = [child for parent in layer for child in _children(parent)]
+        if not layer:
+            return
+    raise ValueError(f"nested more than {MAX_DEPTH} deep")
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

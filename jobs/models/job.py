@@ -108,6 +108,16 @@ class Job(models.Model):
             models.Index(fields=["engine", "id"], condition=Q(status=Status.QUEUED), name="job_waiting"),
             models.Index(fields=["status"], condition=Q(status=Status.PROCESSING), name="job_processing"),
             models.Index(fields=["expires_at"], condition=Q(expired=False), name="job_expiring"),
+            models.Index(
+                fields=["engine", "preset", "resolution", "-id"],
+                condition=Q(status=Status.SUCCEEDED),
+                name="job_history",
+            ),
+            models.Index(
+                fields=["fetch_deadline"],
+                condition=Q(status=Status.QUEUED, urls__isnull=False),
+                name="job_fetching",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -32,7 +32,7 @@ REQUEST_SCHEMA = {"application/json": JobRequestSerializer, "multipart/form-data
 class JobRequestView(JobsView):
     """What is common to asking for a job and asking what one would be."""
 
-    parser_classes = (StrictJSONParser, MultiPartParser)
+    parser_classes = [StrictJSONParser, MultiPartParser]
     max_json_bytes = FILES_PER_JOB * 4 * MAX_DATA_URI_BYTES // 3 + MAX_BYTES
 
     def body(self, request: Request) -> dict[str, Any]:
