@@ -161,9 +161,11 @@ class Counter(io.RawIOBase):
 def compressed_bytes(folder: Path) -> int:
     """The size of a layer that holds the folder, as a registry would store it."""
     counter = Counter()
-    with gzip.GzipFile(fileobj=counter, mode="wb", compresslevel=6) as packed:
-        with tarfile.open(fileobj=packed, mode="w|") as archive:
-            archive.add(folder, arcname=".")
+    with (
+        gzip.GzipFile(fileobj=counter, mode="wb", compresslevel=6) as packed,
+        tarfile.open(fileobj=packed, mode="w|") as archive,
+    ):
+        archive.add(folder, arcname=".")
     return counter.total
 
 

@@ -1,0 +1,11 @@
+from ops.environment_table import DOCUMENT, MEANINGS, readings, with_table
+
+
+def test_every_variable_that_is_read_has_a_meaning_and_every_meaning_a_variable() -> None:
+    assert {reading.name for reading in readings()} == MEANINGS.keys()
+
+
+def test_the_documents_table_is_what_the_code_reads() -> None:
+    document = DOCUMENT.read_text()
+
+    assert document == with_table(document), "run: python -m ops.environment_table"
