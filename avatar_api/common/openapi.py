@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 
+from avatar_api.common.fields import StrictSerializer
 from avatar_api.common.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from avatar_api.common.problems import CODES, DOCUMENTATION, MEDIA_TYPE
 
@@ -226,6 +227,12 @@ class Schema(AutoSchema):
     def get_serializer_name(self, *args: Any, **kwargs: Any) -> str:
         """Requests get their ending from drf-spectacular."""
         return str(super().get_serializer_name(*args, **kwargs)).removesuffix("Request")
+
+    def _map_basic_serializer(self, serializer: Any, direction: str) -> Document:
+        schema: Document = super()._map_basic_serializer(serializer, direction)
+        if isinstance(serializer, StrictSerializer):
+            schema["additionalProperties"] = False
+        return schema
 
     def get_tags(self) -> list[str]:
         return [TAGS[self.path.split("/")[2]][0]]
