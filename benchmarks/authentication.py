@@ -17,7 +17,7 @@ from avatar_api.embedded import throwaway_services
 from benchmarks.row import Row
 
 if TYPE_CHECKING:
-    from accounts.authentication import Tenant
+    from accounts.tenant import Tenant
 
 REQUESTS = 1000
 WARM_UP = 100

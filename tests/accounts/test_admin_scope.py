@@ -129,19 +129,14 @@ def filled(name: str, stranger: Organization, key: ApiKey) -> str:
 HARMLESS = {"logout", "password_change", "password_change_done", "jsi18n", "login", "two_factor"}
 
 
-@pytest.mark.parametrize("method", ["get", "post"])
-@pytest.mark.parametrize("name", ADDRESSES)
-def test_no_address_shows_or_changes_anything_of_a_stranger(
-    staff: Client, stranger: Organization, name: str, method: str
-):
-    if name in HARMLESS:
-        return
+@pytest.mark.parametrize("name", sorted(set(ADDRESSES) - HARMLESS))
+def test_no_address_shows_or_changes_anything_of_a_stranger(staff: Client, stranger: Organization, name: str):
     key = make_key(stranger, name=f"{MARK} key").row
     path, before = filled(name, stranger, key), everything()
-    response = getattr(staff, method)(path, {"s": MARK, "q": MARK} if method == "get" else {"post": "yes"})
-    assert response.status_code in ((403,) if name in OPERATORS_ADDRESSES else (200, 302, 403, 404, 405))
-    assert shows_nothing(response, key.pk)
-    assert everything() == before
+    for response in (staff.get(path, {"s": MARK, "q": MARK}), staff.post(path, {"post": "yes"})):
+        assert response.status_code in ((403,) if name in OPERATORS_ADDRESSES else (200, 302, 403, 404, 405))
+        assert shows_nothing(response, key.pk)
+        assert everything() == before
 
 
 # Every model
@@ -178,33 +173,35 @@ def test_lists_show_ones_own_only(staff: Client, stranger: Organization, model: 
     assert shows_nothing(staff.get(address(model, "changelist")), theirs.pk)
 
 
+QUERIES = [
+    f"q={MARK}",
+    "organization__id__exact={organization}",
+    "organization={organization}",
+    "pk={pk}",
+    "id__exact={pk}",
+    "organization__memberships__user__email__startswith=e",
+    "organization__name__startswith=S",
+    "created_by__email__startswith=e",
+    "all=",
+    "o=1.2.3",
+    "e=1",
+    "_facets=True",
+]
+
+
 @every_scoped_model
-@pytest.mark.parametrize(
-    "query",
-    [
-        f"q={MARK}",
-        "organization__id__exact={organization}",
-        "organization={organization}",
-        "pk={pk}",
-        "id__exact={pk}",
-        "organization__memberships__user__email__startswith=e",
-        "organization__name__startswith=S",
-        "created_by__email__startswith=e",
-        "all=",
-        "o=1.2.3",
-        "e=1",
-        "_facets=True",
-    ],
-)
 def test_no_search_filter_or_order_shows_a_stranger(
-    staff: Client, stranger: Organization, model: type[Model], query: str
+    staff: Client, stranger: Organization, model: type[Model], subtests: pytest.Subtests
 ):
     theirs = of_stranger(model, stranger)
-    asked = query.format(organization=stranger.pk, pk=theirs.pk)
-    response = staff.get(f"{address(model, 'changelist')}?{asked}", follow=True)
-    assert response.status_code in (200, 400)
-    assert shows_nothing(response) or asked.startswith("q=")  # the search box repeats what was asked
-    assert f"/{theirs.pk}/" not in response.content.decode()
+    for query in QUERIES:
+        with subtests.test(query):
+            asked = query.format(organization=stranger.pk, pk=theirs.pk)
+            response = staff.get(f"{address(model, 'changelist')}?{asked}", follow=True)
+            assert response.status_code in (200, 400)
+            # The search box repeats what was asked.
+            assert shows_nothing(response) or asked.startswith("q=")
+            assert f"/{theirs.pk}/" not in response.content.decode()
 
 
 @every_scoped_model

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from django.core import serializers
 from django.db import connection
 from django.http import HttpResponse
@@ -77,10 +76,13 @@ class Endpoint:
     def scope(self) -> str | None:
         return self.view.required_scope["GET" if self.method == "HEAD" else self.method]
 
-    def ask(self, client: Client, ids: dict[str, str], headers: dict[str, str]) -> HttpResponse:
+    def ask(
+        self, client: Client, ids: dict[str, str], headers: dict[str, str], query: str = ""
+    ) -> HttpResponse:
         body = {} if self.method in ("GET", "HEAD") else {"content_type": "application/json", "data": "{}"}
         headers = {"X-Request-Id": "the-same", **headers}
-        return client.generic(self.method, reverse(self.name, kwargs=ids), headers=headers, **body)
+        address = reverse(self.name, kwargs=ids) + query
+        return client.generic(self.method, address, headers=headers, **body)
 
     def __str__(self) -> str:
         return f"{self.method} {self.name}"
@@ -148,95 +150,111 @@ def test_the_matrix_has_every_endpoint_of_the_api():
     )
 
 
-@every_endpoint
-def test_every_method_says_which_scope_it_needs(endpoint: Endpoint):
-    assert endpoint.scope is None or endpoint.scope in services.ALL_SCOPES
+def test_every_method_says_which_scope_it_needs():
+    assert {endpoint.scope for endpoint in ENDPOINTS} <= services.ALL_SCOPES | {None}
 
 
-@every_endpoint
-def test_without_a_key(api: Client, acme: Organization, endpoint: Endpoint):
-    ids, before = made(endpoint, acme), everything()
-    refused(endpoint, endpoint.ask(api, ids, {}), 401, "authentication_required")
-    assert everything() == before
+@dataclass(frozen=True)
+class Intruder:
+    """Somebody who may not do what any endpoint does, and what the answer is."""
+
+    headers: dict[str, str]
+    status: int
+    code: str
+    query: str = ""
 
 
-@every_endpoint
-@pytest.mark.parametrize("fault", ["malformed", "never minted", "wrong secret", "in the query"])
-def test_with_a_key_that_is_none(api: Client, acme: Organization, endpoint: Endpoint, fault: str):
-    ids, key = made(endpoint, acme), make_key(acme)
+def intruders(organization: Organization, scope: str | None) -> dict[str, Intruder]:
+    key, past = make_key(organization), timezone.now() - timedelta(seconds=1)
+    revoked, expired = make_key(organization), make_key(organization, expires_at=past)
+    services.revoke_key(api_key=revoked.row)
+    elsewhere = make_key(organization, allowed_ips=["203.0.113.0/24"])
     unsigned = f"{key.row.prefix}_{'0' * api_keys.RANDOM_LENGTH}"
-    text = {
-        "malformed": key.text[:-1],
-        "never minted": api_keys.mint(livemode=False).key,
-        "wrong secret": unsigned + api_keys.checksum(unsigned),
-        "in the query": "",
-    }[fault]
-    before = everything()
-    if fault == "in the query":
-        address = reverse(endpoint.name, kwargs=ids)
-        response = api.generic(endpoint.method, f"{address}?api_key={key.text}&access_token={key.text}")
-        refused(endpoint, response, 401, "authentication_required")
-    else:
-        refused(endpoint, endpoint.ask(api, ids, {"X-API-Key": text}), 401, "invalid_api_key")
-    assert everything() == before
+    never_minted = api_keys.mint(livemode=False).key
+    asking, invalid = "authentication_required", "invalid_api_key"
+    found = {
+        "no key": Intruder({}, 401, asking),
+        "a key in the query": Intruder({}, 401, asking, f"?api_key={key.text}&access_token={key.text}"),
+        "a malformed key": Intruder({"X-API-Key": key.text[:-1]}, 401, invalid),
+        "a key never minted": Intruder({"X-API-Key": never_minted}, 401, invalid),
+        "a wrong secret": Intruder({"X-API-Key": unsigned + api_keys.checksum(unsigned)}, 401, invalid),
+        "a revoked key": Intruder(revoked.headers, 401, "api_key_revoked"),
+        "an expired key": Intruder(expired.headers, 401, "api_key_expired"),
+        "a key from elsewhere": Intruder(elsewhere.headers, 403, "ip_not_allowed"),
+    }
+    if scope is not None:
+        without = make_key(organization, scopes=services.ALL_SCOPES - {scope})
+        found["a key without the scope"] = Intruder(without.headers, 403, "permission_denied")
+    return found
 
 
 @every_endpoint
-@pytest.mark.parametrize("end", ["api_key_revoked", "api_key_expired"])
-def test_with_a_key_that_no_longer_works(api: Client, acme: Organization, endpoint: Endpoint, end: str):
-    ids, key = made(endpoint, acme), make_key(acme, expires_at=timezone.now() + timedelta(hours=1))
-    if end == "api_key_revoked":
-        services.revoke_key(api_key=key.row)
+def test_nobody_gets_in_who_may_not(
+    api: Client, acme: Organization, endpoint: Endpoint, subtests: pytest.Subtests
+):
+    ids, allowed = made(endpoint, acme), make_key(acme)
+    cases = intruders(acme, endpoint.scope)
+    cases["a suspended organization"] = Intruder(allowed.headers, 403, "organization_suspended")
     before = everything()
-    with time_machine.travel(timezone.now() + timedelta(hours=2), tick=False):
-        refused(endpoint, endpoint.ask(api, ids, key.headers), 401, end)
-    assert everything() == before
+    for name, intruder in cases.items():
+        if name == "a suspended organization":
+            services.suspend(organization=acme)
+        with subtests.test(name):
+            response = endpoint.ask(api, ids, intruder.headers, intruder.query)
+            refused(endpoint, response, intruder.status, intruder.code)
+            assert everything() == before
 
 
-@every_endpoint
-def test_with_a_key_without_the_scope(api: Client, acme: Organization, endpoint: Endpoint):
-    if endpoint.scope is None:
-        assert (
-            endpoint.ask(api, made(endpoint, acme), make_key(acme, scopes=frozenset()).headers).status_code
-            == 200
-        )
-        return
-    ids, key = made(endpoint, acme), make_key(acme, scopes=services.ALL_SCOPES - {endpoint.scope})
-    before = everything()
-    refused(endpoint, endpoint.ask(api, ids, key.headers), 403, "permission_denied")
-    assert everything() == before
+@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.scope is None], ids=str)
+def test_a_key_without_any_scope_is_enough_where_none_is_needed(
+    api: Client, acme: Organization, endpoint: Endpoint
+):
+    response = endpoint.ask(api, made(endpoint, acme), make_key(acme, scopes=frozenset()).headers)
+    assert response.status_code == 200
 
 
-@every_endpoint
-def test_with_a_key_of_a_suspended_organization(api: Client, acme: Organization, endpoint: Endpoint):
-    ids, key = made(endpoint, acme), make_key(acme)
-    services.suspend(organization=acme)
-    before = everything()
-    refused(endpoint, endpoint.ask(api, ids, key.headers), 403, "organization_suspended")
-    assert everything() == before
-
-
-@pytest.fixture(params=["another organization", "the other mode", "the other mode, live"])
-def stranger(request: pytest.FixtureRequest, acme: Organization, globex: Organization) -> tuple[Key, bool]:
-    """A key, and the mode of Acme's objects, which are none of its business."""
-    key, livemode = {
+def strangers(acme: Organization, globex: Organization) -> dict[str, tuple[Key, bool]]:
+    """Keys, and the mode of those objects of Acme that are none of their business."""
+    found = {
         "another organization": (make_key(globex), False),
-        "the other mode": (make_key(acme), True),
-        "the other mode, live": (make_key(acme, livemode=True), False),
-    }[request.param]
-    Client().get("/v1/me", headers=key.headers)  # writes the key's use of this minute
-    return key, livemode
+        "a test key on live objects": (make_key(acme), True),
+        "a live key on test objects": (make_key(acme, livemode=True), False),
+    }
+    for key, _ in found.values():
+        Client().get("/v1/me", headers=key.headers)  # writes the key's use of this minute
+    return found
 
 
 @every_endpoint_of_an_object
 def test_a_strangers_object_and_one_that_never_was_are_told_apart_by_nothing(
-    api: Client, acme: Organization, stranger: tuple[Key, bool], endpoint: Endpoint
+    api: Client, acme: Organization, globex: Organization, endpoint: Endpoint, subtests: pytest.Subtests
 ):
-    key, livemode = stranger
-    existing = made(endpoint, acme, livemode=livemode)
-    before = everything()
+    for name, (key, livemode) in strangers(acme, globex).items():
+        theirs, nobodys = made(endpoint, acme, livemode=livemode), never_made(endpoint)
+        before = everything()
+        with subtests.test(name):
+            told_apart_by_nothing(endpoint, api, key, theirs, nobodys)
+            assert everything() == before
+
+
+@pytest.mark.parametrize("endpoint", [e for e in OF_OBJECTS if len(e.parameters) > 1], ids=str)
+def test_a_strangers_object_is_not_reached_by_way_of_ones_own(
+    api: Client, acme: Organization, globex: Organization, endpoint: Endpoint
+):
+    """Its address names an object of the stranger's below one that belongs to the key."""
+    key = make_key(globex)
+    Client().get("/v1/me", headers=key.headers)
+    own, theirs, nobodys = made(endpoint, globex), made(endpoint, acme), never_made(endpoint)
+    last, before = endpoint.parameters[-1], everything()
+    told_apart_by_nothing(endpoint, api, key, own | {last: theirs[last]}, own | {last: nobodys[last]})
+    assert everything() == before
+
+
+def told_apart_by_nothing(
+    endpoint: Endpoint, api: Client, key: Key, theirs: dict[str, str], nobodys: dict[str, str]
+) -> None:
     answers, queries = [], []
-    for ids in (existing, never_made(endpoint)):
+    for ids in (theirs, nobodys):
         with CaptureQueriesContext(connection) as captured:
             answers.append(endpoint.ask(api, ids, key.headers))
         queries.append(len(captured))
@@ -244,7 +262,6 @@ def test_a_strangers_object_and_one_that_never_was_are_told_apart_by_nothing(
     assert answers[0].content == answers[1].content
     assert comparable_headers(answers[0]) == comparable_headers(answers[1])
     assert queries[0] == queries[1]
-    assert everything() == before
 
 
 def comparable_headers(response: HttpResponse) -> dict[str, str]:
@@ -252,20 +269,25 @@ def comparable_headers(response: HttpResponse) -> dict[str, str]:
 
 
 @every_endpoint_of_an_object
-@pytest.mark.parametrize("nonsense", ["x", "nul\x00", "job_", "%2e%2e", "ü" * 300])
-def test_a_malformed_id_is_not_found(api: Client, acme: Organization, endpoint: Endpoint, nonsense: str):
-    ids = dict.fromkeys(endpoint.parameters, nonsense)
-    refused(endpoint, endpoint.ask(api, ids, make_key(acme).headers), 404, "not_found")
+def test_a_malformed_id_is_not_found(
+    api: Client, acme: Organization, endpoint: Endpoint, subtests: pytest.Subtests
+):
+    key = make_key(acme)
+    for nonsense in ("x", "nul\x00", "job_", "%2e%2e", "ü" * 300):
+        with subtests.test(nonsense):
+            ids = dict.fromkeys(endpoint.parameters, nonsense)
+            refused(endpoint, endpoint.ask(api, ids, key.headers), 404, "not_found")
 
 
 @pytest.mark.parametrize(
     "endpoint", [e for e in ENDPOINTS if e.method == "GET" and not e.parameters], ids=str
 )
 def test_no_collection_shows_a_strangers_objects(
-    api: Client, acme: Organization, stranger: tuple[Key, bool], endpoint: Endpoint
+    api: Client, acme: Organization, globex: Organization, endpoint: Endpoint, subtests: pytest.Subtests
 ):
-    key, livemode = stranger
-    existing = [kind.make(acme, livemode).pk for kind in KINDS.values()]
-    response = endpoint.ask(api, {}, key.headers)
-    assert response.status_code == 200
-    assert not any(pk in response.content.decode() for pk in existing)
+    for name, (key, livemode) in strangers(acme, globex).items():
+        existing = [kind.make(acme, livemode).pk for kind in KINDS.values()]
+        with subtests.test(name):
+            response = endpoint.ask(api, {}, key.headers)
+            assert response.status_code == 200
+            assert not any(pk in response.content.decode() for pk in existing)
