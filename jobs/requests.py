@@ -102,7 +102,9 @@ class JobRequestSerializer(StrictSerializer):
     audio_asset = AssetIdField(required=False, help_text="The speech: an asset.")
     audio_2_url = FileUrlField(required=False, help_text="The second speaker's speech.")
     audio_2_asset = AssetIdField(required=False, help_text="The second speaker's speech.")
-    speaker_boxes = SpeakerBoxSerializer(many=True, required=False, min_length=1, max_length=2)
+    speaker_boxes: serializers.ListSerializer[Any] = serializers.ListSerializer(
+        child=SpeakerBoxSerializer(), required=False, min_length=1, max_length=2
+    )
     speaking_order = StrictChoiceField(choices=[order.value for order in SpeakingOrder], required=False)
     prompt = StrictCharField(max_length=MAX_PROMPT, default=DEFAULT_PROMPT)
     negative_prompt = StrictCharField(max_length=MAX_PROMPT, allow_blank=True, default="")

@@ -1,5 +1,7 @@
 """The JSON of answers."""
 
+from collections.abc import Iterable
+
 from rest_framework import serializers
 
 from avatar_api.common.fields import TimestampField
@@ -11,8 +13,8 @@ class SortedListField(serializers.ListField):
 
     child = serializers.CharField()
 
-    def to_representation(self, value: frozenset[str]) -> list[str]:
-        return sorted(value)
+    def to_representation(self, data: Iterable[str]) -> list[str]:
+        return sorted(data)
 
 
 class WindowSerializer(serializers.Serializer):
@@ -72,7 +74,7 @@ class JobSerializer(serializers.Serializer):
 
 
 class JobPageSerializer(serializers.Serializer):
-    data = JobSerializer(many=True)
+    data = JobSerializer(many=True)  # type: ignore[assignment]  # A field of that name hides a property.
     next_cursor = serializers.CharField(allow_null=True)
 
 
@@ -187,5 +189,5 @@ class UsageReportSerializer(serializers.Serializer):
     start = serializers.DateField()
     end = serializers.DateField()
     group_by = serializers.ChoiceField(choices=["day", "key"])
-    data = UsageRowSerializer(many=True)
+    data = UsageRowSerializer(many=True)  # type: ignore[assignment]  # As above.
     total = UsageRowSerializer()
