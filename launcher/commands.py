@@ -107,7 +107,7 @@ def lock(arguments: list[str]) -> int:
 
 
 def clean(_: list[str]) -> int:
-    with stack.one_at_a_time():
+    with stack.alone_in_this_clone():
         remove_what_we_made()
     return 0
 

@@ -12,6 +12,8 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 from avatar_api import child_process
 from avatar_api.embedded import EmbeddedServerError, Postgres, Server, ServerInUseError, Valkey
@@ -60,33 +62,33 @@ async def running(sink: Sink, port: int | None) -> AsyncIterator[Stack]:
     Raises:
         Failure: something can't be started.
     """
-    with one_at_a_time():
-        journal = STATE / "processes"
-        stop_leftovers(journal, marker=str(VENV))
-        port = free_port(port)
+    with alone_in_this_clone() as journal, contextlib.ExitStack() as after_all_stopped:
+        port, reservation = reserve_port(port)
+        after_all_stopped.enter_context(reservation)
         servers = embedded_servers(os.environ)
+        for server in servers:
+            after_all_stopped.callback(server.release)
         environment = control_environment(servers)
-        try:
-            async with Supervisor(sink, journal) as supervisor:
-                for server in servers:
-                    with step(f"start {server.name}"):
-                        server.prepare()
-                        await supervisor.start(server_program(server))
-                with step("prepare the database"):
-                    await manage(environment, "migrate", "--verbosity", "0")
-                    await manage(environment, "seeddemo", str(DEMO_FILE))
-                with step("start web, control workers and a render worker"):
-                    await supervisor.start(*programs(environment, port))
-                yield Stack(f"http://127.0.0.1:{port}", read_demo_account(), supervisor)
-        except EmbeddedServerError as error:
-            raise Failure(str(error)) from error
-        finally:
+        async with Supervisor(sink, journal) as supervisor:
             for server in servers:
-                server.release()
+                with step(f"start {server.name}"):
+                    prepare(server)
+                    await supervisor.start(server_program(server))
+            with step("prepare the database"):
+                await manage(environment, "migrate", "--verbosity", "0")
+                await manage(environment, "seeddemo", str(DEMO_FILE))
+            with step("start web, control workers and a render worker"):
+                await supervisor.start(*programs(environment, port))
+            yield Stack(f"http://127.0.0.1:{port}", read_demo_account(), supervisor)
 
 
 @contextlib.contextmanager
-def one_at_a_time() -> Iterator[None]:
+def alone_in_this_clone() -> Iterator[Path]:
+    """Keep a second stack of this clone from starting, and end what is left of one that was killed.
+
+    Yields:
+        Where the stack notes its processes.
+    """
     STATE.mkdir(exist_ok=True)
     try:
         lock = hold_lock(STATE / "stack.lock")
@@ -95,19 +97,47 @@ def one_at_a_time() -> Iterator[None]:
             "This clone is running already: use that one, or stop it with Ctrl-C in its terminal first."
         ) from None
     with lock:
-        yield
+        journal = STATE / "processes"
+        stop_leftovers(journal, marker=str(VENV))
+        yield journal
 
 
-def free_port(wanted: int | None) -> int:
+def prepare(server: Server) -> None:
+    try:
+        server.prepare()
+    except EmbeddedServerError as error:
+        raise Failure(str(error)) from error
+
+
+def reserve_port(wanted: int | None) -> tuple[int, IO[str]]:
     """The port that was asked for; if none was, 8000 or else any that is free on loopback.
+
+    Returns:
+        The port, and a file that keeps other stacks from choosing it until it is closed.
 
     Raises:
         Failure: the port that was asked for is taken.
     """
-    if wanted is not None and not is_free(wanted):
-        raise Failure(f"Port {wanted} is taken: choose another with PORT=….")
-    if wanted is not None or is_free(FAVOURITE_PORT):
-        return wanted or FAVOURITE_PORT
+    for port in (wanted,) if wanted else (FAVOURITE_PORT, *(any_port() for _ in range(9))):
+        if lock := claim_port(port):
+            return port, lock
+    raise Failure(f"Port {wanted} is taken: choose another with PORT=…." if wanted else "No port is free.")
+
+
+def claim_port(port: int) -> IO[str] | None:
+    # A lock as well, because granian shares a port with whoever else is willing to (SO_REUSEPORT), and
+    # two clones that start at once would both find it free.
+    try:
+        lock = hold_lock(Path(f"/tmp/avatar-port-{port}.lock"))  # noqa: S108  (a name, nothing is read)
+    except (ServerInUseError, PermissionError):
+        return None
+    if is_free(port):
+        return lock
+    lock.close()
+    return None
+
+
+def any_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
