@@ -54,10 +54,11 @@ class Jobs(Collector):
         seconds = GaugeMetricFamily("avatar_gpu_seconds", "GPU seconds of jobs.", labels=["organization"])
         charged = GaugeMetricFamily("avatar_video_seconds", "Seconds charged.", labels=["organization"])
         cost = GaugeMetricFamily("avatar_charged_usd", "What was charged.", labels=["organization"])
+        on_gpu = Sum("gpu_seconds", filter=Q(engine=EngineName.INFINITETALK), default=0.0)
         rows = (
             Job.objects.order_by()
             .values("organization")
-            .annotate(gpu=Sum("gpu_seconds"), video=Sum("charged_seconds"), usd=Sum("cost_usd"))
+            .annotate(gpu=on_gpu, video=Sum("charged_seconds"), usd=Sum("cost_usd"))
         )
         for row in rows:
             label = [row["organization"]]
