@@ -6,7 +6,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
-from avatar_api.common import observation
+from avatar_api.common import observation  # noqa: F401  (registers the metrics of a web process)
 from jobs.metrics import Deliveries, Jobs, Queues, Waiting
 from tests.deployment.production import REPOSITORY
 
@@ -30,10 +30,9 @@ def test_each_alert_leads_to_its_section_of_the_runbook(alert: dict) -> None:  #
 @pytest.mark.django_db
 @pytest.mark.usefixtures("redis")
 def test_rules_and_runbook_speak_of_metrics_that_there_are() -> None:
-    offered = {
-        metric.name for each in (Jobs(), Waiting(), Deliveries(), Queues()) for metric in each.collect()
-    }
-    offered |= {name for metric in REGISTRY.collect() for name in (metric.name, f"{metric.name}_total")}
+    collectors = (REGISTRY, Jobs(), Waiting(), Deliveries(), Queues())
+    found = {metric.name for collector in collectors for metric in collector.collect()}
+    offered = found | {f"{name}_total" for name in found}
     named = set(re.findall(r"\bavatar_[a-z_]+[a-z]\b", RULES.read_text() + RUNBOOK.read_text()))
 
     assert named <= offered
