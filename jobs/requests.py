@@ -18,7 +18,6 @@ from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, SpeakerBox, SpeakingOrder
 from jobs.fields import AssetIdField, FileUrlField, MetadataField, WebhookUrlField
 from jobs.sources import Source
-from jobs.states import ERROR_CODES
 
 DEFAULT_PROMPT = "A person is talking."
 MAX_PROMPT = 2000
@@ -27,7 +26,6 @@ REFERENCE_FIELDS = ("image", "image_url", "image_asset", "video", "video_url", "
 AUDIO_FIELDS = ("audio", "audio_url", "audio_asset")
 AUDIO_2_FIELDS = ("audio_2", "audio_2_url", "audio_2_asset")
 FILE_FIELDS = REFERENCE_FIELDS + AUDIO_FIELDS + AUDIO_2_FIELDS
-SIMULATIONS = ERROR_CODES | {"slow"}
 
 
 @dataclass(frozen=True)

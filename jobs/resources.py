@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db import connection
 from django.utils import timezone
 from redis.exceptions import RedisError
 
@@ -21,6 +22,14 @@ VARIANTS = {
     "video": (storage_keys.output_video, "video/mp4", "mp4"),
     "thumbnail": (storage_keys.thumbnail, "image/jpeg", "jpg"),
 }
+
+
+QUEUE_POSITIONS = """
+    SELECT job.id, (
+        SELECT count(*) FROM jobs_job AS before
+        WHERE before.engine = job.engine AND before.status = %s AND before.id <= job.id
+    ) FROM jobs_job AS job WHERE job.id = ANY(%s)
+"""
 
 
 @dataclass(frozen=True)
@@ -85,11 +94,21 @@ class JobResource:
 def present_all(jobs: list[Job], base_url: str) -> list[JobResource]:
     """The jobs with their live progress, asked for at once; without it when Redis is away."""
     live = _live_progress([job.id for job in jobs if job.status == Status.PROCESSING])
-    return [describe(job, live.get(job.id), base_url) for job in jobs]
+    positions = _queue_positions([job.id for job in jobs if job.status == Status.QUEUED])
+    return [describe(job, live.get(job.id), positions.get(job.id), base_url) for job in jobs]
 
 
 def present(job: Job, base_url: str) -> JobResource:
     return present_all([job], base_url)[0]
+
+
+def _queue_positions(job_ids: list[str]) -> dict[str, int]:
+    """How many jobs of the same engine wait up to and with each of these."""
+    if not job_ids:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(QUEUE_POSITIONS, [Status.QUEUED, job_ids])
+        return dict(cursor.fetchall())
 
 
 def _live_progress(job_ids: list[str]) -> dict[str, signals.Progress]:
@@ -103,7 +122,9 @@ def _live_progress(job_ids: list[str]) -> dict[str, signals.Progress]:
         return {}
 
 
-def describe(job: Job, live: signals.Progress | None, base_url: str) -> JobResource:
+def describe(
+    job: Job, live: signals.Progress | None, queue_position: int | None, base_url: str
+) -> JobResource:
     """The job as its row tells it, and its progress as `live` does, if anything does."""
     if live is not None and live.attempt != job.attempt:
         live = None
@@ -114,7 +135,7 @@ def describe(job: Job, live: signals.Progress | None, base_url: str) -> JobResou
         stage=_stage(job, live),
         progress=_progress(job, live),
         window=WindowCount(current=min(len(job.window_prefixes) + 1, job.windows), total=job.windows),
-        queue_position=_queue_position(job),
+        queue_position=queue_position,
         eta_seconds=_eta_seconds(job, live),
         livemode=job.livemode,
         input=input_of(job),
@@ -151,12 +172,6 @@ def _progress(job: Job, live: signals.Progress | None) -> int:
         return 100
     done = len(job.window_prefixes) / max(1, job.windows)
     return min(99, int(100 * max(done, live.fraction if live else 0)))
-
-
-def _queue_position(job: Job) -> int | None:
-    if job.status != Status.QUEUED:
-        return None
-    return Job.objects.filter(engine=job.engine, status=Status.QUEUED, id__lt=job.id).count() + 1
 
 
 def _eta_seconds(job: Job, live: signals.Progress | None) -> float | None:

@@ -73,6 +73,10 @@ class JobSerializer(serializers.Serializer):
     expired = serializers.BooleanField()
 
 
+# Serializers copy their fields for each object that they are given; this one instance serves all.
+JOB = JobSerializer()
+
+
 class JobPageSerializer(serializers.Serializer):
     data = JobSerializer(many=True)  # type: ignore[assignment]  # A field of that name hides a property.
     next_cursor = serializers.CharField(allow_null=True)

@@ -11,7 +11,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from jobs import etags, resources
 from jobs.models import Job
-from jobs.serializers import JobSerializer
+from jobs.serializers import JOB
 from jobs.states import OPEN
 
 THREADS = 2
@@ -71,7 +71,7 @@ class Snapshots:
 def read(job_id: str, base_url: str) -> Snapshot:
     """Read a job in the calling thread, and give its database connection back."""
     try:
-        shown = JobSerializer(resources.present(Job.objects.get(pk=job_id), base_url)).data
+        shown = JOB.to_representation(resources.present(Job.objects.get(pk=job_id), base_url))
     finally:
         connection.close()
     body = json.dumps(shown, cls=JSONEncoder, separators=(",", ":"), ensure_ascii=False).encode()

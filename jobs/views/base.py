@@ -8,9 +8,9 @@ from rest_framework.response import Response
 from accounts.tenancy import TenantView
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.problems import Problem
-from jobs import links, resources
+from jobs import links, lookup, resources
 from jobs.models import Job, JobQuerySet
-from jobs.serializers import JobSerializer
+from jobs.serializers import JOB
 
 JOB_ID = re.compile(id_pattern("job"))
 
@@ -25,14 +25,14 @@ class JobsView(TenantView):
 
     def job(self, job_id: str) -> Job:
         """Raises: Problem: `not_found` for an id that never was and for a stranger's alike."""
-        job = self.jobs().filter(pk=job_id if JOB_ID.fullmatch(job_id) else "").first()
+        job = lookup.find(job_id if JOB_ID.fullmatch(job_id) else "", self.tenant)
         if job is None:
             raise Problem("not_found")
         return job
 
     def answer(self, job: Job, status: int = 200) -> Response:
-        data = JobSerializer(resources.present(job, links.base_url(self.request))).data
-        return Response(data, status=status)
+        shown = resources.present(job, links.base_url(self.request))
+        return Response(JOB.to_representation(shown), status=status)
 
     def accepted(self, job: Job, *, replayed: bool = False) -> Response:
         """The answer to a request that made a job."""

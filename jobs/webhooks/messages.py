@@ -9,7 +9,7 @@ from django.utils import timezone
 from avatar_api.common.fields import TimestampField
 from jobs import resources
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
-from jobs.serializers import JobSerializer
+from jobs.serializers import JOB
 
 TEST_EVENT = "webhook.test"
 MAX_BYTES = 20_000
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 def of_job(job: Job, event_type: WebhookEventType, moment: datetime) -> Json:
     """The message that the job has come to where it is, as it is kept."""
-    data = dict(JobSerializer(resources.describe(job, live=None, base_url="")).data)
+    data = dict(JOB.to_representation(resources.describe(job, live=None, queue_position=None, base_url="")))
     if data["output"] is not None:
         data["output"] = {**data["output"], "url": None, "thumbnail_url": None}
     data["stream_url"] = None

@@ -112,6 +112,17 @@ def test_a_job_is_read_with_three_queries_at_most(
         acme_client.get(f"/v1/jobs/{job.id}")
 
 
+def test_a_full_page_of_waiting_jobs_is_read_with_three_queries_at_most(
+    acme: Organization, acme_client: APIClient, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(20):
+        factories.job(acme)
+    acme_client.get("/v1/me")
+    with django_assert_max_num_queries(3):
+        page = acme_client.get("/v1/jobs").json()
+    assert [job["queue_position"] for job in page["data"]] == list(range(20, 0, -1))
+
+
 def test_the_finished_video_is_served_from_its_signed_address_without_a_key(
     acme_client: APIClient, client: APIClient, finished: Job
 ) -> None:
