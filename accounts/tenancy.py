@@ -23,9 +23,10 @@ __all__ = ["Tenant", "TenantView"]
 class TenantView(APIView):
     """A view of the API; handlers find on whose behalf they act in `self.tenant`.
 
-    The order is: which form the answer takes (406), who asks (401), how often (429), from where and whether
-    at all (403), with which scope (403). The rate is counted before anything else can refuse, so that
-    every answer to a known key carries the rate limit's headers.
+    The order is: who asks (401) and from where (403), how often (429), which form the answer takes (406),
+    whether at all and with which scope (403). The rate is counted before anything else can refuse, so
+    that every answer to a key that is good carries the rate limit's headers; a key that was stolen, and
+    used from where its allow-list doesn't reach, can't use up the owner's.
 
     Attributes:
         required_scope: By method, the scope that a key or role needs; None: any valid key will do.
@@ -47,10 +48,17 @@ class TenantView(APIView):
         assert isinstance(tenant, Tenant)
         return tenant
 
-    def perform_authentication(self, request: Request) -> None:
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.authenticate(request)
+        super().initial(request, *args, **kwargs)
+
+    def authenticate(self, request: Request) -> None:
         if request.auth is None:
             raise exceptions.NotAuthenticated
         logs.bind(organization=self.tenant.organization.pk)
+        api_key = self.tenant.api_key
+        if api_key is not None and not is_allowed(client_address(request), api_key.allowed_ips):
+            raise Problem("ip_not_allowed")
         self.count(request)
 
     def count(self, request: Request) -> None:
@@ -65,9 +73,6 @@ class TenantView(APIView):
 
     def check_permissions(self, request: Request) -> None:
         """Also asked by the browsable API, which shows the forms of what a person may do."""
-        api_key = self.tenant.api_key
-        if api_key is not None and not is_allowed(client_address(request), api_key.allowed_ips):
-            raise Problem("ip_not_allowed")
         if self.tenant.organization.is_suspended:
             raise Problem("organization_suspended")
         self.check_scope(str(request.method))

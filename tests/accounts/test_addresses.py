@@ -68,3 +68,15 @@ def test_a_key_works_from_its_networks_only(
     assert response.status_code == status
     if status == 403:
         assert response.json()["code"] == "ip_not_allowed"
+
+
+@pytest.mark.django_db
+@pytest.mark.urls("tests.accounts.views")
+def test_a_stolen_key_used_from_elsewhere_leaves_no_trace_and_takes_no_share(api: Client, acme: Organization):
+    key = make_key(acme, allowed_ips=["203.0.113.0/24"])
+    for _ in range(3):
+        assert api.get("/thing", headers=key.headers, REMOTE_ADDR="198.51.100.9").status_code == 403
+    key.row.refresh_from_db()
+    assert key.row.last_used_at is None
+    allowed = api.get("/thing", headers=key.headers, REMOTE_ADDR="203.0.113.7")
+    assert allowed["RateLimit"].startswith(f'"read";r={acme.test_plan.read_per_minute - 1};')

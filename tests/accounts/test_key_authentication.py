@@ -161,6 +161,14 @@ def test_nobody_is_shown_html_without_a_session(api: Client, db: None):
 def test_a_media_type_that_is_not_offered_is_refused(api: Client, acme_key: Key):
     response = api.get("/thing", headers={**acme_key.headers, "Accept": "application/xml"})
     assert refusal(response) == (406, "not_acceptable")
+    assert response["RateLimit"].startswith('"read";')
+
+
+def test_who_has_no_key_is_not_told_about_media_types(api: Client, db: None):
+    assert refusal(api.get("/thing", headers={"Accept": "application/xml"})) == (
+        401,
+        "authentication_required",
+    )
 
 
 def test_answers_are_kept_out_of_shared_caches(api: Client, acme_key: Key):
