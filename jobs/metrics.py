@@ -5,6 +5,7 @@ take their maximum, never their sum.
 """
 
 import hmac
+import logging
 from collections.abc import Iterator
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis import Redis
+from redis.exceptions import RedisError
 from rq import Queue, Worker
 
 from gpu_worker.contract.queues import RENDER_QUEUES, render_queue, report_queue
@@ -23,6 +25,8 @@ from jobs.dispatch import redis_client
 from jobs.models import Job, WebhookDelivery
 from jobs.queues import outbound_queue
 from jobs.states import Status
+
+log = logging.getLogger(__name__)
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
@@ -109,12 +113,18 @@ class Queues(Collector):
         depth = GaugeMetricFamily("avatar_queue_depth", "Entries of a queue in Redis.", labels=["queue"])
         age = GaugeMetricFamily("avatar_queue_oldest_seconds", "Age of the oldest entry.", labels=["queue"])
         workers = GaugeMetricFamily("avatar_workers", "Workers of a queue.", labels=["queue"])
-        with redis_client() as redis:
-            for queue in all_queues(redis):
-                depth.add_metric([queue.name], queue.count)
-                age.add_metric([queue.name], oldest_seconds(queue))
-                workers.add_metric([queue.name], Worker.count(connection=redis, queue=queue))
-        yield from (depth, age, workers)
+        reached = GaugeMetricFamily("avatar_redis_up", "Whether Redis answered this scrape.", value=1)
+        try:
+            with redis_client() as redis:
+                for queue in all_queues(redis):
+                    depth.add_metric([queue.name], queue.count)
+                    age.add_metric([queue.name], oldest_seconds(queue))
+                    workers.add_metric([queue.name], Worker.count(connection=redis, queue=queue))
+        except RedisError:
+            # What the database says is worth more while Redis is away.
+            log.exception("Redis doesn't answer the scrape")
+            reached = GaugeMetricFamily("avatar_redis_up", "Whether Redis answered this scrape.", value=0)
+        yield from (depth, age, workers, reached)
 
 
 def all_queues(redis: Redis) -> list[Queue]:

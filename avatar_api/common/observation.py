@@ -13,6 +13,8 @@ from prometheus_client import Counter, Histogram
 log = logging.getLogger(__name__)
 
 UNKNOWN_ROUTE = "unknown"
+# Every few seconds, and of interest to nobody while all is well.
+ASKED_BY_MACHINES = frozenset({"healthz", "readyz", "metrics"})
 
 requests_total = Counter(
     "avatar_http_requests", "Requests answered, by route and status.", ["method", "route", "status"]
@@ -42,7 +44,8 @@ def observe(request: HttpRequest, status: int, seconds: float) -> None:
     requests_total.labels(method, route, status).inc()
     request_seconds.labels(route).observe(seconds)
     fields = {"method": method, "route": route, "status": status, "seconds": round(seconds, 4)}
-    log.info("%s %s %s", method, route, status, extra={"fields": fields})
+    level = logging.DEBUG if route in ASKED_BY_MACHINES else logging.INFO
+    log.log(level, "%s %s %s", method, route, status, extra={"fields": fields})
 
 
 # Clients may write anything as a method, and each new label is a new time series.

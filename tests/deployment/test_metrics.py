@@ -77,3 +77,14 @@ def test_requests_are_counted_by_route_and_never_by_path(settings: Settings) -> 
     assert {"method": "GET", "route": "v1/jobs/<str:job_id>", "status": "401"} in names
     assert {"method": "GET", "route": "unknown", "status": "404"} in names
     assert not any("someones" in label["route"] for label in names)
+
+
+def test_what_the_database_says_is_told_while_redis_is_away(
+    settings: Settings, organization: Organization
+) -> None:
+    factories.job(organization)
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    samples = scrape(settings)
+
+    assert value(samples, "avatar_redis_up") == 0
+    assert value(samples, "avatar_jobs_waiting", queue="render-cpu") == 1
