@@ -102,7 +102,7 @@ def _first_of_each_tenant(engine: EngineName, places: int) -> dict[Tenant, list[
         .select_related("organization__plan", "organization__test_plan")
         .order_by("id")
     )
-    waiting = defaultdict(list)
+    waiting: dict[Tenant, list[Job]] = defaultdict(list)
     for job in jobs:
         waiting[Tenant(job.organization_id, job.livemode)].append(job)
     return waiting

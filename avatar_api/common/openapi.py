@@ -218,10 +218,11 @@ class Schema(AutoSchema):
         """The first sentence of the handler's docstring."""
         return re.split(r"\.\s|\.$", str(super().get_description()))[0]
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override]  # drf-spectacular's takes nothing either.
         """The handler's docstring, and the scope that a key needs."""
         text = str(super().get_description())
-        scope = self.view.required_scope[self.method]
+        view: Any = self.view
+        scope = view.required_scope[self.method]
         return f"{text}\n\nScope: `{scope}`." if scope else f"{text}\n\nAny valid key will do."
 
     def get_serializer_name(self, *args: Any, **kwargs: Any) -> str:

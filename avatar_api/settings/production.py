@@ -12,7 +12,7 @@ SALT_KEY = env.str("SALT_KEY")
 PUBLIC_URL = env.str("PUBLIC_URL").rstrip("/")
 # By its own address the container is asked whether it is healthy; links are built from PUBLIC_URL alone.
 ALLOWED_HOSTS = [*env.list("ALLOWED_HOSTS"), "127.0.0.1"]
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 DATABASE_URL = env.str("DATABASE_URL")
 REDIS_URL = env.str("REDIS_URL")
 DATABASES = {"default": database(DATABASE_URL, pool=True)}
