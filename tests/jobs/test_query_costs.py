@@ -1,0 +1,44 @@
+"""What requests cost the database: few queries, and none that grows with the table."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
+
+from accounts.models import Organization
+from jobs.models import Job
+from tests import factories
+from tests.jobs.clients import form
+
+pytestmark = pytest.mark.usefixtures("redis", "store")
+
+
+def test_a_job_is_created_with_twelve_queries_at_most(
+    acme_client: APIClient, portrait: bytes, speech: bytes
+) -> None:
+    acme_client.get("/v1/me")  # The key's last use is written, which happens once a minute.
+    with CaptureQueriesContext(connection) as captured:
+        response = acme_client.post("/v1/jobs", form(portrait, speech), headers={"idempotency-key": "a"})
+    assert response.status_code == 202
+    # Inside a test's transaction each transaction of ours is a savepoint.
+    queries = [query["sql"] for query in captured if "SAVEPOINT" not in query["sql"]]
+    assert len(queries) <= 12, queries
+
+
+def plan_of(jobs: object) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+        sql, params = jobs.query.sql_with_params()  # type: ignore[attr-defined]
+        cursor.execute(f"EXPLAIN {sql}", params)
+        return "\n".join(row[0] for row in cursor.fetchall())
+
+
+def test_the_list_is_read_in_the_order_of_its_index(acme: Organization) -> None:
+    """So that a page costs the same among a thousand rows and among a million."""
+    factories.job(acme)
+    page = Job.objects.for_organization(acme, livemode=False).order_by("-pk")
+    for asked in (page[:21], page.filter(pk__lt="job_z")[:21]):
+        plan = plan_of(asked)
+        assert "Index Scan using job_list" in plan
+        assert "Sort" not in plan
