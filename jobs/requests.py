@@ -158,6 +158,18 @@ class JobFormSerializer(JobRequestSerializer):
     )
 
 
+class BrowsableJobForm(serializers.Serializer):
+    """The form of the browsable API: what a person needs to try a video. All else goes as JSON."""
+
+    image = serializers.FileField(label="Portrait")
+    audio = serializers.FileField(label="Speech")
+    prompt = serializers.CharField(initial=DEFAULT_PROMPT)
+    resolution = serializers.ChoiceField(
+        choices=[item.value for item in Resolution], initial=Resolution.P480.value
+    )
+    preset = serializers.ChoiceField(choices=[item.value for item in PresetName])
+
+
 def exactly_one(attrs: dict[str, Any], *fields: str) -> None:
     """Raises: Problem: `validation_error` when none of the fields came, or more than one."""
     if at_most_one(attrs, *fields) is None:

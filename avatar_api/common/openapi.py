@@ -216,7 +216,7 @@ class Schema(AutoSchema):
 
     def get_summary(self) -> str:
         """The first sentence of the handler's docstring."""
-        return re.split(r"\.\s|\.$", str(super().get_description()))[0]
+        return re.split(r"\.\s|\.$", str(super().get_description()))[0].replace("`", "")
 
     def get_description(self) -> str:  # type: ignore[override]  # drf-spectacular's takes nothing either.
         """The handler's docstring, and the scope that a key needs."""

@@ -17,13 +17,15 @@ from avatar_api.common.strict_json import MAX_BYTES, StrictJSONParser, object_of
 from jobs import estimates, etags, idempotency, links, resources, services
 from jobs.filters import filtered
 from jobs.multipart import read_form
-from jobs.requests import JobFormSerializer, JobRequest, JobRequestSerializer
+from jobs.requests import BrowsableJobForm, JobFormSerializer, JobRequest, JobRequestSerializer
 from jobs.serializers import EstimateSerializer, JobPageSerializer, JobSerializer
 from jobs.sources import MAX_DATA_URI_BYTES
 from jobs.states import Status
 from jobs.views.base import JobsView
 from jobs.views.documented import ENDED_OR_ESTIMATED, FILTERS, REFUSALS, VALIDATE_ONLY, VARIANT
 
+# What Django's forms for people send beside their own fields.
+CSRF_FIELD = "csrfmiddlewaretoken"
 # The reference and two speakers.
 FILES_PER_JOB = 3
 REQUEST_SCHEMA = {"application/json": JobRequestSerializer, "multipart/form-data": JobFormSerializer}
@@ -33,13 +35,17 @@ class JobRequestView(JobsView):
     """What is common to asking for a job and asking what one would be."""
 
     parser_classes = [StrictJSONParser, MultiPartParser]
+    serializer_class = BrowsableJobForm
     max_json_bytes = FILES_PER_JOB * 4 * MAX_DATA_URI_BYTES // 3 + MAX_BYTES
 
     def body(self, request: Request) -> dict[str, Any]:
         """The fields as they came, by JSON or by a form."""
         if is_form_media_type(request.content_type):
             self.refuse_too_large(request)
-            return read_form(cast(QueryDict, request.data))
+            fields = read_form(cast(QueryDict, request.data))
+            if self.tenant.user is not None:
+                fields.pop(CSRF_FIELD, None)
+            return fields
         return object_of(request)
 
     def refuse_too_large(self, request: Request) -> None:
@@ -55,7 +61,8 @@ class JobRequestView(JobsView):
 
     def estimated(self, body: dict[str, Any]) -> Response:
         estimate = estimates.estimate(tenant=self.tenant, asked=self.asked(body))
-        return Response(EstimateSerializer(estimate).data)
+        # A plain dict: from one that knows its serializer the browsable API would make its form.
+        return Response(dict(EstimateSerializer(estimate).data))
 
 
 class JobListView(JobRequestView):
