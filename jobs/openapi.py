@@ -17,6 +17,29 @@ data: {"id":"job_…","status":"processing","progress":42,…}
 
 """
 
+ASSET_ID = "ast_0d3k5m7n9p1q3r5s7t9v1w3x5y"
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "create_job": {
+        "image_url": "https://files.example.com/portrait.png",
+        "audio_url": "https://files.example.com/speech.wav",
+        "resolution": "480p",
+        "metadata": {"order": "17"},
+    },
+    "create_estimate": {"image_asset": ASSET_ID, "audio_asset": ASSET_ID, "preset": "balanced"},
+    "create_asset": {"content_type": "audio/wav", "size_bytes": 415658, "filename": "speech.wav"},
+    "create_webhook": {"url": "https://receiver.example.com/avatar", "event_types": ["job.succeeded"]},
+}
+"""Bodies of requests in JSON, by operation."""
+
+
+def add_examples(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A hook of drf-spectacular."""
+    for methods in result["paths"].values():
+        for told in methods.values():
+            if told["operationId"] in EXAMPLES:
+                told["requestBody"]["content"]["application/json"]["example"] = EXAMPLES[told["operationId"]]
+    return result
+
 
 def add_events(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """A hook of drf-spectacular. Who may watch a job is decided as if the job itself were asked for."""

@@ -144,6 +144,7 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "jobs.openapi.add_examples",
         "jobs.openapi.add_events",
         "avatar_api.common.openapi.complete",
     ],
