@@ -99,7 +99,7 @@ def build(dockerfile: Path, image: Image, python: str, torch_from: Path | None) 
                 image.environment[key] = image.here(value).replace("$PATH", image.environment["PATH"])
         elif name == "ARG":
             key, _, value = text.partition("=")
-            image.arguments[key] = value
+            image.arguments[key] = value.strip('"')
         elif name == "WORKDIR":
             image.workdir = text
             image.path(".").mkdir(parents=True, exist_ok=True)
