@@ -1,11 +1,12 @@
 """A client of the API, as any customer would write one: HTTP and nothing else.
 
-python -m launcher.client --url http://127.0.0.1:8000 --key av_test_… --image me.jpg --audio me.mp3
+AVATAR_KEY=av_test_… python -m launcher.client --url http://127.0.0.1:8000 --image me.jpg --audio me.mp3
 """
 
 import argparse
 import json
 import mimetypes
+import os
 import sys
 import time
 import urllib.error
@@ -120,13 +121,14 @@ def follow(client: Client, job: dict[str, Any]) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="launcher.client", description="Make one talking video.")
     parser.add_argument("--url", required=True)
-    parser.add_argument("--key", required=True)
     parser.add_argument("--image", required=True, type=Path)
     parser.add_argument("--audio", required=True, type=Path)
     parser.add_argument("--output", default=Path("demo.mp4"), type=Path)
     options = parser.parse_args()
     try:
-        make_video(Client(options.url, options.key), options.image, options.audio, options.output)
+        make_video(
+            Client(options.url, os.environ["AVATAR_KEY"]), options.image, options.audio, options.output
+        )
     except Failure as failure:
         say(f"\n{failure}")
         return 1

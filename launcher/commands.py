@@ -49,9 +49,7 @@ def demo(arguments: list[str]) -> int:
     from launcher import demo as programs
     from launcher.supervisor import until_told_to_stop
 
-    return until_told_to_stop(
-        programs.demo(port, image, audio, Path("demo.mp4"), keep=bool(os.environ.get("KEEP")))
-    )
+    return until_told_to_stop(programs.demo(port, image, audio, Path("demo.mp4"), keep=is_set("KEEP")))
 
 
 def run(arguments: list[str]) -> int:
@@ -69,6 +67,10 @@ def enter_web(arguments: list[str]) -> None:
     from dotenv import load_dotenv
 
     load_dotenv(ROOT / ".env")
+
+
+def is_set(name: str) -> bool:
+    return os.environ.get(name, "") not in ("", "0")
 
 
 def wanted_port() -> int | None:
@@ -103,7 +105,7 @@ def lock(arguments: list[str]) -> int:
     enter(Group.DEV, arguments)
     from launcher import lock as locking
 
-    return locking.lock(upgrade=bool(os.environ.get("UPGRADE")))
+    return locking.lock(upgrade=is_set("UPGRADE"))
 
 
 def clean(_: list[str]) -> int:

@@ -40,11 +40,11 @@ async def demo(port: int | None, image: Path, audio: Path, target: Path, *, keep
 
 async def make_video(running: stack.Stack, image: Path, audio: Path, target: Path) -> None:
     files = ["--image", str(image), "--audio", str(audio), "--output", str(target)]
-    address = ["--url", running.url, "--key", running.demo.api_key]
     client = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "launcher.client", *address, *files),
+        *(sys.executable, "-m", "launcher.client", "--url", running.url, *files),
         cwd=ROOT,
-        env=os.environ | {"no_proxy": "127.0.0.1"},
+        # A command line would show the key to everybody on the machine.
+        env=os.environ | {"AVATAR_KEY": running.demo.api_key, "no_proxy": "127.0.0.1"},
     )
     client_ends = asyncio.create_task(client.wait())
     program_ends = asyncio.create_task(running.supervisor.first_end())
