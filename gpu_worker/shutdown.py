@@ -36,11 +36,11 @@ class Shutdown:
         self._finished.set()
 
     def _end(self) -> None:
-        log.info("asked to end")
         limit = threading.Timer(LIMIT_SECONDS, os._exit, [1])
         limit.daemon = True
         limit.start()
         self._worker.stop()
+        log.info("asked to end")
         if not self._finished.wait(STEP_SECONDS):
             self._leave_in_the_middle()
 

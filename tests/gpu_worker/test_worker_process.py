@@ -58,6 +58,7 @@ def test_sigterm_hands_back_at_the_next_step_and_the_next_attempt_goes_on_there(
     with WorkerProcess(control) as worker:
         control.wait_at(1, 2)
         worker.signal(signal.SIGTERM)
+        wait_until(lambda: "asked to end" in worker.log, "the worker to notice")
         control.release(1, 2)
         assert worker.wait(10) == 0
     handed_back = control.wait_for(ReportKind.HANDED_BACK)
