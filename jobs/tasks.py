@@ -4,11 +4,12 @@ import hmac
 import logging
 from typing import Any
 
-from gpu_worker.contract import logs, storage_keys
+from gpu_worker.contract import logs, signals, storage_keys
 from gpu_worker.contract.spec import RenderReport, ReportKind, SpecError
-from jobs import fetching, transitions
+from jobs import dispatch, fetching, transitions
 from jobs.dispatch import hash_token
 from jobs.models import Job
+from jobs.states import FINAL
 from jobs.webhooks import delivery
 
 log = logging.getLogger(__name__)
@@ -26,13 +27,23 @@ def record(data: dict[str, Any]) -> None:
 
 
 def take_down(report: RenderReport) -> None:
-    job = Job.objects.filter(pk=report.job_id).only("id", "attempt", "token_hash", "organization_id").first()
+    known = ("id", "attempt", "token_hash", "organization_id", "status")
+    job = Job.objects.filter(pk=report.job_id).only(*known).first()
     if job is None or job.attempt != report.attempt:
         log.info("a report of attempt %s of %s came too late", report.attempt, report.job_id)
     elif not hmac.compare_digest(hash_token(report.token), job.token_hash):
         log.warning("a report for %s without its token was dropped", report.job_id)
+    elif job.status in FINAL:
+        stop_what_has_ended(report)
     else:
         apply(report, job.organization_id)
+
+
+def stop_what_has_ended(report: RenderReport) -> None:
+    """Tell a worker that renders on, because it was canceled in the moment of its ring, to stop."""
+    if report.kind in (ReportKind.STARTED, ReportKind.WINDOW):
+        with dispatch.redis_client() as redis:
+            signals.request_stop(redis, report.job_id, signals.Stop.CANCEL)
 
 
 def apply(report: RenderReport, organization_id: str) -> None:

@@ -3,9 +3,12 @@
 from decimal import Decimal
 
 import pytest
+from redis import Redis
 
 from accounts.models import Organization
+from gpu_worker.contract import signals
 from gpu_worker.contract.spec import ReportKind
+from jobs import transitions
 from jobs.models import Job, MonthlyUsage
 from jobs.quotas import month_of
 from jobs.tasks import record
@@ -77,6 +80,13 @@ def test_a_report_that_cannot_be_read_is_dropped(job: Job) -> None:
     record({"version": 99})
     job.refresh_from_db()
     assert job.status == "queued"
+
+
+def test_a_worker_that_starts_a_canceled_job_is_told_to_stop(job: Job, redis: Redis) -> None:
+    transitions.cancel(job.id)
+    signals.announce_attempt(redis, job.id, job.attempt)  # It wiped the stop that came with the cancel.
+    assert told(job, ReportKind.STARTED).status == "canceled"
+    assert signals.read_control(redis, job.id) == signals.Control(job.attempt, signals.Stop.CANCEL)
 
 
 def test_a_failure_tells_its_code_and_costs_nothing(job: Job) -> None:
