@@ -6,6 +6,7 @@ be fetched only the address without its secrets is known.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,7 +25,10 @@ from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder, StoredFile
 from jobs import intake, sources
 from jobs.intake import IntakeError, IntakeLimits, NormalisedFile
 from jobs.requests import AskedFile, JobRequest
+from jobs.sandbox import SandboxError
 from jobs.sources import InAsset, Remote, SourceError
+
+log = logging.getLogger(__name__)
 
 Item = dict[str, Any]
 Probe = Callable[[Path, IntakeLimits, Path], NormalisedFile]
@@ -56,7 +60,8 @@ def check(asked: JobRequest, tenant: Tenant, scratch: Path) -> list[CheckedFile]
     """Probe and normalise into `scratch` each file that needn't be fetched.
 
     Raises:
-        Problem: `payload_too_large`, or `validation_error` naming the field and its fault.
+        Problem: `payload_too_large`, or `validation_error` naming the field and its fault, or
+            `service_unavailable` when nothing can be probed.
     """
     checked = []
     for file in asked.files:
@@ -75,11 +80,14 @@ def probed(file: AskedFile, path: Path, limits: Limits, scratch: Path) -> Checke
 
 @contextmanager
 def naming(file: AskedFile) -> Iterator[None]:
-    """Turns the faults of a file into the problem of the field by which it came."""
+    """Turns the faults of a file into the problem of the field by which it came, and ours into a 503."""
     try:
         yield
     except (IntakeError, SourceError) as error:
         raise invalid(FieldError(file.field, error.code, error.detail)) from error
+    except SandboxError as error:
+        log.exception("uploads can't be checked at the moment")
+        raise Problem("service_unavailable", headers={"Retry-After": "5"}) from error
 
 
 def store(checked: list[CheckedFile], prefix: str) -> dict[str, Item]:

@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 from accounts.models import Organization
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName
+from jobs import sandbox
 from jobs.models import Job, MonthlyUsage
 from tests import factories
 from tests.jobs.clients import form, keyed, wav
@@ -113,6 +114,17 @@ def test_a_file_that_is_no_picture_is_refused_and_nothing_stays(
     assert (response.status_code, problem_fields(response)) == (422, {"image": "image_unreadable"})
     assert stored_files(store) == []
     assert not Job.objects.exists()
+
+
+def test_an_intake_that_does_not_start_is_our_fault_and_not_the_files(
+    acme_client: APIClient, portrait: bytes, speech: bytes, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "_server", None)
+    monkeypatch.setattr(sandbox, "START", "raise SystemExit(1)")
+    response = acme_client.post("/v1/jobs", form(portrait, speech))
+    assert (response.status_code, response.json()["code"]) == (503, "service_unavailable")
+    assert int(response["Retry-After"]) > 0
+    assert stored_files(store) == []
 
 
 def test_speech_longer_than_the_plan_allows_is_refused(
