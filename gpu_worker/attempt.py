@@ -45,7 +45,7 @@ class Attempt:
         self._spec = spec
         self._windows = plan(spec.num_frames)
         self._windows_done = len(spec.resume.window_prefixes)
-        self._store = Store(worker.storage, self.link.stopping, PATIENCE)
+        self._store = Store(worker.storage, self.link.stopping, PATIENCE, worker.count_storage_error)
         self._stages = Stages("starting")
         self._step: Step | None = None
         self._publisher: Publisher | None = None
@@ -73,6 +73,11 @@ class Attempt:
         """
         state = self._step.state if self._step else None
         self._leave(state() if state else None, timeout)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has held the worker so far."""
+        return self._stages.total_seconds
 
     # --- The way to a video ---
 

@@ -28,6 +28,7 @@ class Host:
         next_refusal: When, on the monotonic clock, a spec of another version may be handed back again.
         attempts: How many attempts have begun.
         attempt: The attempt in work.
+        storage_errors: How often the object store has failed a try.
     """
 
     name: str
@@ -42,6 +43,9 @@ class Host:
     next_refusal: float = 0.0
     attempts: int = 0
     attempt: "Attempt | None" = None
+    storage_errors: int = 0
+    _ended_seconds: float = 0.0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, attempt: "Attempt") -> None:
         """Run an attempt so that `stop` reaches it."""
@@ -54,7 +58,19 @@ class Host:
         try:
             attempt.run()
         finally:
-            self.attempt = None
+            with self._counting:
+                self.attempt = None
+                self._ended_seconds += attempt.seconds
+
+    def count_storage_error(self) -> None:
+        with self._counting:
+            self.storage_errors += 1
+
+    @property
+    def render_seconds(self) -> float:
+        """How long attempts have held the worker, the one in work included."""
+        with self._counting:
+            return self._ended_seconds + (self.attempt.seconds if self.attempt else 0.0)
 
     @property
     def may_begin(self) -> bool:

@@ -39,12 +39,16 @@ class Store:
 
     Args:
         stopping: While set, a failed try is the last one.
+        failed: Called after each try that failed.
     """
 
-    def __init__(self, storage: Storage, stopping: threading.Event, patience: Patience) -> None:
+    def __init__(
+        self, storage: Storage, stopping: threading.Event, patience: Patience, failed: Callable[[], None]
+    ) -> None:
         self._storage = storage
         self._stopping = stopping
         self._patience = patience
+        self._failed = failed
 
     def fetch(self, file: StoredFile, target: Path) -> Path:
         """Copy an input to disk and check that it is the one that was stored.
@@ -98,6 +102,7 @@ class Store:
             except FileNotFoundError as error:
                 raise StorageError(f"{what}: the object store does not hold the file") from error
             except TROUBLE as error:
+                self._failed()
                 if time.monotonic() + pause > deadline:
                     raise StorageError(f"{what}: the object store stays away") from error
                 log.warning("%s failed (%s), again in %.1f s", what, type(error).__name__, pause)

@@ -17,7 +17,7 @@ import django
 from django.conf import settings
 from django.core.files.storage import default_storage
 
-from gpu_worker import engines, host, rq_worker
+from gpu_worker import engines, facts, host, rq_worker
 from gpu_worker.contract import logs
 from gpu_worker.contract.queues import RENDER_QUEUES
 from gpu_worker.contract.spec import EngineName
@@ -86,10 +86,11 @@ def serve(
     shutdown = Shutdown(worker)
     shutdown.listen()
     log.info("%s renders with the engine %s", worker.name, worker.engine.info.engine)
-    if turns is None:
-        rq_worker.serve(worker, queue_name, settings.REDIS_URL, idle_seconds=0 if burst else None)
-    else:
-        Turns(worker, socket.socket(fileno=turns)).serve(queue_name, settings.REDIS_URL)
+    with facts.told(worker):
+        if turns is None:
+            rq_worker.serve(worker, queue_name, settings.REDIS_URL, idle_seconds=0 if burst else None)
+        else:
+            Turns(worker, socket.socket(fileno=turns)).serve(queue_name, settings.REDIS_URL)
     worker.outbox.flush(REPORT_SECONDS)
     worker.scratch.close()
     shutdown.finished()

@@ -3,12 +3,14 @@
     job:<id>              hash {attempt, stop}   written by control: which attempt counts, and whether to stop
     lease:<id>:<attempt>  string, 60 s           held by the worker: this attempt is alive
     progress:<id>         string, JSON           written by the worker between steps; published on `progress`
+    worker:<name>         string, JSON, 60 s     written by the worker with its heartbeat, for metrics only
+    workers               set                    the names of those
 
 Postgres is the truth. Losing all of this loses no job: control writes the hash again at the next attempt.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import cast
 
@@ -16,6 +18,7 @@ from redis import Redis
 
 LEASE_SECONDS = 60
 HEARTBEAT_SECONDS = 10
+WORKER_SECONDS = 60
 CONTROL_SECONDS = 7 * 24 * 3600
 PROGRESS_SECONDS = 24 * 3600
 PROGRESS_CHANNEL = "progress"
@@ -54,6 +57,39 @@ class Progress:
     step: int
     steps: int
     fraction: float
+
+
+@dataclass(frozen=True)
+class WorkerFacts:
+    """What a render worker tells of itself.
+
+    Attributes:
+        name: The worker's, as its leases show it.
+        engine: What it renders with.
+        device: The GPU's name, or `cpu`.
+        load_seconds: What loading the models into memory took the last time; 0 where there are none.
+        loaded_bytes: The size of their weights; by `load_seconds` the rate at which the volume was read.
+        cold_start_seconds: From the start of the process until it could take the first job.
+        vram_used_bytes: Of the GPU's memory, at this moment, whoever uses it; None on a CPU, as all of these.
+        vram_total_bytes: Of the GPU.
+        vram_peak_bytes: The most that the models held since the job in work, or else the last one, began.
+        utilisation: The share of the last second in which the GPU computed, 0–1; None where nobody can tell.
+        storage_errors: How often the object store failed a try, since the process started.
+        render_seconds: How long attempts have held the worker, since the process started.
+    """
+
+    name: str
+    engine: str
+    device: str
+    load_seconds: float
+    loaded_bytes: int
+    cold_start_seconds: float
+    vram_used_bytes: int | None
+    vram_total_bytes: int | None
+    vram_peak_bytes: int | None
+    utilisation: float | None
+    storage_errors: int
+    render_seconds: float
 
 
 def announce_attempt(redis: Redis, job_id: str, attempt: int) -> None:
@@ -113,3 +149,35 @@ def read_progress(redis: Redis, job_ids: list[str]) -> dict[str, Progress]:
         for job_id, value in zip(job_ids, values, strict=True)
         if value is not None
     }
+
+
+def write_worker(redis: Redis, facts: WorkerFacts) -> None:
+    """Show a worker for the next minute."""
+    pipeline = redis.pipeline()
+    pipeline.set(f"worker:{facts.name}", json.dumps(asdict(facts)), ex=WORKER_SECONDS)
+    pipeline.sadd("workers", facts.name)
+    pipeline.execute()
+
+
+def forget_worker(redis: Redis, name: str) -> None:
+    """Show a worker no longer, for it ends."""
+    pipeline = redis.pipeline()
+    pipeline.delete(f"worker:{name}")
+    pipeline.srem("workers", name)
+    pipeline.execute()
+
+
+def read_workers(redis: Redis) -> list[WorkerFacts]:
+    """All workers that have told of themselves within the last minute, by name.
+
+    Those of another version, that tell other things, are left out.
+    """
+    names = sorted(name.decode() for name in cast("set[bytes]", redis.smembers("workers")))
+    if not names:
+        return []
+    values = cast("list[bytes | None]", redis.mget([f"worker:{name}" for name in names]))
+    told = {name: json.loads(value) for name, value in zip(names, values, strict=True) if value is not None}
+    if gone := set(names) - told.keys():
+        redis.srem("workers", *gone)
+    known = {field.name for field in fields(WorkerFacts)}
+    return [WorkerFacts(**facts) for facts in told.values() if facts.keys() == known]

@@ -104,6 +104,18 @@ class EngineInfo:
     details: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class EngineVitals:
+    """How an engine does at this moment, as `WorkerFacts` explains; by default one that has no weights."""
+
+    load_seconds: float = 0.0
+    loaded_bytes: int = 0
+    vram_used_bytes: int | None = None
+    vram_total_bytes: int | None = None
+    vram_peak_bytes: int | None = None
+    utilisation: float | None = None
+
+
 OnStep = Callable[[Step], bool]
 """Called between steps; an answer of False asks the engine to stop there."""
 
@@ -113,6 +125,11 @@ class Engine(Protocol):
 
     @property
     def info(self) -> EngineInfo: ...
+
+    @property
+    def vitals(self) -> EngineVitals:
+        """Asked in mid-render, from another thread."""
+        ...
 
     def render(self, job: EngineJob, on_step: OnStep) -> Iterator[RenderedWindow]:
         """Yield the windows from `job.next_window` on.

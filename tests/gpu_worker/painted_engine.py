@@ -14,7 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gpu_worker.contract.windows import Window, plan
-from gpu_worker.engines.base import EngineInfo, EngineJob, OnStep, RenderedWindow, RenderStoppedError, Step
+from gpu_worker.engines.base import (
+    EngineInfo,
+    EngineJob,
+    EngineVitals,
+    OnStep,
+    RenderedWindow,
+    RenderStoppedError,
+    Step,
+)
 
 STEPS = 4
 WIDTH, HEIGHT, BITS = 128, 64, 16
@@ -27,6 +35,7 @@ class PaintedEngine:
     """
 
     info = EngineInfo("painted", "test", {"precision": "exact"})
+    vitals = EngineVitals(load_seconds=2.0, loaded_bytes=10**9)
 
     def __init__(self, gates: Path | None = None) -> None:
         self.gates = gates or Path(os.environ["PAINTED_GATES"])

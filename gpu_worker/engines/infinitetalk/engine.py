@@ -19,6 +19,7 @@ from gpu_worker.contract.windows import plan
 from gpu_worker.engines.base import (
     EngineInfo,
     EngineJob,
+    EngineVitals,
     OnStep,
     RenderedWindow,
     RenderError,
@@ -66,7 +67,7 @@ class InfiniteTalkEngine:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._prepared = PreparedModels(folder, self._device)
         self._manifest = manifest.read(folder)
-        self._load_seconds = 0.0
+        self._load_seconds, self._loaded_bytes = 0.0, 0
         self._size = size
         self._compile_blocks = compile_blocks
         self._prompts = PromptCache()
@@ -106,6 +107,20 @@ class InfiniteTalkEngine:
             return EngineInfo("infinitetalk", "cpu", details)
         details["peak_vram_bytes"] = torch.cuda.max_memory_allocated(self._device)
         return EngineInfo("infinitetalk", torch.cuda.get_device_name(self._device), details)
+
+    @property
+    def vitals(self) -> EngineVitals:
+        if self._device.type == "cpu":
+            return EngineVitals(self._load_seconds, self._loaded_bytes)
+        free_bytes, total_bytes = torch.cuda.mem_get_info(self._device)
+        return EngineVitals(
+            load_seconds=self._load_seconds,
+            loaded_bytes=self._loaded_bytes,
+            vram_used_bytes=total_bytes - free_bytes,
+            vram_total_bytes=total_bytes,
+            vram_peak_bytes=torch.cuda.max_memory_allocated(self._device),
+            utilisation=_utilisation(self._device),
+        )
 
     def render(self, job: EngineJob, on_step: OnStep) -> Iterator[RenderedWindow]:
         """Yield the windows from `job.next_window` on; see `Engine.render`."""
@@ -176,7 +191,8 @@ class InfiniteTalkEngine:
                 log.exception("the models can't be loaded")
                 raise RenderError("model_unavailable", "The models are missing or damaged.") from error
             self._load_seconds = round(time.monotonic() - began, 2)
-            rate = self._prepared.size(speakers).total / 1e9 / self._load_seconds
+            self._loaded_bytes = self._prepared.size(speakers).total
+            rate = self._loaded_bytes / 1e9 / self._load_seconds
             log.info("models loaded in %.1f s, %.2f GB/s", self._load_seconds, rate)
             if self._attention != NATIVE:
                 self._models.pipeline.transformer.set_attention_backend(self._attention)
@@ -304,3 +320,11 @@ def _lora_scales(preset: Preset, names: tuple[str, ...]) -> dict[str, float]:
 
 def _is_black(frames: npt.NDArray[np.uint8]) -> bool:
     return bool(frames.max() < BLACK_LEVEL)
+
+
+def _utilisation(device: torch.device) -> float | None:
+    try:
+        return torch.cuda.utilization(device) / 100
+    except Exception as error:  # NVML's errors are many, and what it can't tell is worth no heartbeat.
+        log.debug("the GPU's utilisation can't be told: %s", error)
+        return None

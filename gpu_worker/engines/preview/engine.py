@@ -10,6 +10,7 @@ from gpu_worker.contract.windows import Window, plan
 from gpu_worker.engines.base import (
     EngineInfo,
     EngineJob,
+    EngineVitals,
     OnStep,
     RenderedWindow,
     RenderStoppedError,
@@ -33,6 +34,8 @@ class PreviewEngine:
     Every frame is a function of the job and its own index, so a render goes on at any window
     without a state, and gives the very frames that an undisturbed one does.
     """
+
+    vitals = EngineVitals()
 
     def __init__(self) -> None:
         cv2.setNumThreads(min(MAX_THREADS, cv2.getNumThreads()))

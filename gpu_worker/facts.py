@@ -1,0 +1,58 @@
+"""What a worker tells of itself with its heartbeat: for metrics, and for no decision."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from redis.exceptions import RedisError
+
+from gpu_worker.contract import signals
+from gpu_worker.contract.signals import WorkerFacts
+from gpu_worker.host import Host
+from gpu_worker.ticker import Ticker
+
+_IMPORTED_AT = time.monotonic()
+
+
+@contextmanager
+def told(worker: Host) -> Iterator[None]:
+    """Show a worker that is ready until the block ends."""
+    cold_start_seconds = process_seconds()
+
+    def tell() -> None:
+        signals.write_worker(worker.redis, collect(worker, cold_start_seconds))
+
+    with suppress(RedisError):  # The ticker tries again, and says so when Redis stays away.
+        tell()
+    with Ticker(signals.HEARTBEAT_SECONDS, tell, "facts"):
+        yield
+    with suppress(RedisError):  # Then it is forgotten within a minute.
+        signals.forget_worker(worker.redis, worker.name)
+
+
+def collect(worker: Host, cold_start_seconds: float) -> WorkerFacts:
+    """What there is to tell at this moment."""
+    info = worker.engine.info
+    return WorkerFacts(
+        name=worker.name,
+        engine=info.engine,
+        device=info.device,
+        cold_start_seconds=round(cold_start_seconds, 2),
+        storage_errors=worker.storage_errors,
+        render_seconds=round(worker.render_seconds, 2),
+        **asdict(worker.engine.vitals),
+    )
+
+
+def process_seconds() -> float:
+    """How old this process is. Replacing its program doesn't make it younger: `startup.sh` is counted in."""
+    try:
+        # The fields behind the program's name, which may hold anything; see proc_pid_stat(5).
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:  # Only Linux tells.
+        return time.monotonic() - _IMPORTED_AT
+    started_at = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started_at

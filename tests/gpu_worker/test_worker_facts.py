@@ -1,0 +1,71 @@
+"""What a worker tells of itself for the metrics."""
+
+import json
+import signal
+from dataclasses import asdict
+
+import pytest
+
+from avatar_api.embedded.valkey import Valkey
+from gpu_worker import attempt, facts, tasks
+from gpu_worker.contract import signals
+from gpu_worker.contract.signals import WORKER_SECONDS, WorkerFacts, read_workers, write_worker
+from gpu_worker.contract.spec import ReportKind
+from gpu_worker.host import Host
+from gpu_worker.store import Patience
+from tests.gpu_worker.playing_control import Control, WorkerProcess, wait_until
+from tests.gpu_worker.test_storage_trouble import FailingStorage
+
+
+def test_a_worker_shows_itself_from_its_start_to_its_end(control: Control) -> None:
+    with WorkerProcess(control) as worker:
+        (told,) = wait_until(lambda: read_workers(control.redis), "the worker's facts")
+        worker.signal(signal.SIGTERM)
+        assert worker.wait(10) == 0
+
+    assert told.name.startswith("render-cpu-")
+    assert (told.engine, told.device) == ("painted", "test")
+    assert (told.load_seconds, told.loaded_bytes) == (2.0, 10**9)
+    assert 0 < told.cold_start_seconds < 60
+    assert told.vram_used_bytes is told.vram_total_bytes is told.vram_peak_bytes is told.utilisation is None
+    assert read_workers(control.redis) == []
+
+
+def test_it_counts_seconds_of_rendering_and_tries_that_the_store_failed(
+    worker: Host, control: Control
+) -> None:
+    worker.storage = FailingStorage(str(control.folder / "store"), range(3, 5))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attempt, "PATIENCE", Patience(seconds=1, first_pause=0.01))
+        tasks.render(control.spec().to_dict())
+    control.wait_for(ReportKind.SUCCEEDED)
+
+    told = facts.collect(worker, 1.0)
+    assert told.storage_errors == 2
+    assert told.render_seconds > 0
+
+
+def test_a_worker_that_is_killed_is_forgotten_within_a_minute(worker: Host, control: Control) -> None:
+    with facts.told(worker):
+        (told,) = read_workers(control.redis)
+        assert 0 < control.redis.ttl(f"worker:{told.name}") <= WORKER_SECONDS
+        control.redis.delete(f"worker:{told.name}")  # As Redis does then.
+        assert read_workers(control.redis) == []
+        assert control.redis.smembers("workers") == set()
+
+
+def test_a_worker_that_starts_while_redis_is_away_is_seen_afterwards(
+    worker: Host, control: Control, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "HEARTBEAT_SECONDS", 0.01)
+    valkey.__exit__()
+    with facts.told(worker), valkey:
+        wait_until(lambda: read_workers(control.redis), "the worker's facts")
+
+
+def test_a_worker_of_another_version_is_left_out(control: Control) -> None:
+    known = WorkerFacts("old", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0)
+    write_worker(control.redis, known)
+    control.redis.sadd("workers", "new")
+    control.redis.set("worker:new", json.dumps({**asdict(known), "name": "new", "unheard": "of"}))
+    assert read_workers(control.redis) == [known]
