@@ -9,7 +9,7 @@ from environs import FileAwareEnv
 
 from gpu_worker.contract.object_store import storage_backend
 
-env = FileAwareEnv()
+env = FileAwareEnv(strip_whitespace=True)
 
 SECRET_KEY = "the render worker signs nothing"  # noqa: S105
 TIME_ZONE = "UTC"

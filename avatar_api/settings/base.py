@@ -11,8 +11,9 @@ from gpu_worker.contract.object_store import storage_backend
 BASE_DIR = Path(__file__).resolve().parents[2]
 STATE_DIR = BASE_DIR / ".avatar"
 
-# Each variable may also be given as NAME_FILE, the path of a file that holds the value.
-env = FileAwareEnv()
+# Each variable may also be given as NAME_FILE, the path of a file that holds the value; editors and `echo`
+# end it with a newline, which is no part of a secret.
+env = FileAwareEnv(strip_whitespace=True)
 
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from tests.deployment.production import COMPLETE, run
@@ -9,6 +12,14 @@ django.setup()
 print(settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_SECURE, settings.SECURE_HSTS_SECONDS)
 import logging
 logging.getLogger("avatar").info("a line", extra={"fields": {"status": 200}})
+"""
+
+READ = """
+import json
+from django.conf import settings
+bucket = settings.STORAGES["default"]["OPTIONS"]
+names = ("SECRET_KEY", "SALT_KEY", "DATABASE_URL", "REDIS_URL")
+print(json.dumps([*(getattr(settings, name) for name in names), bucket["secret_key"]]))
 """
 
 
@@ -45,3 +56,14 @@ def test_production_does_not_start_without_its_secrets() -> None:
 
     assert started.returncode == 1
     assert '"SALT_KEY" not set' in started.stderr
+
+
+def test_secrets_may_be_files_that_end_with_a_newline(tmp_path: Path) -> None:
+    secrets = ["SECRET_KEY", "SALT_KEY", "DATABASE_URL", "REDIS_URL", "R2_SECRET_ACCESS_KEY"]
+    for name in secrets:
+        (tmp_path / name).write_text(f"{COMPLETE[name]}\n")
+    mounted = {f"{name}_FILE": str(tmp_path / name) for name in secrets}
+    told = {name: value for name, value in COMPLETE.items() if name not in secrets}
+    started = run("-c", READ, environment=told | mounted)
+
+    assert json.loads(started.stdout) == [COMPLETE[name] for name in secrets], started.stderr

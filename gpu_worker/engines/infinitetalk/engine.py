@@ -83,7 +83,7 @@ class InfiniteTalkEngine:
         MODEL_STORAGE_PATH is the prepared checkpoint's folder. INFINITETALK_COMPILE=1 compiles the
         transformer's blocks. INFINITETALK_SIZE=64,96 sets the size.
         """
-        env = FileAwareEnv()
+        env = FileAwareEnv(strip_whitespace=True)
         size = env.list("INFINITETALK_SIZE", [], subcast=int)
         return cls(
             storage_path(),
