@@ -23,7 +23,7 @@ from django.utils import timezone
 from accounts.tenant import Tenant
 from avatar_api.common.ids import id_pattern, new_id
 from avatar_api.common.problems import FieldError, Problem, invalid
-from jobs import idempotency, retention
+from jobs import idempotency, stored_objects
 from jobs.idempotency import IdempotentRequest
 from jobs.models import Asset
 
@@ -216,7 +216,7 @@ def delete(asset: Asset) -> None:
 
 
 def _remove_files(asset: Asset) -> None:
-    retention.delete_prefix(prefix_of(asset.organization_id, asset.id))
+    stored_objects.delete_prefix(prefix_of(asset.organization_id, asset.id))
 
 
 def remove_old() -> int:

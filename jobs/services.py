@@ -13,7 +13,17 @@ from accounts.tenancy import Tenant
 from avatar_api.common.ids import new_id
 from avatar_api.common.problems import Problem
 from gpu_worker.contract import logs, signals, storage_keys
-from jobs import dispatch, drafts, fetching, idempotency, inputs, quotas, retention, transitions
+from jobs import (
+    dispatch,
+    drafts,
+    fetching,
+    idempotency,
+    inputs,
+    quotas,
+    retention,
+    stored_objects,
+    transitions,
+)
 from jobs.idempotency import IdempotentRequest
 from jobs.models import Job, JobEvent
 from jobs.requests import JobRequest
@@ -68,7 +78,7 @@ def _removed_unless_kept(prefix: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        retention.delete_prefix(prefix)
+        stored_objects.delete_prefix(prefix)
         raise
 
 

@@ -1,9 +1,5 @@
 """The worker with an S3 store, over real HTTP: what it sends, and what it does while the store is away."""
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,49 +13,9 @@ from gpu_worker.contract import storage_keys
 from gpu_worker.contract.object_store import storage_backend
 from gpu_worker.contract.spec import ReportKind
 from tests.gpu_worker.playing_control import TOKEN, Control, WorkerProcess, wait_until
+from tests.s3_store import SECRET, S3Server
 
 pytest.importorskip("nanio")
-SECRET = "the-secret-of-the-store"
-
-
-class S3Server:
-    """An S3 server that checks signatures, and can be taken away."""
-
-    def __init__(self, folder: Path) -> None:
-        (folder / "bucket").mkdir(parents=True)
-        self._folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
-        self.environment = {
-            "R2_BUCKET": "bucket",
-            "R2_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
-            "R2_ACCESS_KEY_ID": "worker",
-            "R2_SECRET_ACCESS_KEY": SECRET,
-        }
-
-    def __enter__(self) -> "S3Server":
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.gpu_worker.s3_server", str(self.port)],
-            env={
-                "PATH": os.environ["PATH"],
-                "NANIO_ACCESS_KEY": "worker",
-                "NANIO_SECRET_KEY": SECRET,
-                "NANIO_DATA_DIR": str(self._folder),
-                "NANIO_REGION": "auto",
-            },
-            cwd=Path(__file__).parents[2],
-        )
-        wait_until(self._answers, "the store")
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-    def _answers(self) -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 @pytest.fixture

@@ -1,9 +1,18 @@
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from django.core.files.storage import default_storage
+from environs import Env
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
+from gpu_worker.contract.object_store import folder_backend, storage_backend
+from jobs import stored_objects
 from tests import factories
 from tests.jobs.clients import keyed, png, wav
+from tests.s3_store import S3Server
 
 
 @pytest.fixture
@@ -39,3 +48,32 @@ def portrait() -> bytes:
 def speech() -> bytes:
     """Half a second of a tone as WAV, mono, 16 kHz."""
     return wav(0.5)
+
+
+@pytest.fixture(scope="module")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    pytest.importorskip("nanio")
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The bucket of an S3 server, over HTTP."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    settings.STORAGES = settings.STORAGES | {"default": storage_backend(Env(), Path())}
+    stored_objects.delete_prefix("")
+    for upload in stored_objects.unfinished_uploads():
+        stored_objects.abort(upload)
+    yield
+    default_storage.connection.meta.client.close()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def either_store(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> None:
+    """Each store that a deployment may have."""
+    if request.param == "bucket":
+        request.getfixturevalue("bucket")
+    else:
+        settings.STORAGES = settings.STORAGES | {"default": folder_backend(tmp_path / "store")}
