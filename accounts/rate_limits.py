@@ -28,6 +28,7 @@ WINDOW_SECONDS = 60
 # A request waits no longer than this for the limiter.
 REDIS_TIMEOUT_SECONDS = 0.25
 
+refused_requests = Counter("avatar_rate_limited", "Requests over their rate limit.", ["policy"])
 unlimited_requests = Counter(
     "avatar_rate_limit_unavailable_total", "Requests that passed uncounted because Redis was away."
 )
@@ -68,6 +69,8 @@ def hit(policy: str, limit: int, subject: str) -> RateLimitState:
         unlimited_requests.inc()
         log.warning("the rate limiter can't reach Redis; the request passes uncounted")
         return RateLimitState(policy, limit, allowed=True, remaining=None, reset_seconds=0)
+    if not allowed:
+        refused_requests.labels(policy).inc()
     reset_seconds = max(1, math.ceil(stats.reset_time - time.time()))
     return RateLimitState(policy, limit, allowed, stats.remaining, reset_seconds)
 

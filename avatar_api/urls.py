@@ -5,7 +5,7 @@ from django.urls import include, path
 
 from avatar_api import documentation
 from avatar_api.common import health, problems
-from jobs import metrics
+from jobs.metrics import page
 
 urlpatterns = [
     path("v1/", include("accounts.urls")),
@@ -16,7 +16,7 @@ urlpatterns = [
     path("docs/errors", documentation.errors, name="errors"),
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
-    path("metrics", metrics.metrics, name="metrics"),
+    path("metrics", page.metrics, name="metrics"),
     path("people/", include("accounts.people_urls")),
     path("admin/", admin.site.urls),
 ]

@@ -23,7 +23,10 @@ def render(data: dict[str, Any]) -> None:
     except SpecError as error:
         refuse(worker, data, error)
     else:
-        with logs.bound(job=spec.job_id, attempt=spec.attempt):
+        origin = spec.origin
+        with logs.bound(
+            request=origin.request, organization=origin.organization, job=spec.job_id, attempt=spec.attempt
+        ):
             worker.run(Attempt(worker, spec))
 
 

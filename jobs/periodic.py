@@ -8,6 +8,7 @@ from django.db import connection
 from django.db.utils import Error
 from redis.exceptions import RedisError
 
+from jobs import counted
 from jobs.repair import EVERY_SECONDS, Repaired, repair
 from jobs.webhooks import outbox
 
@@ -44,6 +45,8 @@ def repair_alone() -> Repaired | None:
         if cursor.fetchone() != (True,):
             return None
         try:
-            return repair()
+            repaired = repair()
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [PERIODIC_LOCK])
+    counted.count_repair(repaired)
+    return repaired

@@ -3,6 +3,7 @@
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import (
     EngineName,
+    Origin,
     ReferenceKind,
     RenderSpec,
     Resume,
@@ -33,5 +34,6 @@ def spec_of(job: Job, *, token: str, prefix: str) -> RenderSpec:
         num_frames=job.num_frames,
         prefix=prefix,
         resume=Resume(tuple(job.window_prefixes), job.step_prefix or None),
+        origin=Origin(job.organization_id, job.request_id, job.traceparent),
         simulate=None if job.livemode else job.metadata.get("simulate"),
     )

@@ -13,12 +13,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from gpu_worker.contract import signals
 from gpu_worker.contract.spec import RenderedVideo
-from jobs import dispatch, pricing, quotas
+from jobs import counted, dispatch, pricing, quotas, tallies
 from jobs.drafts import Length
 from jobs.models import Job, JobEvent
 from jobs.states import Status, sources_of
@@ -60,8 +61,14 @@ def start(job_id: str, attempt: int) -> bool:
     if job is None:
         return False
     is_first = job.started_at is None
-    job.started_at = job.started_at or timezone.now()
+    job.attempt_started_at = timezone.now()
+    job.slice_ends_at = job.attempt_started_at + timedelta(seconds=settings.YIELD_AFTER_SECONDS)
+    job.started_at = job.started_at or job.attempt_started_at
     _move(job, Status.PROCESSING, tell=is_first)
+    # Its place in the queue is free: another worker, which may just be coming, finds the next job there.
+    _afterwards(dispatch.ring)
+    if is_first:
+        _afterwards(partial(counted.count_start, job))
     return True
 
 
@@ -71,9 +78,11 @@ def finish_window(job_id: str, attempt: int, windows_done: int, prefix: str, gpu
     job = _lock(job_id, {Status.PROCESSING}, attempt)
     if job is None:
         return False
+    took = max(0.0, gpu_seconds - job.attempt_gpu_seconds)
     job.attempt_gpu_seconds = max(job.attempt_gpu_seconds, gpu_seconds)
     missing = windows_done - len(job.window_prefixes)
     if missing > 0:
+        _afterwards(partial(counted.count_windows, job, missing, took))
         job.window_prefixes += [prefix] * missing
         job.step_prefix = ""
         job.losses = 0
@@ -195,7 +204,7 @@ def _wake_watchers(job_id: str) -> None:
 
 def _wait_again(job: Job, event: str) -> None:
     _fold_gpu_seconds(job)
-    job.rung_at = job.lease_missing_since = None
+    job.rung_at = job.lease_missing_since = job.attempt_started_at = job.slice_ends_at = None
     if job.cancel_requested_at is not None:
         _end(job, Status.CANCELED)
         return
@@ -211,6 +220,7 @@ def _end(job: Job, status: Status) -> None:
     job.charged_seconds = quotas.settle(job)
     job.cost_usd = pricing.cost_usd(job.charged_seconds, job)
     _move(job, status)
+    tallies.count_end(job)
     _afterwards(dispatch.ring)
 
 

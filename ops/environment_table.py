@@ -28,6 +28,8 @@ MEANINGS = {
     "ALLOWED_HOSTS": "host names under which clients reach the API, with commas between",
     "CSRF_TRUSTED_ORIGINS": "origins of other hosts whose pages may post forms here, with commas between",
     "DATABASE_URL": "Postgres 16 or newer: `postgresql://user:password@host/name?sslmode=require`",
+    "GPU_BUDGET_USD_PER_DAY": "what GPUs may cost a day, for the alert CostOfTheDay; 0: no budget",
+    "GPU_USD_PER_SECOND": "what a second of your GPU costs, for metrics and the admin",
     "GRANIAN_PORT": "where the web process listens, and where the image's health check asks; Granian has "
     "[more](https://github.com/emmett-framework/granian#options)",
     "HF_ENDPOINT": "another hub, for `init_storage.sh` alone",
@@ -41,6 +43,8 @@ MEANINGS = {
     "METRICS_TOKEN": "who sends it as a bearer token may read `/metrics`; unset, there is no such page",
     "MODEL_STORAGE_PATH": "folder of the prepared models",
     "OUTBOUND_ALLOW_PRIVATE": "for development: webhooks and fetches may reach private addresses",
+    "PROMETHEUS_MULTIPROC_DIR": "a folder in memory, needed where one server runs several web processes: each then "
+    "tells what all of them count",
     "PUBLIC_URL": "how clients write the API's address; links are built from it",
     "R2_ACCESS_KEY_ID": "key of the bucket; needed with `R2_BUCKET`",
     "R2_ACCOUNT_ID": "Cloudflare account of the bucket; this or `R2_ENDPOINT_URL` is needed with `R2_BUCKET`",

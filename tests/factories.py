@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
+from django.utils import timezone
+
 from accounts.limits import effective_limits
 from accounts.models import Organization
 from accounts.scopes import Scope
@@ -11,6 +13,7 @@ from accounts.tenant import Tenant
 from gpu_worker.contract import windows
 from jobs import assets
 from jobs.models import Asset, Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
+from jobs.states import Status
 from jobs.webhooks import endpoints
 
 
@@ -26,10 +29,17 @@ def key(of: Organization, *, livemode: bool = False, scopes: frozenset[str] | No
 
 def job(of: Organization, **fields: Any) -> Job:
     """A queued job whose inputs exist in name only."""
+    row = job_row(of, **fields)
+    row.save(force_insert=True)
+    return row
+
+
+def job_row(of: Organization, **fields: Any) -> Job:
+    """Such a job, not yet saved."""
     num_frames = fields.pop("num_frames", 100)
     file = {"key": "nowhere/reference.png", "sha256": "0" * 64, "size_bytes": 1}
     item = {"file": file, "facts": {"sha256": "0" * 64, "size_bytes": 1}}
-    return Job.objects.create(
+    return Job(
         **{
             "organization": of,
             "livemode": False,
@@ -49,6 +59,13 @@ def job(of: Organization, **fields: Any) -> Job:
             **fields,
         }
     )
+
+
+def ended_jobs(of: Organization, number: int, **fields: Any) -> None:
+    """Many jobs that have succeeded, in one go."""
+    now = timezone.now()
+    fields = {"status": Status.SUCCEEDED, "started_at": now, "finished_at": now, **fields}
+    Job.objects.bulk_create(job_row(of, **fields) for _ in range(number))
 
 
 def asset(of: Organization, *, livemode: bool = False) -> Asset:

@@ -156,6 +156,14 @@ LOGGING = logging_config(level=LOG_LEVEL, style="line")
 
 # Who knows it may read /metrics; without one there is no such page.
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+# prometheus_client's own variable: processes of one server count into this folder, and each tells the sum.
+METRICS_FOLDER = env.str("PROMETHEUS_MULTIPROC_DIR", "")
+if METRICS_FOLDER:
+    Path(METRICS_FOLDER).mkdir(parents=True, exist_ok=True)
+
+# What GPUs cost, by which metrics and the admin reckon: the price of docs/COSTS.md, and what a day may cost.
+GPU_USD_PER_SECOND = env.float("GPU_USD_PER_SECOND", 0.00053)
+GPU_BUDGET_USD_PER_DAY = env.float("GPU_BUDGET_USD_PER_DAY", 0)
 
 
 def database(url: str, **options: object) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """What control side and render worker tell each other: one spec down, reports up.
 
-Both travel as JSON through RQ. A spec holds all that rendering needs and nothing else: no tenant,
-no URL, no credential but the attempt's own report token.
+Both travel as JSON through RQ. A spec holds all that rendering needs, the ids that its log lines tell, and
+nothing else: no URL, no credential but the attempt's own report token.
 """
 
 from dataclasses import asdict, dataclass, field, fields
@@ -67,6 +67,21 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a job comes from: for logs and traces, never for a decision.
+
+    Attributes:
+        organization: Whose job it is.
+        request: The id of the request that made it.
+        traceparent: That request's span, as W3C's Trace Context writes it; empty where nothing is traced.
+    """
+
+    organization: str = ""
+    request: str = ""
+    traceparent: str = ""
+
+
+@dataclass(frozen=True)
 class RenderSpec:
     """Everything that one attempt at rendering one job needs."""
 
@@ -87,6 +102,7 @@ class RenderSpec:
     num_frames: int
     prefix: str
     resume: Resume = field(default_factory=Resume)
+    origin: Origin = field(default_factory=Origin)
     simulate: str | None = None
     version: int = SPEC_VERSION
 
@@ -114,6 +130,7 @@ class RenderSpec:
                     "resolution": Resolution(data["resolution"]),
                     "preset": PresetName(data["preset"]),
                     "resume": _resume(data["resume"]),
+                    "origin": Origin(**data["origin"]),
                 }
             )
         except (TypeError, ValueError) as error:

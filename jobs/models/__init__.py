@@ -3,16 +3,20 @@
 from jobs.models.asset import Asset
 from jobs.models.idempotency import IdempotencyClaim
 from jobs.models.job import Job, JobEvent, JobQuerySet
+from jobs.models.tally import EndedJobs
 from jobs.models.usage import MonthlyUsage
+from jobs.models.virtual_time import VirtualTime
 from jobs.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookEventType, WebhookSecret
 
 __all__ = [
     "Asset",
+    "EndedJobs",
     "IdempotencyClaim",
     "Job",
     "JobEvent",
     "JobQuerySet",
     "MonthlyUsage",
+    "VirtualTime",
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookEventType",

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Self
 
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -60,12 +61,19 @@ class Job(models.Model):
     retention_seconds = models.PositiveIntegerField()
     price_per_video_second_usd = models.DecimalField(max_digits=10, decimal_places=6)
 
+    # The request that made it, as logs and traces know it.
+    request_id = models.CharField(max_length=128, blank=True, default="", db_default="")
+    traceparent = models.CharField(max_length=55, blank=True, default="", db_default="")
+
     # Where it stands.
     engine = models.CharField(max_length=16, choices=choices(EngineName))
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
     attempt = models.PositiveIntegerField(default=0)
     token_hash = models.CharField(max_length=64, blank=True)
     rung_at = models.DateTimeField(null=True, blank=True)
+    # Of the attempt in work: since when a worker has it, and until when it has its worker for itself.
+    attempt_started_at = models.DateTimeField(null=True, blank=True)
+    slice_ends_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     window_prefixes = models.JSONField(default=list)
     step_prefix = models.CharField(max_length=128, blank=True)
@@ -107,6 +115,17 @@ class Job(models.Model):
             models.Index(fields=["organization", "livemode", "created_at"], name="job_period"),
             models.Index(fields=["engine", "id"], condition=Q(status=Status.QUEUED), name="job_waiting"),
             models.Index(fields=["status"], condition=Q(status=Status.PROCESSING), name="job_processing"),
+            # What `dispatch` looks at: the first jobs of each tenant that waits, and all that are at work.
+            models.Index(
+                fields=["engine", "organization", "livemode", "id"],
+                condition=Q(status=Status.QUEUED, rung_at__isnull=True, urls__isnull=True),
+                name="job_next",
+            ),
+            models.Index(
+                fields=["engine", "organization", "livemode"],
+                condition=Q(status=Status.PROCESSING) | Q(status=Status.QUEUED, rung_at__isnull=False),
+                name="job_active",
+            ),
             models.Index(fields=["expires_at"], condition=Q(expired=False), name="job_expiring"),
             models.Index(
                 fields=["engine", "preset", "resolution", "-id"],
@@ -118,6 +137,8 @@ class Job(models.Model):
                 condition=Q(status=Status.QUEUED, urls__isnull=False),
                 name="job_fetching",
             ),
+            # Small, as rows lie in the order of their creation: for what looks at all tenants' last weeks.
+            BrinIndex(fields=["created_at"], name="job_created", pages_per_range=16),
         ]
 
     def __str__(self) -> str:

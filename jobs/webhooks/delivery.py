@@ -8,6 +8,7 @@ is sent again, under the same id.
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from avatar_api.common import outbound
+from jobs import counted
 from jobs.models import WebhookDelivery, WebhookEndpoint
 from jobs.webhooks import endpoints, messages, outbox, signing
 
@@ -107,10 +109,16 @@ def _settle(claim: Claim, outcome: Outcome) -> None:
     delivery.last_status, delivery.last_error = outcome.status, outcome.error[:255]
     if not outcome.is_final and delivery.tries < len(TRIES_AT):
         _try_again(delivery, claim.began)
+        _count("failed")
         return
     _finish(delivery, State.SUCCEEDED if outcome.succeeded else State.FAILED)
+    _count("succeeded" if outcome.succeeded else "given_up")
     if endpoint is not None:
         _draw_conclusions(endpoint, delivery, outcome)
+
+
+def _count(outcome: str) -> None:
+    transaction.on_commit(partial(counted.webhook_tries.add, outcome), robust=True)
 
 
 def _locked_endpoint(endpoint_id: str | None) -> WebhookEndpoint | None:

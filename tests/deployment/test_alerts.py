@@ -5,9 +5,10 @@ import subprocess
 import pytest
 import yaml
 from prometheus_client import REGISTRY
+from prometheus_client.core import Metric
 
 from avatar_api.common import observation  # noqa: F401  (registers the metrics of a web process)
-from jobs.metrics import Deliveries, Jobs, Queues, Waiting
+from jobs.metrics.page import of_deployment
 from tests.deployment.production import REPOSITORY
 
 RULES = REPOSITORY / "ops" / "prometheus" / "rules.yml"
@@ -27,12 +28,23 @@ def test_each_alert_leads_to_its_section_of_the_runbook(alert: dict) -> None:  #
     assert f"\n## {name}\n" in RUNBOOK.read_text()
 
 
+SUFFIXES = {
+    "counter": ("_total",),
+    "gauge": ("",),
+    "histogram": ("", "_bucket", "_sum", "_count"),
+    "summary": ("", "_sum", "_count"),
+}
+
+
+def names_of(metric: Metric) -> list[str]:
+    return [f"{metric.name}{suffix}" for suffix in SUFFIXES[metric.type]]
+
+
 @pytest.mark.django_db
 @pytest.mark.usefixtures("redis")
 def test_rules_and_runbook_speak_of_metrics_that_there_are() -> None:
-    collectors = (REGISTRY, Jobs(), Waiting(), Deliveries(), Queues())
-    found = {metric.name for collector in collectors for metric in collector.collect()}
-    offered = found | {f"{name}_total" for name in found}
+    metrics = [*REGISTRY.collect(), *of_deployment().collect()]
+    offered = {name for metric in metrics for name in names_of(metric)}
     named = set(re.findall(r"\bavatar_[a-z_]+[a-z]\b", RULES.read_text() + RUNBOOK.read_text()))
 
     assert named <= offered

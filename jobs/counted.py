@@ -1,0 +1,67 @@
+"""What control processes count for `/metrics`: every counter that they share, in one place."""
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from redis import Redis
+
+from avatar_api.common.shared_counters import SharedCounter, SharedHistogram, client, key_of
+from jobs.models import Job
+
+if TYPE_CHECKING:
+    from jobs.repair import Repaired
+
+window_seconds = SharedHistogram(
+    "avatar_window_seconds",
+    "Of a worker, from one window of a job to the next; the first holds what comes before it.",
+    labels=("engine", "preset", "resolution"),
+    buckets=(0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560),
+)
+wait_seconds = SharedHistogram(
+    "avatar_job_wait_seconds",
+    "From a job's creation until a worker began with it.",
+    labels=("engine", "mode"),
+    buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200),
+)
+repaired = SharedCounter("avatar_repaired", "What rounds of repair have set going again.", labels=("what",))
+webhook_tries = SharedCounter(
+    "avatar_webhook_tries",
+    "Tries of deliveries: those that failed are tried again, those given up aren't.",
+    labels=("outcome",),
+    known=(("succeeded",), ("failed",), ("given_up",)),
+)
+
+EVERYTHING: tuple[SharedCounter | SharedHistogram, ...] = (
+    window_seconds,
+    wait_seconds,
+    repaired,
+    webhook_tries,
+)
+"""What the page of metrics tells; a new counter is added here."""
+
+LAST_REPAIR = key_of("avatar_repair_last_round")
+
+
+def count_windows(job: Job, number: int, seconds: float) -> None:
+    """Windows that one report tells of together, and what they took."""
+    for _ in range(number):
+        window_seconds.observe(job.engine, job.preset, job.resolution, number=seconds / number)
+
+
+def count_start(job: Job) -> None:
+    assert job.started_at is not None
+    waited = (job.started_at - job.created_at).total_seconds()
+    wait_seconds.observe(job.engine, "live" if job.livemode else "test", number=waited)
+
+
+def count_repair(round_: "Repaired") -> None:
+    """A round of repair has ended."""
+    repaired.add_all({(what,): number for what, number in asdict(round_).items()})
+    client(settings.REDIS_URL).set(LAST_REPAIR, time.time())
+
+
+def last_repair(redis: Redis) -> float:
+    """When the last round ended, in Unix seconds; 0 where nobody knows."""
+    return float(redis.get(LAST_REPAIR) or 0)
