@@ -10,10 +10,9 @@ from functools import cache
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 
-from avatar_api.common.problems import CODES
+from avatar_api.common.problems import CODES, safe_only
 from jobs.states import RETRYABLE_ERRORS
 
 CONTENT_SECURITY_POLICY = (
@@ -79,24 +78,24 @@ def document() -> bytes:
     return json.dumps(SchemaGenerator().get_schema(request=None, public=True)).encode()
 
 
-@require_safe
+@safe_only
 def openapi(request: HttpRequest) -> HttpResponse:
     response = HttpResponse(document(), content_type="application/json")
     response["Cache-Control"] = "public, max-age=300"
     return response
 
 
-@require_safe
+@safe_only
 def swagger(request: HttpRequest) -> HttpResponse:
     return page(request, "swagger.html")
 
 
-@require_safe
+@safe_only
 def redoc(request: HttpRequest) -> HttpResponse:
     return page(request, "redoc.html")
 
 
-@require_safe
+@safe_only
 def errors(request: HttpRequest) -> HttpResponse:
     return page(request, "errors.html", rows=error_rows())
 

@@ -28,6 +28,8 @@ TAGS = {
     "api-keys": ("API keys", "Keys of the organization and mode of the key that asks."),
     "me": ("Account", "Who asks, under which limits, and what has been used."),
     "usage": ("Account", ""),
+    "files": ("Files", "Where a deployment without an object store keeps them."),
+    "readyz": ("Health", "For those who run the deployment."),
 }
 
 ALWAYS = ("internal_error", "service_unavailable")
@@ -94,7 +96,17 @@ PARAMETERS: dict[str, Document] = {
         "description": "The id of the last event that you saw.",
         "schema": {"type": "string"},
     },
+    "X-Organization": {
+        "description": "For whom a person asks who is signed in; a key knows. Default: their first.",
+        "schema": {"type": "string"},
+    },
+    "X-Mode": {
+        "description": "`live` or `test`, for a person who is signed in; a key knows. Default: `test`.",
+        "schema": {"type": "string"},
+        "example": "live",
+    },
 }
+OF_EVERY_REQUEST = ("X-Request-Id", "X-Organization", "X-Mode")
 
 PAGE_PARAMETERS = [
     OpenApiParameter(
@@ -147,6 +159,23 @@ FIELD_ERROR: Document = {
         "field": {"type": "string", "description": "Its name; nested ones with dots; empty for the whole."},
         "code": {"type": "string"},
         "detail": {"type": "string"},
+    },
+}
+
+HEALTH: Document = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {
+        "status": {"type": "string", "enum": ["ok", "down"]},
+        "checks": {
+            "type": "object",
+            "description": "By part of the deployment: whether it answers, and how soon.",
+            "additionalProperties": {
+                "type": "object",
+                "required": ["ok", "latency_ms"],
+                "properties": {"ok": {"type": "boolean"}, "latency_ms": {"type": "number"}},
+            },
+        },
     },
 }
 
@@ -204,7 +233,7 @@ class Schema(AutoSchema):
         codes.update(WITH_BODY if "requestBody" in described else ())
         codes.update(WITH_QUERY if any(item["in"] == "query" for item in parameters) else ())
         codes.update(WITH_ID if any(item["in"] == "path" for item in parameters) else ())
-        parameters += [reference("parameters", name) for name in (*own.accepts, "X-Request-Id")]
+        parameters += [reference("parameters", name) for name in (*own.accepts, *OF_EVERY_REQUEST)]
         described["responses"].update(problem_responses(codes))
         for status, response in described["responses"].items():
             add_headers(status, response, own.headers.get(status, ()))
@@ -275,7 +304,7 @@ def complete(result: Document, **_: Any) -> Document:
     """A hook of drf-spectacular: add what `Schema` refers to, and the tags."""
     components = result.setdefault("components", {})
     components["responses"] = share_problems(result["paths"])
-    components["schemas"] |= {"Problem": PROBLEM, "FieldError": FIELD_ERROR}
+    components["schemas"] |= {"Problem": PROBLEM, "FieldError": FIELD_ERROR, "Health": HEALTH}
     components["headers"] = {name: header(**told) for name, told in HEADERS.items()}
     components["parameters"] = {
         name: {"name": name, "in": "header", "required": False, **told} for name, told in PARAMETERS.items()
@@ -287,9 +316,10 @@ def complete(result: Document, **_: Any) -> Document:
 
 
 def share_problems(paths: Document) -> dict[str, Document]:
-    """Replace equal responses by references to one, and return these by name."""
+    """Replace equal responses of operations with a key by references to one, and return these by name."""
     shared = {}
-    for described in (told for methods in paths.values() for told in methods.values()):
+    operations = (told for methods in paths.values() for told in methods.values())
+    for described in (told for told in operations if told["security"] == SECURITY):
         for status, response in described["responses"].items():
             if status >= "400":
                 name = "-".join((status, *(code for code in codes_of(response) if code not in COMMON)))

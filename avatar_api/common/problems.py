@@ -1,15 +1,17 @@
 """Errors as RFC 9457 problem documents: one table of codes, one exception, one translation."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import wraps
 from typing import Any
 
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation, TooManyFilesSent
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -20,6 +22,7 @@ log = logging.getLogger(__name__)
 
 DOCUMENTATION = "/docs/errors"
 MEDIA_TYPE = "application/problem+json"
+SAFE = ("GET", "HEAD")
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,24 @@ def respond(code: str) -> JsonResponse:
     )
 
 
+PlainView = Callable[[HttpRequest], HttpResponse]
+
+
+def safe_only(view: PlainView) -> PlainView:
+    """Let a view of plain Django be asked by GET and HEAD alone; its other answers are problems."""
+
+    @csrf_exempt  # It changes nothing, and for an unknown method a page about CSRF would come first.
+    @wraps(view)
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.method in SAFE:
+            return view(request)
+        response = respond("method_not_allowed")
+        response["Allow"] = ", ".join(SAFE)
+        return response
+
+    return answer
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
     return respond("parse_error")
 
@@ -217,7 +238,3 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 def server_error(request: HttpRequest) -> JsonResponse:
     return respond("internal_error")
-
-
-def csrf_failure(request: HttpRequest, reason: str = "") -> JsonResponse:
-    return respond("permission_denied")

@@ -110,6 +110,15 @@ PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 # What renders live jobs; test keys always get the preview.
 LIVE_ENGINE = env.str("LIVE_ENGINE", "infinitetalk")
 
+# A job that has rendered for so long may be asked to yield its worker to others that wait.
+YIELD_AFTER_SECONDS = env.float("YIELD_AFTER_SECONDS", 120)
+
+# The RunPod endpoint whose workers are woken when jobs wait for a GPU; without one, nobody is.
+RUNPOD_ENDPOINT_ID = env.str("RUNPOD_ENDPOINT_ID", "")
+RUNPOD_API_KEY = env.str("RUNPOD_API_KEY", "")
+RUNPOD_BASE_URL = env.str("RUNPOD_BASE_URL", "https://api.runpod.ai").rstrip("/")
+RUNPOD_MAX_WORKERS = env.int("RUNPOD_MAX_WORKERS", 5)
+
 # Uploads go to disk while they arrive, never to memory; the plan's own limit is checked before that.
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", 600 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
@@ -145,8 +154,10 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "jobs.openapi.add_examples",
-        "jobs.openapi.add_events",
+        "jobs.openapi.rules.add_rules",
+        "jobs.openapi.undescribed.add_undescribed",
+        "jobs.openapi.messages.add_messages",
+        "jobs.openapi.examples.add_examples",
         "avatar_api.common.openapi.complete",
     ],
 }
