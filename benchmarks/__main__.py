@@ -23,7 +23,15 @@ import benchmarks
 from benchmarks.reading import read, readings_of
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_BENCHMARKS = {"__main__", "performance_tables", "reading", "row", "serving_settings", "serving_urls"}
+NOT_BENCHMARKS = {
+    "__main__",
+    "performance_tables",
+    "reading",
+    "row",
+    "serving_settings",
+    "serving_urls",
+    "web_server",
+}
 
 
 @dataclass(frozen=True)
