@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +32,19 @@ class Live:
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    state = tmp_path_factory.mktemp("stack")
+    with running_stack(tmp_path_factory.mktemp("stack")) as live:
+        _lift_limits(live.state)
+        yield live
+
+
+@contextmanager
+def running_stack(state: Path, **environment: str) -> Iterator[Live]:
+    """What `make run` starts, with its state in a folder of its own and a key for tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DATABASE_URL", "REDIS_URL", "STORAGE_DIR"):
             patch.delenv(name, raising=False)
-        patch.setenv("DJANGO_SETTINGS_MODULE", "avatar_api.settings.local")
+        for name, value in {"DJANGO_SETTINGS_MODULE": "avatar_api.settings.local", **environment}.items():
+            patch.setenv(name, value)
         patch.setattr(stack, "STATE", state)
         patch.setattr(stack, "DEMO_FILE", state / "demo.json")
         started: Future[tuple[stack.Stack, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
@@ -43,7 +52,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         thread.start()
         running, loop, stop = started.result(START_SECONDS)
         try:
-            _lift_limits(state)
             port = int(running.url.rsplit(":", 1)[1])
             yield Live(running.url, port, running.demo.api_key, state)
         finally:
