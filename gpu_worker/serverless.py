@@ -20,13 +20,11 @@ from typing import Any
 
 import runpod  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
+from gpu_worker.contract.turns import TURN_SECONDS
 from gpu_worker.interrupts import on_interrupt
 
 log = logging.getLogger("gpu_worker.serverless")
 
-TURN_SECONDS = 480.0
-"""Of a request that says nothing else: the endpoint's execution time-out of 600 s less what handing back
-may take, which is one denoising step of up to 95 s and an upload."""
 READY_SECONDS = 400.0
 """RunPod calls a worker that needs more than seven minutes to start unhealthy."""
 HAND_BACK_SECONDS = 10.0
@@ -114,7 +112,7 @@ def make_handler(worker: WorkerOnDemand) -> Callable[[dict[str, Any]], Awaitable
     async def handle(job: dict[str, Any]) -> dict[str, Any]:
         seconds = job["input"].get("seconds", TURN_SECONDS)
         if not isinstance(seconds, int | float) or not 0 < seconds <= TURN_SECONDS:
-            return {"error": f"seconds must be a number above 0 and at most {TURN_SECONDS:.0f}"}
+            return {"error": f"seconds must be a number above 0 and at most {TURN_SECONDS}"}
         try:
             return await worker.turn(seconds)
         except WorkerGoneError as error:

@@ -5,4 +5,8 @@ class JobsConfig(AppConfig):
     name = "jobs"
 
     def ready(self) -> None:
+        from avatar_api.common import health
         from jobs import checks  # noqa: F401  (registers them)
+        from jobs.waking import readings
+
+        health.DETAILS["runpod"] = readings.detail

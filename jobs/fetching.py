@@ -6,17 +6,16 @@ and begun again, until the job's deadline.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 
-from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 from redis.exceptions import RedisError
 
 from accounts.limits import Limits, effective_limits
+from avatar_api.common.alone import alone
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
 from jobs import dispatch, drafts, inputs, retention, sources, transitions
@@ -77,13 +76,13 @@ def repair_fetches() -> int:
 
 def fetch_inputs(job_id: str) -> None:
     """Fetch, check and store what a job waits for, unless somebody else does."""
-    with _alone(job_id) as alone:
+    with _lock_of(job_id) as mine:
         job = (
             Job.objects.filter(FETCHING, pk=job_id)
             .select_related("organization__plan", "organization__test_plan", "api_key")
             .first()
         )
-        if job is not None and alone:
+        if job is not None and mine:
             _fetch(job)
 
 
@@ -143,19 +142,9 @@ def _remove_if_expired(job: Job) -> None:
 
 
 def _is_being_fetched(job_id: str) -> bool:
-    with _alone(job_id) as alone:
-        return not alone
+    with _lock_of(job_id) as mine:
+        return not mine
 
 
-@contextmanager
-def _alone(job_id: str) -> Iterator[bool]:
-    """Holds the job's lock meanwhile, if nobody else does."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [f"fetch {job_id}"])
-        alone = cursor.fetchone() == (True,)
-    try:
-        yield alone
-    finally:
-        if alone:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [f"fetch {job_id}"])
+def _lock_of(job_id: str) -> AbstractContextManager[bool]:
+    return alone(f"fetch {job_id}")

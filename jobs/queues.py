@@ -1,4 +1,4 @@
-"""The queue of what goes out of the house: webhooks, and the fetching of inputs.
+"""The queue of what goes out of the house: webhooks, the fetching of inputs, the waking of RunPod's workers.
 
 Like the render queues it runs only what is named here, whoever writes to Redis.
 """
@@ -11,10 +11,11 @@ from gpu_worker.contract.queues import AllowListedJob, open_queue
 OUTBOUND = "outbound"
 DELIVER_FUNCTION = "jobs.tasks.deliver"
 FETCH_FUNCTION = "jobs.tasks.fetch_inputs"
+WAKE_FUNCTION = "jobs.tasks.wake"
 
 
 class OutboundJob(AllowListedJob):
-    allowed = frozenset({DELIVER_FUNCTION, FETCH_FUNCTION})
+    allowed = frozenset({DELIVER_FUNCTION, FETCH_FUNCTION, WAKE_FUNCTION})
 
 
 def outbound_queue(connection: Redis) -> Queue:

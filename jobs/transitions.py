@@ -65,8 +65,6 @@ def start(job_id: str, attempt: int) -> bool:
     job.slice_ends_at = job.attempt_started_at + timedelta(seconds=settings.YIELD_AFTER_SECONDS)
     job.started_at = job.started_at or job.attempt_started_at
     _move(job, Status.PROCESSING, tell=is_first)
-    # Its place in the queue is free: another worker, which may just be coming, finds the next job there.
-    _afterwards(dispatch.ring)
     if is_first:
         _afterwards(partial(counted.count_start, job))
     return True

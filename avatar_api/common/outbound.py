@@ -97,6 +97,14 @@ class Posted:
     status: int
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An answer of any status, whole."""
+
+    status: int
+    body: bytes
+
+
 def is_public(address: IPAddress) -> bool:
     """Whether an address is somebody's on the public internet.
 
@@ -139,9 +147,12 @@ class Rules:
 
 def deployment_rules() -> Rules:
     """Those of this deployment: public ones, unless a developer's settings say otherwise."""
-    if settings.OUTBOUND_ALLOW_PRIVATE:
-        return Rules(schemes=frozenset({"https", "http"}), may_reach=lambda _: True)
-    return Rules()
+    return operators_rules() if settings.OUTBOUND_ALLOW_PRIVATE else Rules()
+
+
+def operators_rules() -> Rules:
+    """For an address that the operator chose and no stranger: it may be anywhere."""
+    return Rules(schemes=frozenset({"https", "http"}), may_reach=lambda _: True)
 
 
 @dataclass(frozen=True)
@@ -280,6 +291,27 @@ def post(
     target = Target.parse(url, rules)
     with _answer("POST", target, rules, Deadline(seconds), body, headers) as response:
         return Posted(response.status)
+
+
+def ask(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    seconds: float,
+    *,
+    rules: Rules,
+    max_bytes: int,
+    body: bytes | None = None,
+) -> Answer:
+    """Send a request and read the answer, of whatever status; redirects aren't followed.
+
+    Raises:
+        OutboundError: There was no answer, for the reason that the class names.
+    """
+    target = Target.parse(url, rules)
+    deadline = Deadline(seconds)
+    with _answer(method, target, rules, deadline, body, headers) as response:
+        return Answer(response.status, b"".join(_pieces(response, target.host, max_bytes, deadline)))
 
 
 def _follow(url: str, location: str) -> str:

@@ -1,4 +1,8 @@
-"""RunPod's control plane, played on loopback: it hands requests to a worker and takes its answers."""
+"""RunPod's control plane, played on loopback.
+
+To those who wake workers it is an endpoint with `/run` and `/health`; to a worker it hands the requests and
+takes its answers.
+"""
 
 import json
 import queue
@@ -10,21 +14,61 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 POLL_SECONDS = 0.5
+ENDPOINT_ID = "endpoint-1"
+KEY = "rpa_the-key-of-the-endpoint"
 
 
 @dataclass
 class ControlPlane:
-    """Requests on their way to the worker, and its answers by request id."""
+    """Requests on their way to the worker, and its answers by request id.
+
+    Attributes:
+        asked: The bodies of `/run` that were taken.
+        looks: How often `/health` was asked for.
+        trouble: The status of every answer to those who wake, instead of what they want.
+        nonsense: What `/health` answers instead of the truth.
+        late: While it is set, answers to `/run` come too late, though the request is taken.
+    """
 
     url: str = ""
     requests: "queue.Queue[dict[str, Any]]" = field(default_factory=queue.Queue)
+    taken: set[str] = field(default_factory=set)
     answers: dict[str, Any] = field(default_factory=dict)
     stops: "queue.Queue[str]" = field(default_factory=queue.Queue)
     polls: int = 0
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    looks: int = 0
+    trouble: int | None = None
+    nonsense: bytes | None = None
+    late: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def run(self, request_id: str, **given: Any) -> None:
         """What `POST /run` does."""
         self.requests.put({"id": request_id, "input": given})
+
+    def take(self) -> str:
+        """Give the next request to a worker that isn't there: a turn begins."""
+        request_id = str(self.requests.get_nowait()["id"])
+        self.taken.add(request_id)
+        return request_id
+
+    def finish(self, request_id: str) -> None:
+        """That worker's turn ends."""
+        self.answers[request_id] = {}
+
+    @property
+    def health(self) -> dict[str, Any]:
+        in_progress = len(self.taken - self.answers.keys())
+        return {
+            "jobs": {
+                "inQueue": self.requests.qsize(),
+                "inProgress": in_progress,
+                "completed": 1,
+                "failed": 0,
+            },
+            "workers": {"idle": 1, "running": in_progress, "throttled": 0, "of-some-other-kind": 1},
+        }
 
     @property
     def environment(self) -> dict[str, str]:
@@ -48,6 +92,7 @@ def running() -> Iterator[ControlPlane]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield plane
+    plane.ended.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -60,16 +105,45 @@ def _handler(plane: ControlPlane) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             if self.path.startswith("/job-take/"):
                 plane.polls += 1
-                self._answer_with(plane.requests, lambda request: request)
+                self._answer_with(plane.requests, self._hand_out)
             elif self.path.startswith("/job-stop/"):
                 self._answer_with(plane.stops, lambda request_id: {"jobsToStop": [request_id]})
+            elif self.path == f"/v2/{ENDPOINT_ID}/health":
+                plane.looks += 1
+                self._answer_who_wakes(plane.health)
             else:
                 self._answer(200, {})
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            plane.answers[self.path.split("?")[0].split("/")[-1]] = json.loads(body)
-            self._answer(200, {})
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path == f"/v2/{ENDPOINT_ID}/run":
+                self._take_in(body)
+            else:
+                plane.answers[self.path.split("?")[0].split("/")[-1]] = body
+                self._answer(200, {})
+
+        def _take_in(self, body: dict[str, Any]) -> None:
+            request_id = f"wake-{len(plane.asked)}"
+            if plane.trouble is None:
+                plane.asked.append(body)
+                plane.run(request_id, **body["input"])
+            if plane.late.is_set():
+                plane.ended.wait()
+            self._answer_who_wakes({"id": request_id, "status": "IN_QUEUE"})
+
+        def _hand_out(self, request: dict[str, Any]) -> dict[str, Any]:
+            plane.taken.add(request["id"])
+            return request
+
+        def _answer_who_wakes(self, data: Any) -> None:
+            if self.headers["Authorization"] != f"Bearer {KEY}":
+                self._answer(401, None)
+            elif plane.trouble is not None:
+                self._answer(plane.trouble, {"error": f"your key was {KEY}"})
+            elif plane.nonsense is not None:
+                self._send(200, plane.nonsense)
+            else:
+                self._answer(200, data)
 
         def _answer_with(self, source: "queue.Queue[Any]", make: Any) -> None:
             try:
@@ -78,7 +152,9 @@ def _handler(plane: ControlPlane) -> type[BaseHTTPRequestHandler]:
                 self._answer(204, None)
 
         def _answer(self, status: int, data: Any) -> None:
-            body = b"" if data is None else json.dumps(data).encode()
+            self._send(status, b"" if data is None else json.dumps(data).encode())
+
+        def _send(self, status: int, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -1,0 +1,53 @@
+"""The bell in Redis that calls for a round, and the rest after one."""
+
+import secrets
+
+from django.conf import settings
+from redis import Redis
+
+from gpu_worker.contract.spec import EngineName
+from jobs.models import Job
+from jobs.queues import WAKE_FUNCTION, outbound_queue
+from jobs.states import Status
+
+KEY = "waking:bell"
+# After so long a round that was lost with its worker, or with the queue's entry, may be called for again.
+ROUND_SECONDS = 30
+REST_SECONDS = 5
+
+
+def ring_if_jobs_wait(redis: Redis) -> None:
+    """Call for a round when a job waits for the GPU."""
+    if not settings.RUNPOD_ENDPOINT_ID:
+        return
+    waiting = Job.objects.filter(engine=EngineName.INFINITETALK, status=Status.QUEUED, urls__isnull=True)
+    if waiting.exists():
+        ring(redis)
+
+
+def ring(redis: Redis) -> bool:
+    """Call for a round, unless one was called for already or has just been. Whether it was."""
+    if not settings.RUNPOD_ENDPOINT_ID or not redis.set(KEY, "rung", nx=True, ex=ROUND_SECONDS):
+        return False
+    rq_id = f"wake-{secrets.token_hex(4)}"
+    outbound_queue(redis).enqueue(
+        WAKE_FUNCTION,
+        job_id=rq_id,
+        description=rq_id,
+        job_timeout=-1,  # Each exchange has a deadline of its own.
+        result_ttl=0,
+        failure_ttl=3600,
+        # A receiver of webhooks that is slow holds up no worker of ours.
+        at_front=True,
+    )
+    return True
+
+
+def release(redis: Redis) -> None:
+    """The round is over: the next one may be called for."""
+    redis.delete(KEY)
+
+
+def rest(redis: Redis) -> None:
+    """The round is over: the next one may be called for in a while."""
+    redis.set(KEY, "resting", ex=REST_SECONDS)

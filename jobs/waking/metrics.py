@@ -1,0 +1,49 @@
+"""Waking as Prometheus sees it; nothing where no endpoint is configured."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from django.conf import settings
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+
+from avatar_api.common.shared_counters import SharedCounter, client
+from jobs.waking import readings
+
+log = logging.getLogger(__name__)
+
+WAKES = SharedCounter(
+    "avatar_runpod_wakes",
+    "Wakes that RunPod took (made), and rounds in which jobs waited and it didn't (failed).",
+    ("outcome",),
+    known=(("made",), ("failed",)),
+)
+
+
+class Endpoint(Collector):
+    """What the last round saw of the endpoint."""
+
+    def collect(self) -> Iterator[Metric]:
+        if not settings.RUNPOD_ENDPOINT_ID:
+            return
+        try:
+            reading = readings.last()
+            yield WAKES.collect(client(settings.REDIS_URL))
+        except RedisError:
+            log.exception("Redis doesn't tell of the endpoint")
+            return
+        health = reading.health if reading else None
+        yield GaugeMetricFamily(
+            "avatar_runpod_up", "Whether RunPod told how the endpoint is.", value=int(health is not None)
+        )
+        if health is None:
+            return
+        requests = GaugeMetricFamily("avatar_runpod_requests", "The endpoint's requests.", labels=["state"])
+        requests.add_metric(["in_queue"], health.in_queue)
+        requests.add_metric(["in_progress"], health.in_progress)
+        workers = GaugeMetricFamily("avatar_runpod_workers", "The endpoint's workers.", labels=["state"])
+        for state, number in asdict(health.workers).items():
+            workers.add_metric([state], number)
+        yield from (requests, workers)

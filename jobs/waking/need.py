@@ -1,0 +1,43 @@
+"""How many wakes are missing."""
+
+from dataclasses import dataclass
+
+from gpu_worker.contract.spec import EngineName
+from jobs import dispatch
+from jobs.models import Job
+from jobs.states import Status
+from jobs.waking.endpoint import Health
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Jobs for the GPU.
+
+    Attributes:
+        waiting: Those that a worker could take if it were there; no more are counted than there may be
+            workers, and none that its tenant's limits keep back.
+        rendering: Those in the hands of a worker, as far as was reported.
+    """
+
+    waiting: int
+    rendering: int
+
+
+def demand(most: int) -> Demand:
+    """What Postgres says; of jobs not yet rung, `most` at most are counted."""
+    jobs = Job.objects.filter(engine=EngineName.INFINITETALK)
+    rung = jobs.filter(status=Status.QUEUED, rung_at__isnull=False).count()
+    rendering = jobs.filter(status=Status.PROCESSING).count()
+    return Demand(rung + len(dispatch.choose(EngineName.INFINITETALK, most)), rendering)
+
+
+def missing(demand: Demand, health: Health, most: int) -> int:
+    """How many wakes to make, so that each job that waits has one, and no more than `most` are outstanding.
+
+    A turn without a job has just begun, or its worker is between two jobs: it will take one of those that
+    wait. Workers that aren't the endpoint's may render, too, so more jobs than turns mean nothing.
+    """
+    turns_without_job = max(0, health.in_progress - demand.rendering)
+    wanted = demand.waiting - health.in_queue - turns_without_job
+    allowed = most - health.in_queue - health.in_progress
+    return max(0, min(wanted, allowed))
