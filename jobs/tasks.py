@@ -6,10 +6,11 @@ from typing import Any
 
 from gpu_worker.contract import logs, signals, storage_keys
 from gpu_worker.contract.spec import RenderReport, ReportKind, SpecError
-from jobs import dispatch, fetching, transitions
+from jobs import dispatch, fetching, origin, transitions
 from jobs.dispatch import hash_token
 from jobs.models import Job
 from jobs.states import FINAL
+from jobs.waking import rounds
 from jobs.webhooks import delivery
 
 log = logging.getLogger(__name__)
@@ -27,15 +28,24 @@ def record(data: dict[str, Any]) -> None:
 
 
 def take_down(report: RenderReport) -> None:
-    known = ("id", "attempt", "token_hash", "organization_id", "status")
+    known = ("attempt", "token_hash", "status", *origin.FIELDS)
     job = Job.objects.filter(pk=report.job_id).only(*known).first()
-    if job is None or job.attempt != report.attempt:
+    if job is None:
+        log.info("a report of a job that isn't there was dropped")
+        return
+    with origin.work_for(job, "report"):
+        judge(report, job)
+
+
+def judge(report: RenderReport, job: Job) -> None:
+    if job.attempt != report.attempt:
         log.info("a report of attempt %s of %s came too late", report.attempt, report.job_id)
     elif not hmac.compare_digest(hash_token(report.token), job.token_hash):
         log.warning("a report for %s without its token was dropped", report.job_id)
     elif job.status in FINAL:
         stop_what_has_ended(report)
     else:
+        log.info("%s, windows done: %d", report.kind, report.windows_done)
         apply(report, job.organization_id)
 
 
@@ -84,3 +94,8 @@ def fetch_inputs(job_id: str) -> None:
     """Fetch the files that a job waits for."""
     with logs.bound(job=job_id):
         fetching.fetch_inputs(job_id)
+
+
+def wake() -> None:
+    """Make the wakes that RunPod's endpoint is missing."""
+    rounds.make_round()
