@@ -116,11 +116,12 @@ def read_control(redis: Redis, job_id: str) -> Control | None:
 
 
 def hold_lease(redis: Redis, job_id: str, attempt: int, worker: str) -> None:
+    """Say that an attempt is alive.
+
+    Nobody gives a lease back: it lasts while the attempt's last report is on its way, so that the attempt
+    isn't taken for lost in between. Once control has that report, it asks for the lease no more.
+    """
     redis.set(f"lease:{job_id}:{attempt}", worker, ex=LEASE_SECONDS)
-
-
-def drop_lease(redis: Redis, job_id: str, attempt: int) -> None:
-    redis.delete(f"lease:{job_id}:{attempt}")
 
 
 def lease_held(redis: Redis, job_id: str, attempt: int) -> bool:

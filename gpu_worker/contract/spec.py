@@ -12,6 +12,8 @@ from gpu_worker.contract import storage_keys
 from gpu_worker.contract.presets import PresetName, Resolution
 
 SPEC_VERSION = 1
+REPORT_VERSION = 1
+"""Of its own, because a worker must be able to say in words known to all that it can't read a newer spec."""
 
 
 class SpecError(ValueError):
@@ -116,7 +118,7 @@ class RenderSpec:
         Raises:
             SpecError: It is of another version, or a field is missing, unknown or unfit.
         """
-        _check(cls, data)
+        _check(cls, data, SPEC_VERSION)
         try:
             return cls(
                 **{
@@ -189,7 +191,7 @@ class RenderReport:
     error_code: str | None = None
     error_detail: str | None = None
     receipt: dict[str, Any] | None = None
-    version: int = SPEC_VERSION
+    version: int = REPORT_VERSION
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -201,7 +203,7 @@ class RenderReport:
         Raises:
             SpecError: It is of another version, or a field is missing, unknown or unfit.
         """
-        _check(cls, data)
+        _check(cls, data, REPORT_VERSION)
         try:
             video = RenderedVideo(**data["video"]) if data["video"] else None
             return cls(**{**data, "kind": ReportKind(data["kind"]), "video": video})
@@ -209,9 +211,9 @@ class RenderReport:
             raise SpecError(f"unfit value in a report: {error}") from error
 
 
-def _check(cls: type, data: dict[str, Any]) -> None:
-    if data.get("version") != SPEC_VERSION:
-        raise SpecError(f"version {data.get('version')!r}, where {SPEC_VERSION} is known")
+def _check(cls: type, data: dict[str, Any], version: int) -> None:
+    if data.get("version") != version:
+        raise SpecError(f"version {data.get('version')!r}, where {version} is known")
     known = {item.name for item in fields(cls)}
     if unfit := known ^ data.keys():
         raise SpecError(f"fields missing or unknown: {', '.join(sorted(unfit))}")

@@ -45,6 +45,10 @@ def after(job: Job, *seconds: float) -> Job:
     return job
 
 
+def expire_lease(job: Job, redis: Redis) -> None:
+    redis.delete(f"lease:{job.id}:{job.attempt}")
+
+
 def every_ten_seconds(until: int) -> list[float]:
     return list(range(0, until + 1, 10))
 
@@ -77,7 +81,7 @@ def test_a_worker_that_holds_its_lease_is_left_alone(running: Job) -> None:
 def test_a_worker_whose_lease_is_missing_for_a_minute_is_lost_and_the_job_rung_again(
     running: Job, redis: Redis
 ) -> None:
-    signals.drop_lease(redis, running.id, 1)
+    expire_lease(running, redis)
     after(running, *every_ten_seconds(50))
     assert (running.status, running.losses) == ("processing", 0)
     after(running, *every_ten_seconds(70))
@@ -85,14 +89,14 @@ def test_a_worker_whose_lease_is_missing_for_a_minute_is_lost_and_the_job_rung_a
 
 
 def test_a_lease_that_comes_back_in_time_saves_the_attempt(running: Job, redis: Redis) -> None:
-    signals.drop_lease(redis, running.id, 1)
+    expire_lease(running, redis)
     after(running, *every_ten_seconds(50))
     signals.hold_lease(redis, running.id, 1, "worker")
     assert after(running, 60, 70, 80).status == "processing"
 
 
 def test_an_outage_of_redis_condemns_nobody(running: Job, redis: Redis) -> None:
-    signals.drop_lease(redis, running.id, 1)
+    expire_lease(running, redis)
     after(running, 0)
     redis.flushdb()  # As a restart without its data would: nobody could watch the lease meanwhile.
     assert after(running, 200).status == "processing"
@@ -100,7 +104,7 @@ def test_an_outage_of_redis_condemns_nobody(running: Job, redis: Redis) -> None:
 
 def test_three_losses_without_a_window_fail_the_job(running: Job, redis: Redis) -> None:
     Job.objects.filter(pk=running.pk).update(losses=2)
-    signals.drop_lease(redis, running.id, 1)
+    expire_lease(running, redis)
     after(running, *every_ten_seconds(70))
     assert (running.status, running.error_code) == ("failed", "worker_lost")
 
@@ -109,14 +113,14 @@ def test_a_lost_worker_that_had_finished_is_taken_down_as_a_success(running: Job
     prefix = storage_keys.attempt_prefix(running.organization_id, running.id, 1)
     result = {"video": asdict(VIDEO), "receipt": {}, "gpu_seconds": 3.0}
     default_storage.save(storage_keys.result(prefix), ContentFile(json.dumps(result).encode()))
-    signals.drop_lease(redis, running.id, 1)
+    expire_lease(running, redis)
     after(running, *every_ten_seconds(70))
     assert (running.status, running.losses) == ("succeeded", 0)
 
 
 def test_a_cancel_request_outlives_the_worker_that_was_to_obey_it(running: Job, redis: Redis) -> None:
     Job.objects.filter(pk=running.pk).update(cancel_requested_at=timezone.now())
-    signals.drop_lease(redis, running.id, 1)
+    expire_lease(running, redis)
     assert after(running, *every_ten_seconds(70)).status == "canceled"
 
 
