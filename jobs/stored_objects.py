@@ -63,7 +63,7 @@ def delete(objects: list[StoredObject]) -> None:
             Path(default_storage.path(item.key)).unlink(missing_ok=True)
     elif objects:
         keys = [{"Key": item.key} for item in objects]
-        answer = _bucket().delete_objects(Delete={"Objects": keys, "Quiet": True})
+        answer = bucket().delete_objects(Delete={"Objects": keys, "Quiet": True})
         if refused := answer.get("Errors"):
             raise NotDeletedError(f"{len(refused)} objects, the first with {refused[0].get('Code')}")
 
@@ -84,23 +84,23 @@ def delete_prefix(prefix: str) -> None:
 def unfinished_uploads() -> Iterator[UnfinishedUpload]:
     """Multipart uploads that were begun and not completed; a folder has none."""
     if is_bucket():
-        listing = _bucket().meta.client.get_paginator("list_multipart_uploads")
-        for answer in listing.paginate(Bucket=_bucket().name, PaginationConfig={"PageSize": PAGE}):
+        listing = bucket().meta.client.get_paginator("list_multipart_uploads")
+        for answer in listing.paginate(Bucket=bucket().name, PaginationConfig={"PageSize": PAGE}):
             for item in answer.get("Uploads", []):
                 yield UnfinishedUpload(item["Key"], item["UploadId"], item["Initiated"])
 
 
 def abort(upload: UnfinishedUpload) -> None:
     """Remove the parts of an upload."""
-    _bucket().meta.client.abort_multipart_upload(
-        Bucket=_bucket().name, Key=upload.key, UploadId=upload.upload_id
+    bucket().meta.client.abort_multipart_upload(
+        Bucket=bucket().name, Key=upload.key, UploadId=upload.upload_id
     )
 
 
 def _pages_of_bucket(prefix: str) -> Iterator[list[StoredObject]]:
-    listing = _bucket().meta.client.get_paginator("list_objects_v2")
+    listing = bucket().meta.client.get_paginator("list_objects_v2")
     settings = {"PageSize": PAGE}
-    for answer in listing.paginate(Bucket=_bucket().name, Prefix=prefix, PaginationConfig=settings):
+    for answer in listing.paginate(Bucket=bucket().name, Prefix=prefix, PaginationConfig=settings):
         yield [
             StoredObject(item["Key"], item["Size"], item["LastModified"])
             for item in answer.get("Contents", [])
@@ -130,6 +130,6 @@ def _file(entry: "os.DirEntry[str]") -> Iterator[StoredObject]:
     yield StoredObject(key, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC))
 
 
-def _bucket() -> Any:
+def bucket() -> Any:
     """The bucket of an S3 store, which the common interface of stores doesn't name."""
     return default_storage.bucket  # type: ignore[attr-defined]
