@@ -283,12 +283,13 @@ class Attempt:
 
     def _receipt(self) -> dict[str, Any]:
         info, spec = self._worker.engine.info, self._spec
+        steps = {"num_inference_steps": PRESETS[spec.preset].num_inference_steps} if info.denoises else {}
         return {
             "engine": info.engine,
             "device": info.device,
             "preset": spec.preset,
             "resolution": spec.resolution,
-            "num_inference_steps": PRESETS[spec.preset].num_inference_steps,
+            **steps,
             "seed": spec.seed,
             "attempt": spec.attempt,
             "seconds": self._stages.seconds(),

@@ -97,11 +97,16 @@ class RenderError(Exception):
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What the receipt says of an engine: its name, model revisions, precision and device."""
+    """What the receipt says of an engine: its name, model revisions, precision and device.
+
+    Attributes:
+        denoises: Whether a window takes the denoising steps of its preset.
+    """
 
     engine: str
     device: str
     details: dict[str, Any] = field(default_factory=dict)
+    denoises: bool = False
 
 
 @dataclass(frozen=True)

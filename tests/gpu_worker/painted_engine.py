@@ -34,7 +34,7 @@ class PaintedEngine:
     The ink starts from the window before, so a render that goes on from another state looks different.
     """
 
-    info = EngineInfo("painted", "test", {"precision": "exact"})
+    info = EngineInfo("painted", "test", {"precision": "exact"}, denoises=True)
     vitals = EngineVitals(load_seconds=2.0, loaded_bytes=10**9)
 
     def __init__(self, gates: Path | None = None) -> None:

@@ -76,16 +76,17 @@ def test_going_on_from_a_window_s_state_gives_the_same_frames(
     assert np.array_equal(second.frames, windows[1].frames)
 
 
+@pytest.mark.parametrize("last", [2, 4])
 def test_a_render_stopped_between_two_steps_goes_on_there_with_the_same_frames(
-    engine: InfiniteTalkEngine, job: EngineJob, windows: list[RenderedWindow]
+    engine: InfiniteTalkEngine, job: EngineJob, windows: list[RenderedWindow], last: int
 ) -> None:
     with pytest.raises(RenderStoppedError) as stop:
-        list(engine.render(job, stop_at(1, 2)))
+        list(engine.render(job, stop_at(1, last)))
     steps: list[Step] = []
     resumed = replace(job, next_window=1, window_state=windows[0].state, step_state=stop.value.step_state)
     (second,) = engine.render(resumed, lambda step: steps.append(step) or True)
     assert np.array_equal(second.frames, windows[1].frames)
-    assert [step.step for step in steps] == [2, 3, 4]
+    assert [step.step for step in steps] == list(range(last, 5))
 
 
 def test_the_state_of_the_last_step_can_be_had_while_the_next_one_runs(
@@ -196,10 +197,18 @@ def test_models_that_were_never_prepared_are_told(tmp_path: Path) -> None:
 
 
 def test_the_receipt_names_the_models_and_where_they_are(engine: InfiniteTalkEngine) -> None:
+    assert engine.info.denoises
     details = engine.info.details
     assert details["precision"] == "fp8"
     assert len(details["models_digest"]) == 64
     assert {"models", "attention", "placement", "load_seconds", "torch"} <= details.keys()
+
+
+def test_how_fast_the_models_were_read_is_told(engine: InfiniteTalkEngine, models: Path) -> None:
+    weights = sum(file.stat().st_size for file in models.rglob("*.safetensors"))
+    assert 0.5 * weights < engine.vitals.loaded_bytes < weights
+    assert engine.vitals.load_seconds > 0
+    assert engine.vitals.vram_used_bytes is None
 
 
 def test_damaged_models_are_unavailable(models: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from gpu_worker.contract.spec import SPEC_VERSION, EngineName, ReportKind
 from gpu_worker.engines.base import EngineJob, OnStep, RenderedWindow, RenderError
 from gpu_worker.host import Host
 from gpu_worker.link import Link
+from tests.gpu_worker import preview_jobs
 from tests.gpu_worker.painted_engine import PaintedEngine
 from tests.gpu_worker.playing_control import TOKEN, Control
 
@@ -32,6 +33,16 @@ def test_the_receipt_tells_what_made_the_video(control: Control) -> None:
         "num_inference_steps": 4,
         "precision": "exact",
     }
+
+
+def test_the_receipt_of_a_preview_claims_no_denoising_steps(worker: Host, control: Control) -> None:
+    worker.engine.info = preview_jobs.engine().info  # type: ignore[misc]
+    tasks.render(control.spec().to_dict())
+
+    receipt = control.wait_for(ReportKind.SUCCEEDED).receipt
+    assert receipt is not None
+    assert receipt["engine"] == "preview"
+    assert "num_inference_steps" not in receipt
 
 
 @pytest.mark.parametrize("code", ["image_unreadable", "model_unavailable"])

@@ -104,9 +104,9 @@ class InfiniteTalkEngine:
             "torch": torch.__version__,
         }
         if self._device.type == "cpu":
-            return EngineInfo("infinitetalk", "cpu", details)
+            return EngineInfo("infinitetalk", "cpu", details, denoises=True)
         details["peak_vram_bytes"] = torch.cuda.max_memory_allocated(self._device)
-        return EngineInfo("infinitetalk", torch.cuda.get_device_name(self._device), details)
+        return EngineInfo("infinitetalk", torch.cuda.get_device_name(self._device), details, denoises=True)
 
     @property
     def vitals(self) -> EngineVitals:
