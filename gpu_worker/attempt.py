@@ -87,13 +87,20 @@ class Attempt:
             inputs = self._fetch(folder)
             self._quality = self._quality_log(inputs)
             with Publisher(
-                self._store, self._spec.prefix, folder, self._quality.look, self._window_published
+                self._store,
+                self._spec.prefix,
+                folder,
+                inputs.speech,
+                self._spec.speaking_order,
+                self._quality.look,
+                self._window_published,
             ) as publisher:
                 self._publisher = publisher
                 if self._windows_done < len(self._windows):
                     start = resume.find(self._spec, self._store)
                     self._render_windows(inputs, start, publisher)
-                self._finish(inputs, folder, publisher)
+                publisher.wait()
+                self._finish(folder, publisher)
 
     def _fetch(self, folder: Path) -> Inputs:
         suffix = {"image": ".png", "video": ".mp4"}[self._spec.reference_kind]
@@ -115,7 +122,6 @@ class Attempt:
         for rendered in self._worker.engine.render(self._engine_job(inputs, start), self._on_step):
             publisher.put(self._windows[rendered.index], self._fit_for_resuming(rendered))
             self._hold()
-        publisher.wait()
 
     def _engine_job(self, inputs: Inputs, start: StartingPoint) -> EngineJob:
         spec = self._spec
@@ -146,7 +152,7 @@ class Attempt:
             self.link.stopping.wait(simulation.SLOW_SECONDS)
             self._go_on()
 
-    def _finish(self, inputs: Inputs, folder: Path, publisher: Publisher) -> None:
+    def _finish(self, folder: Path, publisher: Publisher) -> None:
         self._tell("uploading", window=len(self._windows) - 1, step=1, steps=1)
         simulation.fail_if_asked(self._spec.simulate, "uploading")
         self._fetch_earlier_segments(publisher)
@@ -154,8 +160,7 @@ class Attempt:
         media.mux_video(
             init=publisher.init_file,
             segments=[publisher.segment_file(window.index) for window in self._windows],
-            speech=inputs.speech,
-            speaking_order=self._spec.speaking_order,
+            speech=publisher.speech_file,
             job_id=self._spec.job_id,
             out=video,
         )
@@ -202,6 +207,7 @@ class Attempt:
 
     def _window_published(self, window: Window) -> None:
         self._windows_done = window.index + 1
+        log.info("window %d of %d is saved", self._windows_done, len(self._windows))
         self._report(ReportKind.WINDOW)
 
     # --- How it can end: once, whichever thread comes first ---

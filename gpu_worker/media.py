@@ -1,9 +1,9 @@
 """From rendered windows to the files that a user gets.
 
-Each window becomes one CMAF fragment (fragmented MP4), playable behind an init section that all windows
-of a job share. The finished video is a remux of these fragments: the picture is encoded once, window by
-window, while the next one is rendered, and the sound is encoded once, at the end. Memory doesn't grow
-with the video's length, but for the index of its packets.
+Each window becomes one fragment (fragmented MP4) of picture and sound, playable behind an init section that
+all windows of a job share. The finished video is a remux: the picture is encoded once, window by window,
+while the next one is rendered, and the sound once, before the first. Memory doesn't grow with the video's
+length, but for the index of its packets.
 """
 
 import hashlib
@@ -16,11 +16,13 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
-from gpu_worker import provenance, sound
-from gpu_worker.contract.spec import RenderedVideo, SpeakingOrder
+from gpu_worker import provenance
+from gpu_worker.contract.spec import RenderedVideo
 from gpu_worker.contract.windows import FPS, WINDOW_FRAMES, Window
 
 TIME_BASE = Fraction(1, FPS)
@@ -40,21 +42,31 @@ FILE_OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact"}
 JPEG_QUALITY = 88
 
 
-def encode_segment(frames: npt.NDArray[np.uint8], window: Window, *, init: Path, segment: Path) -> None:
-    """Encode the new frames of one window as H.264 High, yuv420p, BT.709.
+def encode_segment(
+    frames: npt.NDArray[np.uint8], window: Window, *, speech: Path, init: Path, segment: Path
+) -> None:
+    """Encode the new frames of one window as H.264 High, yuv420p, BT.709, and put what is said beside them.
 
-    The same size always gives the same init section, byte for byte, whatever the window or attempt.
+    The same size and the same number of channels always give the same init section, byte for byte, whatever
+    the window or attempt.
 
     Args:
         frames: RGB [window.num_frames, height, width, 3]; width and height even.
         window: Its place in the video, from which the time stamps start.
+        speech: The encoded sound of the whole video; see `gpu_worker.sound`.
         init: Where to write the init section.
         segment: Where to write the fragment.
     """
     buffer = io.BytesIO()
     options = SEGMENT_OPTIONS | {"fragment_index": str(window.index + 1)}
-    with av.open(buffer, "w", format="mp4", options=options) as container:
+    with (
+        av.open(str(speech), "r") as spoken,
+        av.open(buffer, "w", format="mp4", options=options) as container,
+    ):
         stream = _add_video_stream(container, width=frames.shape[2], height=frames.shape[1])
+        voice = container.add_stream_from_template(spoken.streams.audio[0])
+        for packet in _spoken_within(window, spoken, voice):
+            container.mux(packet)
         converter = VideoReformatter()
         for number, pixels in enumerate(frames, start=window.start):
             container.mux(stream.encode(_video_frame(converter, pixels, number)))
@@ -69,33 +81,30 @@ def mux_video(
     *,
     init: Path,
     segments: Sequence[Path],
-    speech: Sequence[Path],
-    speaking_order: SpeakingOrder,
+    speech: Path,
     job_id: str,
     out: Path,
 ) -> None:
-    """Write the finished MP4: the segments' own packets and the speech as AAC, its header in front.
+    """Write the finished MP4: the segments' own pictures and the encoded speech, its header in front.
 
     Args:
         init: The section that all segments share.
         segments: All windows of the video, in order.
-        speech: One or two normalised recordings.
-        speaking_order: How two recordings lie on the time line.
+        speech: The encoded sound; see `gpu_worker.sound`.
         job_id: Goes into the file's metadata.
         out: Where to write the video.
     """
     header = init.read_bytes()
-    with av.open(str(out), "w", format="mp4", options=FILE_OPTIONS) as container:
+    with (
+        av.open(str(speech), "r") as spoken,
+        av.open(str(out), "w", format="mp4", options=FILE_OPTIONS) as container,
+    ):
         container.metadata["comment"] = provenance.comment(job_id)
         with av.open(io.BytesIO(header + segments[0].read_bytes()), "r") as first:
             picture = container.add_stream_from_template(first.streams.video[0])
-        voice = sound.add_stream(container, speech)
-        packets = merge(
-            _picture_packets(header, segments, picture),
-            sound.encode_speech(speech, speaking_order, voice),
-            key=_seconds,
-        )
-        for packet in packets:
+        voice = container.add_stream_from_template(spoken.streams.audio[0])
+        pictures = _picture_packets(header, segments, picture)
+        for packet in merge(pictures, _sound_packets(spoken, voice), key=_seconds):
             container.mux(packet)
     provenance.append_xmp_box(out, provenance.xmp_packet(job_id))
 
@@ -155,6 +164,30 @@ def _offset_of_box(data: bytes, kind: bytes) -> int:
     while data[offset + 4 : offset + 8] != kind:
         offset += int.from_bytes(data[offset : offset + 4])
     return offset
+
+
+def _spoken_within(window: Window, spoken: InputContainer, stream: AudioStream) -> Iterator[av.Packet]:
+    """The packets of sound that begin within the window.
+
+    What the encoder puts before the first sample is left out: players that don't read edit lists would show
+    the picture as much earlier than the sound.
+    """
+    start, end = Fraction(window.start, FPS), Fraction(window.start + window.num_frames, FPS)
+    source = spoken.streams.audio[0]
+    assert source.time_base is not None
+    spoken.seek(int(start / source.time_base), stream=source)
+    for packet in _sound_packets(spoken, stream):
+        if _seconds(packet) >= end:
+            break
+        if _seconds(packet) >= start:
+            yield packet
+
+
+def _sound_packets(spoken: InputContainer, stream: AudioStream) -> Iterator[av.Packet]:
+    for packet in spoken.demux(audio=0):
+        if packet.size:
+            packet.stream = stream
+            yield packet
 
 
 def _picture_packets(header: bytes, segments: Sequence[Path], stream: VideoStream) -> Iterator[av.Packet]:

@@ -1,15 +1,17 @@
 """Finished windows on their way to the store: encoded and uploaded while the engine renders the next."""
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from gpu_worker import media
-from gpu_worker.contract import storage_keys
+from gpu_worker import media, sound
+from gpu_worker.contract import logs, storage_keys
+from gpu_worker.contract.spec import SpeakingOrder
 from gpu_worker.contract.windows import Window
 from gpu_worker.engines.base import RenderedWindow
 from gpu_worker.store import Store
@@ -18,9 +20,12 @@ from gpu_worker.store import Store
 class Publisher:
     """Publishes the windows of one attempt, one after the other, in a thread of its own.
 
-    At most one window is on its way while the next is rendered, so memory holds the frames of two.
+    The sound is encoded first, while the engine begins. At most one window is on its way while the next is
+    rendered, so memory holds the frames of two.
 
     Args:
+        speech: One or two normalised recordings.
+        speaking_order: How two recordings lie on the time line.
         look: Shown each window's frames.
         published: Called after each window, once its files are safe.
     """
@@ -30,6 +35,8 @@ class Publisher:
         store: Store,
         prefix: str,
         folder: Path,
+        speech: Sequence[Path],
+        speaking_order: SpeakingOrder,
         look: Callable[[Window, npt.NDArray[np.uint8]], None],
         published: Callable[[Window], None],
     ) -> None:
@@ -38,8 +45,9 @@ class Publisher:
         self._folder = folder
         self._look = look
         self._published = published
-        self._thread = ThreadPoolExecutor(1, "publisher")
-        self._on_its_way: Future[None] | None = None
+        # Lines that the thread writes tell the job's ids, too.
+        self._thread = ThreadPoolExecutor(1, "publisher", partial(logs.bind, **logs.current()))
+        self._on_its_way = self._thread.submit(sound.write, speech, speaking_order, self.speech_file)
         self._init_saved = False
 
     def __enter__(self) -> Self:
@@ -58,19 +66,23 @@ class Publisher:
         self._on_its_way = self._thread.submit(self._publish, window, rendered)
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for the window on its way.
+        """Wait for the window on its way, or for the sound before the first one.
 
         Raises:
             StorageError: It could not be saved.
             RenderStoppedError: The render was asked to stop while the store was away.
             TimeoutError: It is still on its way.
         """
-        if self._on_its_way is not None:
-            self._on_its_way.result(timeout)
+        self._on_its_way.result(timeout)
 
     def segment_file(self, window: int) -> Path:
         """Where the encoded segment of a window lies on this machine."""
         return self._folder / f"segment-{window:05d}.m4s"
+
+    @property
+    def speech_file(self) -> Path:
+        """Where the encoded sound of the whole video lies."""
+        return self._folder / "speech.m4a"
 
     @property
     def init_file(self) -> Path:
@@ -79,7 +91,9 @@ class Publisher:
     def _publish(self, window: Window, rendered: RenderedWindow) -> None:
         self._look(window, rendered.frames)
         segment = self.segment_file(window.index)
-        media.encode_segment(rendered.frames, window, init=self.init_file, segment=segment)
+        media.encode_segment(
+            rendered.frames, window, speech=self.speech_file, init=self.init_file, segment=segment
+        )
         if not self._init_saved:
             self._store.save(storage_keys.init_section(self._prefix), self.init_file)
             self._init_saved = True

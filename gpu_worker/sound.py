@@ -1,6 +1,7 @@
-"""The sound of the finished video: what the speakers said, at its own loudness, on one time line.
+"""The sound of the video: what the speakers said, at its own loudness, on one time line.
 
-Everything streams: an hour of speech takes as much memory as a second.
+It is encoded once an attempt; segments and the finished video take the same packets. Everything streams: an
+hour of speech takes as much memory as a second.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,8 +28,15 @@ Block = npt.NDArray[np.float32]
 """A tenth of a second at 48 kHz (the last one of a recording less), float32 [channels, num_samples]."""
 
 
-def add_stream(container: OutputContainer, speech: Sequence[Path]) -> AudioStream:
-    """Add the track for `encode_speech`: stereo where one of the recordings is, else mono."""
+def write(speech: Sequence[Path], order: SpeakingOrder, out: Path) -> None:
+    """Encode what one or two speakers say: AAC in an MP4, stereo where one recording is, else mono."""
+    with av.open(str(out), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        stream = _add_stream(container, speech)
+        for packet in _encode(mixed(speech, order), stream):
+            container.mux(packet)
+
+
+def _add_stream(container: OutputContainer, speech: Sequence[Path]) -> AudioStream:
     layout = "stereo" if any(_num_channels(path) == 2 for path in speech) else "mono"
     bit_rate = BITS_PER_SECOND[layout]
     return container.add_stream(
@@ -36,11 +44,10 @@ def add_stream(container: OutputContainer, speech: Sequence[Path]) -> AudioStrea
     )
 
 
-def encode_speech(speech: Sequence[Path], order: SpeakingOrder, stream: AudioStream) -> Iterator[av.Packet]:
-    """Encode what one or two speakers say into `stream`, whose rate is `SAMPLING_RATE`."""
+def _encode(blocks: Iterator[Block], stream: AudioStream) -> Iterator[av.Packet]:
     channels = stream.layout.nb_channels
     start = 0
-    for block in mixed(speech, order):
+    for block in blocks:
         samples = np.ascontiguousarray(np.broadcast_to(block, (channels, block.shape[1])))
         frame = av.AudioFrame.from_ndarray(samples, "fltp", stream.layout)
         frame.sample_rate, frame.pts, frame.time_base = SAMPLING_RATE, start, Fraction(1, SAMPLING_RATE)

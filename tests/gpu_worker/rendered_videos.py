@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_worker import media
+from gpu_worker import media, sound
 from gpu_worker.contract.spec import SpeakingOrder
 from gpu_worker.contract.windows import plan
-from tests.media_samples import moving_picture
+from tests.media_samples import moving_picture, tone, write_sound
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,28 @@ class Rendered:
         return b"".join(path.read_bytes() for path in (self.init, *self.segments))
 
 
-def render(folder: Path, num_frames: int, *, width: int = 64, height: int = 48) -> Rendered:
-    """Encode each window of a video; the init section of each stays beside it as `init-<index>.mp4`."""
+def encoded(folder: Path, speech: Sequence[Path], order: SpeakingOrder = SpeakingOrder.TOGETHER) -> Path:
+    """The sound of a video."""
+    out = folder / "speech.m4a"
+    sound.write(speech, order, out)
+    return out
+
+
+def render(
+    folder: Path, num_frames: int, *, width: int = 64, height: int = 48, speech: Path | None = None
+) -> Rendered:
+    """Encode each window of a video; the init section of each stays beside it as `init-<index>.mp4`.
+
+    Without an encoded `speech` a tone is heard.
+    """
     segments = []
+    if speech is None:
+        speech = encoded(folder, [write_sound(folder / "tone.flac", tone(220, num_frames / 25))])
     for window in plan(num_frames):
         segment = folder / f"segment-{window.index}.m4s"
         frames = moving_picture(window.num_frames, start=window.start, width=width, height=height)
-        media.encode_segment(frames, window, init=folder / f"init-{window.index}.mp4", segment=segment)
+        init = folder / f"init-{window.index}.mp4"
+        media.encode_segment(frames, window, speech=speech, init=init, segment=segment)
         segments.append(segment)
     return Rendered(folder / "init-0.mp4", tuple(segments))
 
@@ -38,8 +53,7 @@ def finish(rendered: Rendered, speech: Sequence[Path], order: SpeakingOrder = Sp
     media.mux_video(
         init=rendered.init,
         segments=rendered.segments,
-        speech=speech,
-        speaking_order=order,
+        speech=encoded(rendered.init.parent, speech, order),
         job_id="job_1",
         out=out,
     )
