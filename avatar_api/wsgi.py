@@ -7,9 +7,11 @@ from typing import Any
 from django.core.wsgi import get_wsgi_application
 
 from avatar_api.common.request_body import WholeBody
+from gpu_worker.contract import telemetry
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avatar_api.settings.production")
 _django = get_wsgi_application()
+telemetry.set_up("avatar-web")
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from gpu_worker import errors, host
 from gpu_worker.attempt import Attempt
-from gpu_worker.contract import logs, signals
+from gpu_worker.contract import logs, signals, telemetry
 from gpu_worker.contract.spec import SPEC_VERSION, RenderReport, RenderSpec, ReportKind, SpecError
 from gpu_worker.host import Host
 
@@ -24,8 +24,21 @@ def render(data: dict[str, Any]) -> None:
         refuse(worker, data, error)
     else:
         origin = spec.origin
-        with logs.bound(
-            request=origin.request, organization=origin.organization, job=spec.job_id, attempt=spec.attempt
+        with (
+            logs.bound(
+                request=origin.request,
+                organization=origin.organization,
+                job=spec.job_id,
+                attempt=spec.attempt,
+            ),
+            telemetry.span(
+                "render",
+                parent=origin.traceparent,
+                engine=spec.engine,
+                preset=spec.preset,
+                resolution=spec.resolution,
+                num_frames=spec.num_frames,
+            ),
         ):
             worker.run(Attempt(worker, spec))
 

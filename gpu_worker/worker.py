@@ -18,7 +18,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 
 from gpu_worker import engines, facts, host, rq_worker
-from gpu_worker.contract import logs
+from gpu_worker.contract import logs, telemetry
 from gpu_worker.contract.queues import RENDER_QUEUES
 from gpu_worker.contract.spec import EngineName
 from gpu_worker.engines.base import Engine, RenderError
@@ -43,8 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     set_up_logging()
     try:
+        telemetry.set_up(f"avatar-{options.queue}")
         serve(options.queue, burst=options.burst, turns=options.turns)
-    except (ModelStoreError, RenderError) as error:
+    except (ModelStoreError, RenderError, telemetry.TelemetryError) as error:
         log.critical("%s", error)
         return EX_CONFIG
     return 0

@@ -18,7 +18,7 @@ from accounts.limits import Limits, effective_limits
 from avatar_api.common.alone import alone
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
-from jobs import dispatch, drafts, inputs, retention, sources, transitions
+from jobs import dispatch, drafts, inputs, origin, retention, sources, transitions
 from jobs.inputs import CheckedFile
 from jobs.intake import IntakeError
 from jobs.models import Job
@@ -83,7 +83,8 @@ def fetch_inputs(job_id: str) -> None:
             .first()
         )
         if job is not None and mine:
-            _fetch(job)
+            with origin.work_for(job, "fetch"):
+                _fetch(job)
 
 
 def _fetch(job: Job) -> None:

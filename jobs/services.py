@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 from accounts.tenancy import Tenant
 from avatar_api.common.ids import new_id
 from avatar_api.common.problems import Problem
-from gpu_worker.contract import logs, signals, storage_keys
+from avatar_api.common.request_id import request_id
+from gpu_worker.contract import logs, signals, storage_keys, telemetry
 from jobs import (
     dispatch,
     drafts,
@@ -88,6 +89,7 @@ def _insert(job: Job, tenant: Tenant, idempotent: IdempotentRequest | None = Non
     job.reserved_seconds = quotas.reserve(tenant=tenant, seconds=seconds)
     if job.urls is not None:
         job.fetch_deadline = timezone.now() + fetching.MAX_TIME
+    job.request_id, job.traceparent = request_id.get(), telemetry.traceparent()
     job.save(force_insert=True)
     JobEvent.objects.create(job=job, type=Status.QUEUED, attempt=0)
     idempotency.complete(tenant, idempotent, job.id)

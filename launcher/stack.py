@@ -27,9 +27,10 @@ DEMO_FILE = STATE / "demo.json"
 FAVOURITE_PORT = 8000
 # All that a render worker may know: how to reach Redis and the store, and how a process lives.
 RENDER_WORKER_VARIABLES = frozenset(
-    {"REDIS_URL", "STORAGE_DIR", "LOG_LEVEL", "PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHONUNBUFFERED"}
+    {"REDIS_URL", "STORAGE_DIR", "LOG_LEVEL", "LOG_STYLE", "SENTRY_DSN"}
+    | {"PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "PYTHONUNBUFFERED"}
 )
-RENDER_WORKER_PREFIXES = ("R2_", "OMP_")
+RENDER_WORKER_PREFIXES = ("R2_", "OMP_", "OTEL_")
 
 
 @dataclass(frozen=True)

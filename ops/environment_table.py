@@ -42,6 +42,8 @@ MEANINGS = {
     "MAX_UPLOAD_BYTES": "largest body of a request; a plan may allow less",
     "METRICS_TOKEN": "who sends it as a bearer token may read `/metrics`; unset, there is no such page",
     "MODEL_STORAGE_PATH": "folder of the prepared models",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "an OpenTelemetry collector to send traces to, by OTLP over HTTP; the SDK's other "
+    "`OTEL_` variables count, too",
     "OUTBOUND_ALLOW_PRIVATE": "for development: webhooks and fetches may reach private addresses",
     "PROMETHEUS_MULTIPROC_DIR": "a folder in memory, needed where one server runs several web processes: each then "
     "tells what all of them count",
@@ -58,6 +60,8 @@ MEANINGS = {
     "SECRET_KEY": "signs sessions and links, the same for all; 50 characters or more",
     "SECURE_HSTS_SECONDS": "how long browsers insist on TLS",
     "SECURE_SSL_REDIRECT": "send plain HTTP to HTTPS",
+    "SENTRY_DSN": "where errors are sent to; with `OTEL_EXPORTER_OTLP_ENDPOINT` the packages of "
+    "`requirements/telemetry.txt` are needed, which the images have",
     "STATIC_ROOT": "collected files of admin and documentation; the image brings them",
     "STORAGE_DIR": "folder of all files where there is no bucket; web, control and render workers share it",
     "TRUSTED_PROXY_HOPS": "proxies of yours in front, each of which appends to X-Forwarded-For; "

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter, Histogram
 
+from gpu_worker.contract import telemetry
+
 log = logging.getLogger(__name__)
 
 UNKNOWN_ROUTE = "unknown"
@@ -33,8 +35,9 @@ class ObservationMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         begin = time.perf_counter()
-        response = self.get_response(request)
-        observe(request, response.status_code, time.perf_counter() - begin)
+        with telemetry.span("request"):
+            response = self.get_response(request)
+            observe(request, response.status_code, time.perf_counter() - begin)
         return response
 
 
@@ -43,6 +46,12 @@ def observe(request: HttpRequest, status: int, seconds: float) -> None:
     method = request.method if request.method in METHODS else "other"
     requests_total.labels(method, route, status).inc()
     request_seconds.labels(route).observe(seconds)
+    facts: dict[str, str | int] = {
+        "http.request.method": method,
+        "http.route": route,
+        "http.response.status_code": status,
+    }
+    telemetry.describe(f"{method} {route}", **facts)
     fields = {"method": method, "route": route, "status": status, "seconds": round(seconds, 4)}
     level = logging.DEBUG if route in ASKED_BY_MACHINES else logging.INFO
     log.log(level, "%s %s %s", method, route, status, extra={"fields": fields})

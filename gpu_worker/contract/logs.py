@@ -36,6 +36,11 @@ def bind(**ids: Any) -> None:
     _bound.set({**_bound.get(), **ids})
 
 
+def current() -> Mapping[str, Any]:
+    """The ids that are bound here."""
+    return _bound.get()
+
+
 class JsonFormatter(logging.Formatter):
     """Writes a record as one line of JSON: what `extra={"fields": {…}}` gave, and what is bound."""
 
@@ -46,7 +51,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
-            **_bound.get(),
+            **current(),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

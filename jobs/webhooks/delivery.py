@@ -5,7 +5,9 @@ The lease is longer than a sending may take; what was sent by a worker that died
 is sent again, under the same id.
 """
 
+import logging
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,9 +18,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from avatar_api.common import outbound
-from jobs import counted
+from jobs import counted, origin
 from jobs.models import WebhookDelivery, WebhookEndpoint
 from jobs.webhooks import endpoints, messages, outbox, signing
+
+log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 15
 LEASE = timedelta(seconds=60)
@@ -61,8 +65,13 @@ class Claim:
 def deliver(delivery_id: str) -> None:
     """Make the try that is due; a delivery that another worker has, or that is done, is left alone."""
     claim = _claim(delivery_id)
-    if claim is not None:
-        _settle(claim, _send(claim))
+    if claim is None:
+        return
+    job = claim.delivery.job
+    with origin.work_for(job, "deliver") if job else nullcontext():
+        outcome = _send(claim)
+        log.info("try %d was answered with %s", claim.delivery.tries, outcome.status or "nothing")
+        _settle(claim, outcome)
 
 
 @transaction.atomic

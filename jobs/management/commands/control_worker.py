@@ -2,7 +2,7 @@ import signal
 import threading
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import close_old_connections
 from redis import Redis
 from rq import Queue, SimpleWorker
@@ -10,6 +10,7 @@ from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from gpu_worker.contract import telemetry
 from gpu_worker.contract.queues import ReportJob, report_queue
 from jobs import dispatch, periodic
 from jobs.queues import OutboundJob, outbound_queue
@@ -38,6 +39,10 @@ class Command(BaseCommand):
         parser.add_argument("queue", choices=[*QUEUES, "periodic"])
 
     def handle(self, *args: Any, queue: str, **options: Any) -> None:
+        try:
+            telemetry.set_up(f"avatar-{queue}")
+        except telemetry.TelemetryError as error:
+            raise CommandError(str(error)) from error
         if queue == "periodic":
             periodic.run_until(stopped())
         else:
