@@ -183,6 +183,8 @@ def database(url: str, **options: object) -> dict[str, object]:
 
     config: dict[str, object] = dict(dj_database_url.parse(url))
     config["ENGINE"] = "django.db.backends.postgresql"
+    # A pool would hand out connections that a restart of Postgres has cut, each of them good for one error.
+    config["CONN_HEALTH_CHECKS"] = True
     config.setdefault("OPTIONS", {}).update(options)  # type: ignore[attr-defined]
     return config
 

@@ -1,0 +1,30 @@
+"""What customers notice of a server that was restarted: nothing."""
+
+import http.client
+import json
+
+import psycopg
+
+from launcher import stack
+from tests.e2e.conftest import Live
+
+REQUESTS = 12
+
+
+def status_of_a_request(live: Live) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=30)
+    connection.request("GET", "/v1/me", headers=live.headers)
+    response = connection.getresponse()
+    json.load(response)
+    connection.close()
+    return response.status
+
+
+def test_no_request_fails_after_the_database_has_cut_every_connection(live: Live) -> None:
+    assert status_of_a_request(live) == 200
+    with psycopg.connect(stack.Postgres(live.state / "postgres").url) as database:
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+    assert {status_of_a_request(live) for _ in range(REQUESTS)} == {200}
