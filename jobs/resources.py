@@ -10,7 +10,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from gpu_worker.contract import signals, storage_keys
-from jobs import dispatch, links
+from jobs import dispatch, links, streams
 from jobs.links import Download
 from jobs.models import Job
 from jobs.states import RETRYABLE_ERRORS, Stage, Status
@@ -139,7 +139,7 @@ def describe(
         eta_seconds=_eta_seconds(job, live),
         livemode=job.livemode,
         input=input_of(job),
-        stream_url=None,
+        stream_url=streams.address(job, base_url),
         output=_output(job, base_url),
         error=_error(job),
         usage=Usage(

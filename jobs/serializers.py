@@ -59,7 +59,11 @@ class JobSerializer(serializers.Serializer):
     eta_seconds = serializers.FloatField(allow_null=True)
     livemode = serializers.BooleanField()
     input = serializers.DictField()
-    stream_url = serializers.URLField(allow_null=True)
+    stream_url = serializers.URLField(
+        allow_null=True,
+        help_text="An HLS playlist, from the first finished window on: it grows while the job renders, works "
+        "without a key for a day, and goes with the files.",
+    )
     output = OutputSerializer(allow_null=True)
     error = JobErrorSerializer(allow_null=True)
     usage = UsageSerializer()

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from jobs.views import account, assets, files, jobs, webhooks
+from jobs.views import account, assets, files, jobs, streams, webhooks
 
 # A malformed id is asked for like any other, so that its answer, headers included, tells nothing.
 urlpatterns = [
@@ -34,4 +34,9 @@ urlpatterns = [
     path("assets", assets.AssetListView.as_view(), name="assets"),
     path("assets/<str:asset_id>", assets.AssetView.as_view(), name="asset"),
     path("files/<str:token>", files.FileView.as_view(), name="file"),
+    path("streams/<str:token>/playlist.m3u8", streams.PlaylistView.as_view(), name="stream"),
+    path("streams/<str:token>/init.mp4", streams.InitSectionView.as_view(), name="stream-init"),
+    path(
+        "streams/<str:token>/segment-<int:window>.m4s", streams.SegmentView.as_view(), name="stream-segment"
+    ),
 ]

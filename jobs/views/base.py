@@ -1,9 +1,13 @@
-"""What all views of jobs share: scopes, and the tenant's own jobs."""
+"""What all views of jobs share: scopes, and the tenant's own jobs; and what views of signed addresses do."""
 
 import re
+from typing import Any
 
 from django.urls import reverse
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from accounts.tenancy import TenantView
 from avatar_api.common.ids import id_pattern
@@ -41,3 +45,21 @@ class JobsView(TenantView):
         if replayed:
             response["Idempotent-Replayed"] = "true"
         return response
+
+
+class SignedView(APIView):
+    """A view for whoever holds a signed address: without a key, for a script of any page, and for players."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    http_method_names = ["get", "head"]
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """A player on a customer's page reads every answer, so that it knows why there is nothing to play."""
+        return {**super().default_response_headers, "Access-Control-Allow-Origin": "*"}
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        """There is one form of a file and one of a problem, whatever a player says that it accepts."""
+        renderer = JSONRenderer()
+        return renderer, renderer.media_type

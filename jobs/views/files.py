@@ -5,18 +5,16 @@ from django.http import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from avatar_api.common.problems import Problem
 from avatar_api.common.ranges import file_response
 from jobs import assets, links
+from jobs.views.base import SignedView
 
 
-class FileView(APIView):
-    """Files of the folder store, for whoever holds a signed address. With R2 the store serves them."""
+class FileView(SignedView):
+    """Files of the folder store. With R2 the store serves them itself."""
 
-    authentication_classes = ()
-    permission_classes = ()
     http_method_names = ["get", "head", "put"]
 
     @extend_schema(exclude=True)

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from avatar_api.common.fields import TimestampField
-from jobs import resources
+from jobs import resources, streams
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
 from jobs.serializers import JOB
 
@@ -47,6 +47,7 @@ def body_of(delivery: WebhookDelivery, base_url: str) -> bytes:
 
 
 def _with_addresses(data: Json, job: Job, base_url: str) -> Json:
+    data = {**data, "stream_url": streams.address(job, base_url)}
     if data["output"] is None:
         return data
     assert job.expires_at is not None

@@ -59,8 +59,8 @@ KINDS = {
     ),
 }
 
-# What needs no key: the description of the API, and files for whoever holds a signed address.
-PUBLIC = {"openapi", "file"}
+# What needs no key: the description of the API, and files and streams for whoever holds a signed address.
+PUBLIC = {"openapi", "file", "stream", "stream-init", "stream-segment"}
 
 
 @dataclass(frozen=True)
