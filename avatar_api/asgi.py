@@ -5,7 +5,6 @@ synchronous Django behind a pool of threads: under an ASGI server Django itself 
 views one after the other in a single thread.
 """
 
-import os
 from typing import Any, cast
 from urllib.parse import quote_from_bytes
 
@@ -19,7 +18,6 @@ from jobs.live.hub import Hub
 from jobs.live.snapshots import Snapshots
 from jobs.live.waiting import Waiting
 
-THREADS = int(os.environ.get("WEB_THREADS", "8"))
 PRINTABLE = "".join(map(chr, range(33, 127)))
 
 
@@ -47,5 +45,5 @@ def fit_for_wsgi(inner: App) -> App:
     return application
 
 
-django = cast(App, WSGIMiddleware(cast(Any, django_application), workers=THREADS))
+django = cast(App, WSGIMiddleware(cast(Any, django_application), workers=settings.WEB_THREADS))
 application = build(fit_for_wsgi(django), settings.REDIS_URL)

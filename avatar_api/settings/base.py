@@ -183,6 +183,13 @@ def database(url: str, **options: object) -> dict[str, object]:
 
     config: dict[str, object] = dict(dj_database_url.parse(url))
     config["ENGINE"] = "django.db.backends.postgresql"
+# Requests that the web process serves at once.
+WEB_THREADS = env.int("WEB_THREADS", 8)
+# Connections of one process: one for each thread, and for the two that read for those who wait. Nobody waits
+# five seconds for one unless the database is away: then the request is told so, and its thread is free again.
+DATABASE_POOL = {"min_size": 1, "max_size": WEB_THREADS + 2, "timeout": 5}
+
+
     # A pool would hand out connections that a restart of Postgres has cut, each of them good for one error.
     config["CONN_HEALTH_CHECKS"] = True
     config.setdefault("OPTIONS", {}).update(options)  # type: ignore[attr-defined]
