@@ -177,12 +177,6 @@ GPU_USD_PER_SECOND = env.float("GPU_USD_PER_SECOND", 0.00053)
 GPU_BUDGET_USD_PER_DAY = env.float("GPU_BUDGET_USD_PER_DAY", 0)
 
 
-def database(url: str, **options: object) -> dict[str, object]:
-    """Django's DATABASES entry for a postgres:// address."""
-    import dj_database_url
-
-    config: dict[str, object] = dict(dj_database_url.parse(url))
-    config["ENGINE"] = "django.db.backends.postgresql"
 # Requests that the web process serves at once.
 WEB_THREADS = env.int("WEB_THREADS", 8)
 # Connections of one process: one for each thread, and for the two that read for those who wait. Nobody waits
@@ -190,6 +184,12 @@ WEB_THREADS = env.int("WEB_THREADS", 8)
 DATABASE_POOL = {"min_size": 1, "max_size": WEB_THREADS + 2, "timeout": 5}
 
 
+def database(url: str, **options: object) -> dict[str, object]:
+    """Django's DATABASES entry for a postgres:// address."""
+    import dj_database_url
+
+    config: dict[str, object] = dict(dj_database_url.parse(url))
+    config["ENGINE"] = "django.db.backends.postgresql"
     # A pool would hand out connections that a restart of Postgres has cut, each of them good for one error.
     config["CONN_HEALTH_CHECKS"] = True
     config.setdefault("OPTIONS", {}).update(options)  # type: ignore[attr-defined]
