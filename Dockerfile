@@ -23,6 +23,9 @@ RUN DJANGO_SETTINGS_MODULE=avatar_api.settings.base python manage.py collectstat
     && python -m compileall -q avatar_api accounts jobs gpu_worker
 
 FROM ${PYTHON_IMAGE}
+LABEL org.opencontainers.image.title="avatar-api" \
+      org.opencontainers.image.description="Avatar API: web, control workers and the CPU render worker" \
+      org.opencontainers.image.licenses="Apache-2.0 AND GPL-2.0-or-later"
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp avatar
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \

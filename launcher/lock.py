@@ -1,7 +1,8 @@
 """`make lock`: from the ranges in pyproject.toml to exact versions with hashes, for every platform.
 
-torch is left out of the resolution, or its CUDA packages, gigabytes of them, would come in; its one
-pinned version goes to a file of its own, for `launcher.environment` and the images to install.
+torch is left out of the resolution, or its CUDA packages, gigabytes of them, would come in. Its one pinned
+version goes to a file of its own, for `launcher.environment` to install; that version with CUDA, as the
+GPU worker's image installs it, to another.
 """
 
 import subprocess
@@ -15,34 +16,44 @@ from launcher.terminal import Failure, step
 
 HEADER = "# Made by `make lock` from pyproject.toml; don't edit.\n"
 WORKER_FILE = ROOT / "requirements" / "worker.txt"
+TORCH_CUDA_FILE = ROOT / "requirements" / "torch-cuda.txt"
+# What Dockerfile.worker builds for.
+IMAGE_PLATFORM = ("--python-version", "3.13", "--python-platform", "x86_64-manylinux_2_28")
 
 
 def lock(*, upgrade: bool) -> int:
     """Write requirements/*.txt. Versions that still fit stay, unless `upgrade` asks for the newest."""
+    newest = ["--upgrade"] if upgrade else []
     with step("lock all"):
-        compile_lock(lock_file(Group.DEV), ["--all-extras", *(["--upgrade"] if upgrade else [])])
+        compile_lock(lock_file(Group.DEV), ["--all-extras", *newest])
     with step("lock the subsets"):
         # The whole lock constrains its parts, so that a package has one version wherever it is used.
         same = ["--constraints", str(lock_file(Group.DEV))]
         compile_lock(WORKER_FILE, ["--extra", "worker", "--group", "serverless", *same])
         compile_lock(lock_file(Group.WEB), same)
-    TORCH_FILE.write_text(f"{HEADER}{pinned_torch()}\n")
+    with step("lock torch with CUDA"):
+        TORCH_FILE.write_text(f"{HEADER}{pinned_torch()}\n")
+        uv_compile(TORCH_FILE, TORCH_CUDA_FILE, [*IMAGE_PLATFORM, *same, *newest])
     return 0
 
 
 def compile_lock(target: Path, arguments: list[str]) -> None:
+    everywhere = ["--universal", "--python-version", "3.11", "--fork-strategy", "fewest"]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as excluded:
         excluded.write("torch\n")
         excluded.flush()
-        command = [
-            *(sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--output-file", str(target)),
-            *("--universal", "--python-version", "3.11", "--fork-strategy", "fewest", "--generate-hashes"),
-            *("--no-header", "--no-annotate", "--no-emit-index-url", "--quiet", "--excludes", excluded.name),
-            *arguments,
-        ]
-        compiled = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        uv_compile(ROOT / "pyproject.toml", target, [*everywhere, "--excludes", excluded.name, *arguments])
+
+
+def uv_compile(source: Path, target: Path, arguments: list[str]) -> None:
+    command = [
+        *(sys.executable, "-m", "uv", "pip", "compile", str(source), "--output-file", str(target)),
+        *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--quiet"),
+        *arguments,
+    ]
+    compiled = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if compiled.returncode:
-        raise Failure(f"uv could not resolve pyproject.toml:\n{compiled.stderr.strip()}")
+        raise Failure(f"uv could not resolve {source.name}:\n{compiled.stderr.strip()}")
     target.write_text(HEADER + target.read_text())
 
 

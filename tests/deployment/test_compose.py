@@ -21,10 +21,14 @@ NOT_OURS = re.compile(r"POSTGRES_\w+|ROOT_\w+|API_HOST|IMAGE|DJANGO_SETTINGS_MOD
 def compose() -> list[str] | None:
     """The command, if there is one: compose is a plugin of docker or a program of its own."""
     for command in (["docker-compose"], ["docker", "compose"]):
-        program = shutil.which(command[0])
-        if program and subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0:
+        if shutil.which(command[0]) and run(*command, "version").returncode == 0:
             return command
     return None
+
+
+def run(*command: str, folder: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "IMAGE": "example/avatar-api:1.0.0", "API_HOST": "example.com"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def services(file: str) -> dict[str, dict[str, Any]]:
@@ -39,14 +43,7 @@ def test_compose_finds_nothing_to_complain_of(file: str, tmp_path: Path) -> None
     shutil.copy(REPOSITORY / file, tmp_path)
     for name in ("control.env", "render.env"):  # The operator writes them.
         (tmp_path / name).touch()
-    checked = subprocess.run(
-        [*command, "--file", file, "--profile", "*", "config", "--quiet"],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "IMAGE": "example/avatar-api:1.0.0", "API_HOST": "api.example.com"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    checked = run(*command, "--file", file, "--profile", "*", "config", "--quiet", folder=tmp_path)
 
     assert (checked.returncode, checked.stderr) == (0, "")
 
@@ -54,8 +51,7 @@ def test_compose_finds_nothing_to_complain_of(file: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("file", FILES)
 def test_variables_that_are_set_are_variables_that_are_read(file: str) -> None:
     for service in services(file).values():
-        environment = service.get("environment", {})
-        names = environment if isinstance(environment, dict) else [entry.split("=")[0] for entry in environment]
+        names = [entry.partition("=")[0] for entry in service.get("environment", {})]
         ours = {name.removesuffix("_FILE") for name in names if not NOT_OURS.fullmatch(name)}
 
         assert ours <= MEANINGS.keys()
