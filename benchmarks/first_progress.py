@@ -7,7 +7,7 @@ begins with the answer's arrival and holds the connection to the stream as well.
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from benchmarks.row import Row
 from benchmarks.web_server import asgi_server, authorized, connect, deployment, make_job, process
@@ -26,10 +26,10 @@ def rows() -> Iterator[Row]:
             stack.enter_context(process(deployed.environment, *command))
         port = stack.enter_context(asgi_server(deployed.environment)).port
         one_job(port, deployed.key)  # Waits until the worker is there and warm.
-        times = sorted(1000 * one_job(port, deployed.key) for _ in range(JOBS))
+        times = [1000 * one_job(port, deployed.key) for _ in range(JOBS)]
         cuts = statistics.quantiles(times, n=100, method="inclusive")
         for percent in (50, 95):
-            yield Row(f"202 to the first progress event, p{percent}", cuts[percent - 1], "ms")
+            yield Row(f"202 until the first event of progress, p{percent}", cuts[percent - 1], "ms")
 
 
 def one_job(port: int, key: str) -> float:
@@ -40,17 +40,17 @@ def one_job(port: int, key: str) -> float:
     with contextlib.closing(connect(port)) as stream:
         stream.request("GET", f"{path}/events", headers=headers)
         events = stream.getresponse()
-        wait_for_event(events, b"event: progress")
+        wait_for_line(events, b"event: progress")
         seconds = time.monotonic() - accepted
         with contextlib.closing(connect(port)) as connection:
             connection.request("POST", f"{path}/cancel", headers=headers)
             connection.getresponse().read()
-        wait_for_event(events, b"event: done")
+        wait_for_line(events, b"event: done")
     return seconds
 
 
-def wait_for_event(lines: Iterator[bytes], wanted: bytes) -> None:
+def wait_for_line(lines: Iterable[bytes], wanted: bytes) -> None:
     for line in lines:
-        if line.rstrip() == wanted:
+        if wanted in line:
             return
     raise AssertionError(f"the stream ended without {wanted.decode()}")

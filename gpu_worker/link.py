@@ -56,8 +56,11 @@ class Link:
         self.stopping.set()
 
     def tell(self, progress: Progress) -> None:
-        """Show where the render is, at the next tick; only the newest is told."""
+        """Show where the render is: a new stage at once, steps at the next tick; only the newest is told."""
+        is_new_stage = self._progress is None or self._progress.stage != progress.stage
         self._progress = progress
+        if is_new_stage:
+            self._ticker.hurry()
 
     def _tick(self) -> None:
         self._listen()

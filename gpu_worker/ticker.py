@@ -11,12 +11,16 @@ log = logging.getLogger(__name__)
 
 
 class Ticker:
-    """Calls `tick` every `seconds` between `with` and its end; the next tick makes good an absent Redis."""
+    """Calls `tick` every `seconds` between `with` and its end; the next tick makes good an absent Redis.
+
+    It belongs to the thread that enters and leaves it; `hurry` may be called from any.
+    """
 
     def __init__(self, seconds: float, tick: Callable[[], None], name: str) -> None:
         self._seconds = seconds
         self._tick = tick
-        self._ended = threading.Event()
+        self._due = threading.Event()
+        self._ended = False
         self._away = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -25,11 +29,20 @@ class Ticker:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._ended.set()
+        self._ended = True
+        self.hurry()
         self._thread.join()
 
+    def hurry(self) -> None:
+        """Let the next tick come at once."""
+        self._due.set()
+
     def _run(self) -> None:
-        while not self._ended.wait(self._seconds):
+        while True:
+            self._due.wait(self._seconds)
+            self._due.clear()
+            if self._ended:
+                return
             try:
                 self._tick()
             except RedisError as error:

@@ -7,10 +7,12 @@ the job's tag, and a client whose `Last-Event-ID` is still right hears nothing u
 import asyncio
 import json
 import re
+from dataclasses import dataclass
 
 from jobs.live.asgi import Answer, App, Receive, Scope, Send, base_url, ended_when_gone, header, nothing_more
 from jobs.live.hub import Hub, Watch
 from jobs.live.snapshots import Snapshot, Snapshots
+from jobs.states import Status
 
 PATH = re.compile(r"(/v1/jobs/[^/]+)/events")
 KEEP_ALIVE_SECONDS = 15.0
@@ -60,12 +62,14 @@ class JobEvents:
             seen = Seen(header(scope, "last-event-id"))
             while True:
                 snapshot = await self._snapshots.get(job_id, base_url(scope), watch.woken_at)
-                for event in seen.news(snapshot):
-                    await send({"type": "http.response.body", "body": event, "more_body": True})
+                events = seen.news(snapshot)
+                for event in events:
+                    await send({"type": "http.response.body", "body": event.text, "more_body": True})
                 if snapshot.is_final:
                     break
-                # Changes that come closer together than a client can use are told as one.
-                pause = asyncio.create_task(asyncio.sleep(1 / MAX_PER_SECOND))
+                # Steps that come closer together than a client can use are told as one.
+                pace = 1 / MAX_PER_SECOND if any(event.is_progress for event in events) else 0
+                pause = asyncio.create_task(asyncio.sleep(pace))
                 await self._wait(watch, send)
                 await pause
         await send({"type": "http.response.body", "body": b""})
@@ -76,6 +80,24 @@ class JobEvents:
             watch.wake()  # Nothing was heard, which may be Redis' fault: look at the job all the same.
 
 
+@dataclass(frozen=True)
+class Event:
+    """One thing to tell a client."""
+
+    name: str
+    snapshot: Snapshot
+
+    @property
+    def is_progress(self) -> bool:
+        return self.name == "progress"
+
+    @property
+    def text(self) -> bytes:
+        """As it goes over the wire; the body is JSON on one line."""
+        name, snapshot = self.name.encode(), self.snapshot
+        return b"id: %s\nevent: %s\ndata: %s\n\n" % (snapshot.tag.encode(), name, snapshot.body)
+
+
 class Seen:
     """What one client knows of the job."""
 
@@ -83,18 +105,16 @@ class Seen:
         self._tag = last_event_id
         self._status: str | None = None
 
-    def news(self, snapshot: Snapshot) -> list[bytes]:
+    def news(self, snapshot: Snapshot) -> list[Event]:
         """The events that bring the client up to date; `done` is told in any case."""
         events = []
         if snapshot.tag != self._tag:
-            name = "progress" if snapshot.status == self._status else "status"
-            events.append(written(name, snapshot))
+            is_new_status = snapshot.status != self._status
+            if is_new_status:
+                events.append(Event("status", snapshot))
+            if not is_new_status or snapshot.status == Status.PROCESSING:
+                events.append(Event("progress", snapshot))
         if snapshot.is_final:
-            events.append(written("done", snapshot))
+            events.append(Event("done", snapshot))
         self._tag, self._status = snapshot.tag, snapshot.status
         return events
-
-
-def written(name: str, snapshot: Snapshot) -> bytes:
-    """An event as it goes over the wire; the body is JSON on one line."""
-    return b"id: %s\nevent: %s\ndata: %s\n\n" % (snapshot.tag.encode(), name.encode(), snapshot.body)

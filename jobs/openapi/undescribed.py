@@ -7,8 +7,9 @@ from avatar_api.common.openapi import SECURITY, add_headers, problem_responses, 
 JOB = "/v1/jobs/{job_id}"
 EVENTS = """The job's changes as server-sent events, until it has ended.
 
-`status` when its status changed, `progress` for everything else, `done` at the end. Each carries the whole
-job as `data` and an `id` for `Last-Event-ID`; a comment keeps the line open every 15 seconds.
+`status` when its status changed, `progress` for everything else and when work on it begins, `done` at the
+end. Each carries the whole job as `data` and an `id` for `Last-Event-ID`; a comment keeps the line open every
+15 seconds.
 
 Scope: `jobs:read`."""
 STREAM = """id: W/"5f1c…"
