@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from gpu_worker import tasks
+from gpu_worker import rq_worker, tasks
 from gpu_worker.contract import signals, storage_keys
 from gpu_worker.contract.signals import Stop
 from gpu_worker.contract.spec import RenderSpec, ReportKind
@@ -52,6 +52,36 @@ def test_a_yield_hands_back_what_the_window_has_so_far(worker: Host, control: Co
     handed_back = control.wait_for(ReportKind.HANDED_BACK)
     assert (handed_back.windows_done, handed_back.step_saved) == (0, True)
     assert control.storage.exists(storage_keys.step_state(spec.prefix))
+
+
+def test_after_a_yield_the_worker_takes_the_next_job_and_later_goes_on_with_the_one_that_yielded(
+    worker: Host, control: Control
+) -> None:
+    tasks.render((undisturbed := control.spec(1)).to_dict())
+
+    control.hold(1, 2)
+    first = control.send(control.spec(2))
+    other_prefix = storage_keys.attempt_prefix("org_1", "job_2", 1)
+    control.send(other := control.spec(job_id="job_2", prefix=other_prefix, seed=8))
+
+    def ask_in_mid_window() -> None:
+        control.wait_at(1, 2)
+        ask(worker, control, Stop.YIELD)
+        control.release(1, 2)
+
+    asking = threading.Thread(target=ask_in_mid_window)
+    asking.start()
+    rq_worker.serve(worker, control.queue.name, control.redis_url, idle_seconds=0)
+    asking.join()
+    assert control.wait_for(ReportKind.HANDED_BACK).job_id == JOB
+    assert control.wait_for(ReportKind.SUCCEEDED).job_id == "job_2"
+    assert control.frames(other) != control.frames(undisturbed)
+
+    control.forget_visits()
+    resumed = control.send(control.next_attempt(first, windows=1, step=True))
+    rq_worker.serve(worker, control.queue.name, control.redis_url, idle_seconds=0)
+    assert control.visits() == [(1, 3)]
+    assert control.frames(resumed) == control.frames(undisturbed)
 
 
 def test_a_superseded_attempt_leaves_without_a_word(worker: Host, control: Control) -> None:
