@@ -2,6 +2,8 @@
 
 A request first claims its key, in a transaction of its own: a twin that comes meanwhile sees the claim.
 The claim is completed in the transaction that makes the object, and given up when the request is refused.
+Whoever makes the object holds a lock of the database, which goes with a process that is lost: its claim
+is then taken over by the next repetition, and nobody is told to wait for somebody who is gone.
 """
 
 import hashlib
@@ -15,9 +17,11 @@ from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.tenant import Tenant
+from avatar_api.common.alone import alone
 from avatar_api.common.problems import FieldError, Problem, invalid
 from jobs.models import IdempotencyClaim
 
@@ -73,16 +77,14 @@ def replay(tenant: Tenant, request: IdempotentRequest) -> IdempotencyClaim | Non
     """The completed claim of an earlier, equal request, or None when this one is the first.
 
     Raises:
-        Problem: `idempotency_key_reused` for another body, `idempotency_key_in_use` for a twin in flight.
+        Problem: `idempotency_key_reused` for another body.
     """
     claim = _claims(tenant, request).filter(created_at__gt=timezone.now() - KEPT).first()
     if claim is None:
         return None
     if (claim.endpoint, claim.body_sha256) != (request.endpoint, request.body_sha256):
         raise Problem("idempotency_key_reused")
-    if not claim.object_id:
-        raise Problem("idempotency_key_in_use", headers={"Retry-After": "1"})
-    return claim
+    return claim if claim.object_id else None
 
 
 @contextmanager
@@ -95,6 +97,15 @@ def claimed(tenant: Tenant, request: IdempotentRequest | None) -> Iterator[None]
     if request is None:
         yield
         return
+    with alone(lock_name(tenant, request.key)) as mine:
+        if not mine:
+            raise in_use()
+        with _claim_kept(tenant, request):
+            yield
+
+
+@contextmanager
+def _claim_kept(tenant: Tenant, request: IdempotentRequest) -> Iterator[None]:
     _claim(tenant, request)
     try:
         yield
@@ -104,24 +115,44 @@ def claimed(tenant: Tenant, request: IdempotentRequest | None) -> Iterator[None]
 
 
 def _claim(tenant: Tenant, request: IdempotentRequest) -> None:
-    _claims(tenant, request).filter(created_at__lte=timezone.now() - KEPT).delete()
     try:
-        with transaction.atomic():
-            IdempotencyClaim.objects.create(
-                organization=tenant.organization,
-                livemode=tenant.livemode,
-                key=request.key,
-                endpoint=request.endpoint,
-                body_sha256=request.body_sha256,
-            )
+        _insert(tenant, request)
     except IntegrityError as error:
-        raise Problem("idempotency_key_in_use", headers={"Retry-After": "1"}) from error
+        # We have the lock, so nobody is at work on a claim that has no object.
+        useless = Q(object_id="") | Q(created_at__lte=timezone.now() - KEPT)
+        if not _claims(tenant, request).filter(useless).delete()[0]:
+            raise in_use() from error  # A twin has completed it since we looked.
+        _insert(tenant, request)
+
+
+@transaction.atomic
+def _insert(tenant: Tenant, request: IdempotentRequest) -> None:
+    IdempotencyClaim.objects.create(
+        organization=tenant.organization,
+        livemode=tenant.livemode,
+        key=request.key,
+        endpoint=request.endpoint,
+        body_sha256=request.body_sha256,
+    )
+
+
+def lock_name(tenant: Tenant, key: str) -> str:
+    return f"idempotency {tenant.organization.pk} {tenant.livemode} {key}"
+
+
+def in_use() -> Problem:
+    return Problem("idempotency_key_in_use", headers={"Retry-After": "1"})
 
 
 def complete(tenant: Tenant, request: IdempotentRequest | None, object_id: str) -> None:
-    """Tie the key to the object; part of the transaction that makes the object."""
-    if request is not None:
-        _claims(tenant, request).update(object_id=object_id)
+    """Tie the key to the object; part of the transaction that makes the object.
+
+    Raises:
+        Problem: `idempotency_key_in_use` when a twin was faster, which can be where the lock was lost with
+            the connection to the database.
+    """
+    if request is not None and not _claims(tenant, request).filter(object_id="").update(object_id=object_id):
+        raise in_use()
 
 
 def _claims(tenant: Tenant, request: IdempotentRequest) -> Any:

@@ -1,19 +1,23 @@
 """Idempotency keys, retries and deletion: doing it again, and undoing it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import time_machine
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import ReportKind
-from jobs import idempotency
+from jobs import idempotency, inputs
 from jobs.models import IdempotencyClaim, Job
 from jobs.tasks import record
 from tests import factories
@@ -33,6 +37,17 @@ def ended(acme_client: APIClient, portrait: bytes, speech: bytes) -> Job:
     record(report(job, ReportKind.SUCCEEDED))
     job.refresh_from_db()
     return job
+
+
+@contextmanager
+def another_process() -> Iterator[Any]:
+    """A cursor on a connection of its own, as another process has it."""
+    elsewhere = connection.copy()
+    try:
+        with elsewhere.cursor() as cursor:
+            yield cursor
+    finally:
+        elsewhere.close()
 
 
 class TestIdempotency:
@@ -64,11 +79,42 @@ class TestIdempotency:
     def test_a_twin_in_flight_is_told_to_wait(
         self, acme: Organization, acme_client: APIClient, portrait: bytes, speech: bytes
     ) -> None:
-        acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
-        IdempotencyClaim.objects.update(object_id="")  # As while the first one is still being made.
-        twin = acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        with another_process() as elsewhere:
+            lock = f"idempotency {acme.pk} False order-17"
+            elsewhere.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [lock])
+            twin = acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
         assert (twin.status_code, twin.json()["code"]) == (409, "idempotency_key_in_use")
         assert int(twin["Retry-After"]) > 0
+        assert not Job.objects.exists()
+
+    def test_what_a_process_left_that_died_over_it_is_taken_over_at_once(
+        self, acme_client: APIClient, portrait: bytes, speech: bytes
+    ) -> None:
+        acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        Job.objects.all().delete()
+        IdempotencyClaim.objects.update(object_id="")
+        again = acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        assert (again.status_code, Job.objects.count()) == (202, 1)
+        assert IdempotencyClaim.objects.get().object_id == again.json()["id"]
+
+    def test_of_twins_that_both_went_on_only_the_first_makes_a_job(
+        self,
+        acme_client: APIClient,
+        portrait: bytes,
+        speech: bytes,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The lock goes with its connection, so whoever has lost that may not be alone any more."""
+        store = inputs.store
+
+        def and_meanwhile_the_twin_ends(*arguments: Any) -> Any:
+            IdempotencyClaim.objects.update(object_id="job_of_the_twin")
+            return store(*arguments)
+
+        monkeypatch.setattr(inputs, "store", and_meanwhile_the_twin_ends)
+        late = acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
+        assert (late.status_code, late.json()["code"]) == (409, "idempotency_key_in_use")
+        assert not Job.objects.exists()
 
     def test_a_refused_request_frees_its_key(
         self, acme_client: APIClient, portrait: bytes, speech: bytes
