@@ -5,9 +5,13 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from avatar_api.embedded.valkey import Valkey
+from gpu_worker import tasks
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import RenderSpec, ReportKind
+from gpu_worker.host import Host
 from tests.gpu_worker.playing_control import TOKEN, Control, WorkerProcess, wait_until
 
 
@@ -48,6 +52,34 @@ def test_after_kill_9_in_window_2_the_next_attempt_makes_the_same_video(control:
     resumed = control.next_attempt(lost, windows=1, step=False)
     assert _render(control, resumed) == undisturbed
     assert worker.scratch_files == []  # The next worker cleared what the lost one left.
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "speech-1.flac",  # starting
+        "state-00000.safetensors",  # a window is half published: its segment without its state
+        "segment-00001.m4s",  # the last window is rendered, and nobody knows
+        "result.json",  # uploading: the video lies there, and nobody knows
+    ],
+)
+def test_killed_in_any_stage_a_job_is_finished_by_the_next_attempt(
+    control: Control, worker: Host, file: str
+) -> None:
+    tasks.render((undisturbed := control.spec()).to_dict())
+    control.wait_for(ReportKind.SUCCEEDED)
+    control.forget_reports()
+
+    killed = control.send(control.spec(2))
+    with WorkerProcess(control, file, module="tests.gpu_worker.dying_worker") as process:
+        assert process.wait() == -signal.SIGKILL
+    windows_done = max((report.windows_done for report in control.reports()), default=0)
+    assert windows_done <= {"result.json": 2, "segment-00001.m4s": 1}.get(file, 0)
+
+    resumed = control.next_attempt(killed, windows=windows_done, step=False)
+    tasks.render(resumed.to_dict())
+    control.wait_for(ReportKind.SUCCEEDED)
+    assert control.frames(resumed) == control.frames(undisturbed)
 
 
 def test_sigterm_hands_back_at_the_next_step_and_the_next_attempt_goes_on_there(control: Control) -> None:
