@@ -11,7 +11,7 @@ from gpu_worker import media, resume, simulation
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.presets import PRESETS
 from gpu_worker.contract.signals import Progress, Stop
-from gpu_worker.contract.spec import ReferenceKind, RenderedVideo, RenderReport, RenderSpec, ReportKind
+from gpu_worker.contract.spec import SLOW, ReferenceKind, RenderedVideo, RenderReport, RenderSpec, ReportKind
 from gpu_worker.contract.windows import Window, plan
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
 from gpu_worker.errors import MODEL_UNAVAILABLE, StorageError, translate
@@ -148,7 +148,7 @@ class Attempt:
         return replace(rendered, state=None) if last else rendered
 
     def _hold(self) -> None:
-        if self._spec.simulate == simulation.SLOW:
+        if self._spec.simulate == SLOW:
             self.link.stopping.wait(simulation.SLOW_SECONDS)
             self._go_on()
 

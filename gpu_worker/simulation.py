@@ -1,9 +1,9 @@
 """Test mode's failures on purpose: a job can ask for each error code, and for slow windows."""
 
 from gpu_worker import errors
+from gpu_worker.contract.spec import SLOW
 from gpu_worker.engines.base import RenderError
 
-SLOW = "slow"
 SLOW_SECONDS = 2.0
 
 # Where each code arises in life; those not named here are faults of the inputs, found at the start.

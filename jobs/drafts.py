@@ -8,13 +8,14 @@ from django.conf import settings
 
 from accounts.limits import Limits
 from accounts.tenant import Tenant
-from avatar_api.common.problems import Problem
+from avatar_api.common.problems import FieldError, Problem, invalid
 from gpu_worker.contract import windows
-from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.spec import SLOW, EngineName
 from jobs import inputs
 from jobs.inputs import Item
 from jobs.models import Job
 from jobs.requests import JobRequest
+from jobs.states import ERROR_CODES
 
 MILLISECOND = Decimal("0.001")
 
@@ -34,6 +35,25 @@ def length_of(duration: Fraction | None) -> Length:
     num_frames = windows.frames_of(duration.numerator, duration.denominator)
     seconds = Decimal(duration.numerator) / duration.denominator
     return Length(num_frames, len(windows.plan(num_frames)), seconds.quantize(MILLISECOND))
+
+
+def check(asked: JobRequest, tenant: Tenant) -> None:
+    """What can be refused before any file is looked at.
+
+    Raises:
+        Problem: `not_in_plan`, or `validation_error` for a simulation that there isn't.
+    """
+    check_plan(asked, tenant.limits)
+    if not tenant.livemode:
+        check_simulation(asked.metadata)
+
+
+def check_simulation(metadata: dict[str, str]) -> None:
+    """A test that asks for a failure which never comes would pass for the wrong reason."""
+    known = ERROR_CODES | {SLOW}
+    if metadata.get("simulate", SLOW) not in known:
+        detail = f"In test mode it should be one of {', '.join(sorted(known))}."
+        raise invalid(FieldError("metadata.simulate", "invalid", detail))
 
 
 def check_plan(asked: JobRequest, limits: Limits) -> None:

@@ -62,7 +62,7 @@ def estimate(*, tenant: Tenant, asked: JobRequest) -> Estimate:
     Raises:
         Problem: `not_in_plan`, `payload_too_large`, or `validation_error` with the file's fault.
     """
-    drafts.check_plan(asked, tenant.limits)
+    drafts.check(asked, tenant)
     with inputs.scratch_folder() as scratch:
         checked = inputs.check(asked, tenant, scratch) + fetched(asked, tenant.limits, scratch)
     items = {file.asked.name: inputs.item_of(file) for file in checked}

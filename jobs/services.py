@@ -61,7 +61,7 @@ def create_job(*, tenant: Tenant, asked: JobRequest, idempotent: IdempotentReque
         Problem: `not_in_plan`, `payload_too_large`, `validation_error` with the file's fault,
             `queue_full`, `quota_exceeded` or `idempotency_key_in_use`. Nothing is left behind then.
     """
-    drafts.check_plan(asked, tenant.limits)
+    drafts.check(asked, tenant)
     job_id = new_id("job")
     logs.bind(job=job_id)
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)

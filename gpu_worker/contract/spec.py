@@ -15,6 +15,9 @@ SPEC_VERSION = 1
 REPORT_VERSION = 1
 """Of its own, because a worker must be able to say in words known to all that it can't read a newer spec."""
 
+SLOW = "slow"
+"""What `metadata.simulate` may ask for in test mode beside the codes of errors: windows that are held."""
+
 
 class SpecError(ValueError):
     """A spec or report that can't be read: another version, a field missing, unknown or of a wrong type."""

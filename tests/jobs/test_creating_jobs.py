@@ -84,6 +84,7 @@ def test_a_missing_file_is_named(
         ({"colour": "red"}, {"colour": "unknown"}),
         ({"metadata": "{"}, {"metadata": "invalid"}),
         ({"metadata": '{"a": 1}'}, {"metadata": "invalid"}),
+        ({"metadata": '{"simulate": "an_earthquake"}'}, {"metadata": "invalid"}),
         ({"speaker_boxes": '[{"x": 0.9, "y": 0, "width": 0.2, "height": 1}]'}, {"speaker_boxes": "invalid"}),
         ({"speaking_order": "together"}, {"audio_2": "required"}),
         ({"image": "not a file"}, {"image": "invalid"}),
