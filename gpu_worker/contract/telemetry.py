@@ -58,6 +58,7 @@ def set_up(service: str) -> None:
 def report_errors(dsn: str, service: str) -> None:
     """Send what is logged as an error, and what ends a process."""
     import sentry_sdk
+    from sentry_sdk.integrations.atexit import AtexitIntegration
     from sentry_sdk.integrations.excepthook import ExcepthookIntegration
     from sentry_sdk.integrations.logging import LoggingIntegration
 
@@ -66,7 +67,11 @@ def report_errors(dsn: str, service: str) -> None:
         # The others would bring requests, command lines and tasks with their arguments, a token among them.
         default_integrations=False,
         auto_enabling_integrations=False,
-        integrations=[LoggingIntegration(level=None, event_level=logging.ERROR), ExcepthookIntegration()],
+        integrations=[
+            LoggingIntegration(level=None, event_level=logging.ERROR),
+            ExcepthookIntegration(),
+            AtexitIntegration(lambda pending, timeout: None),  # It sends what is left, and says nothing.
+        ],
         before_send=scrubbed,
         include_local_variables=False,
         max_breadcrumbs=0,

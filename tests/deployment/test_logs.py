@@ -1,7 +1,9 @@
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rest_framework.test import APIClient
@@ -10,6 +12,7 @@ from gpu_worker.contract import logs
 from gpu_worker.contract.spec import ReportKind
 from jobs import tasks
 from tests import factories
+from tests.deployment.journey import REQUEST, Commit, travel
 from tests.jobs.clients import keyed
 from tests.jobs.reports import report, rung
 
@@ -26,6 +29,14 @@ def lines() -> Iterator[StringIO]:
     root.addHandler(handler)
     yield stream
     root.removeHandler(handler)
+
+
+@contextmanager
+def loggers_at(level: int) -> Iterator[None]:
+    root = logging.getLogger()
+    before, root.level = root.level, level
+    yield
+    root.setLevel(before)
 
 
 def read(stream: StringIO) -> list[dict[str, object]]:
@@ -84,3 +95,40 @@ def test_what_a_report_causes_tells_job_and_attempt(lines: StringIO) -> None:
     tasks.record(forged)
 
     assert {"job": job.id, "attempt": job.attempt}.items() <= read(lines)[-1].items()
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("redis", "store")
+def test_a_job_can_be_followed_from_its_request_to_its_last_window(
+    lines: StringIO, tmp_path: Path, django_capture_on_commit_callbacks: Commit
+) -> None:
+    organization = factories.organization("Acme")
+    with loggers_at(logging.INFO):
+        job = travel(organization, tmp_path / "worker", django_capture_on_commit_callbacks)
+    assert job.status == "succeeded"
+
+    followed = [line for line in read(lines) if line.get("job") == job.id]
+    ids = {"request": REQUEST, "organization": organization.id}
+    assert all(ids.items() <= line.items() for line in followed)
+    told = {(line["logger"], line["message"], line.get("attempt")) for line in followed}
+    assert {
+        ("avatar_api.common.observation", "POST v1/jobs 202", None),
+        ("gpu_worker.attempt", "window 1 of 2 is saved", 1),
+        ("gpu_worker.attempt", "window 2 of 2 is saved", 1),
+        ("jobs.tasks", "window, windows done: 2", 1),
+        ("jobs.tasks", "succeeded, windows done: 2", 1),
+    } <= told
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("redis", "store")
+def test_the_log_of_a_journey_holds_no_secret_and_nothing_of_a_person(
+    lines: StringIO, tmp_path: Path, django_capture_on_commit_callbacks: Commit
+) -> None:
+    organization = factories.organization("Acme")
+    with loggers_at(logging.DEBUG):
+        job = travel(organization, tmp_path / "worker", django_capture_on_commit_callbacks)
+
+    written = lines.getvalue()
+    for secret in ("ak_test_", job.token_hash, "Acme", "A person is talking", "127.0.0.1", "token"):
+        assert secret not in written
