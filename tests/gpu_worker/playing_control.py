@@ -47,12 +47,14 @@ TOKEN = "the-token-of-this-attempt"
 JOB = "job_1"
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> Any:
+def wait_until(
+    condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS, pause: float = 0.01
+) -> Any:
     """The first true answer of `condition`; a test that waits longer has failed."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.01)
+        time.sleep(pause)
     return answer
 
 
