@@ -5,6 +5,7 @@ Both are mapped into memory, so that a tensor costs memory only while it is look
 
 import mmap
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -64,13 +65,26 @@ def open_weights(path: Path) -> Iterator[WeightFile]:
 
 
 def save_weights(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Writes a safetensors file, which is there whole or not at all, whenever the process is killed."""
+    """Writes a safetensors file, which is there whole or not at all, whenever the process is killed.
+
+    Raises:
+        OSError: The disk is full, or can't be written to for another reason.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
-        # "format" is what transformers and diffusers look for.
-        save_file(dict(tensors), partial, metadata={"format": "pt"})
+        try:
+            # "format" is what transformers and diffusers look for.
+            save_file(dict(tensors), partial, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise _system_error(error, path) from error
         # safetensors makes files that only their owner may read.
         partial.chmod(0o644)
+
+
+def _system_error(error: SafetensorError, path: Path) -> Exception:
+    """What the system said, which safetensors passes on in words only; or else `error` itself."""
+    number = re.search(r"os error (\d+)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(path)) if number else error
 
 
 @contextmanager

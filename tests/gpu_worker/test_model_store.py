@@ -152,6 +152,26 @@ def test_a_volume_that_is_too_small_is_told_before_the_first_byte(
     assert not any("/resolve/" in path for path, _ in hub.requests)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a file that is always full")
+def test_a_volume_that_is_filled_by_others_meanwhile_is_told_and_gone_on_with(
+    hub: TinyHub, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = store / ".downloads" / BASE.folder / f"{T5}.part"
+    part.parent.mkdir(parents=True)
+    part.symlink_to("/dev/full")
+    assert run(store, "convert") == 1
+    assert capsys.readouterr().err.endswith("is full: make room there and run this again\n")
+    assert len(hub.fetched(T5)) == 1
+
+    part.unlink()
+    assert run(store, "convert") == 0
+
+
+def test_a_volume_that_nobody_may_write_to_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(Path("/proc/models"), "convert") == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 def test_the_plan_says_what_it_would_do_and_does_nothing(
     hub: TinyHub, store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,8 @@
+import errno
+import resource
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -110,6 +114,27 @@ def test_a_conversion_that_was_cut_off_goes_on_where_it_was(
 
     (destination / "Wan2.1-I2V-14B-480P" / "transformer" / f".{SHARD}.partial").unlink()
     assert files(destination) == files(prepared_bf16)
+
+
+def test_a_disk_that_takes_no_more_is_told_as_the_system_says_it_and_the_conversion_goes_on_later(
+    tiny_original: OriginalCheckpoint, tmp_path: Path
+) -> None:
+    with largest_file(20_000), pytest.raises(OSError, match="File too large") as fault:
+        convert(tiny_original, tmp_path, Precision.FP8)
+    assert fault.value.errno == errno.EFBIG
+    convert(tiny_original, tmp_path, Precision.FP8)
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let the system refuse to write behind this size, as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_the_plan_needs_only_the_list_of_shards(download: OriginalCheckpoint, tmp_path: Path) -> None:
