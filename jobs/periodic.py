@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.utils import Error
 from redis.exceptions import RedisError
 
-from jobs import counted
+from jobs import counted, dispatch, history
 from jobs.repair import EVERY_SECONDS, Repaired, repair
 from jobs.webhooks import outbox
 
@@ -24,6 +24,7 @@ def run_until(stop: threading.Event) -> None:
         for _ in range(EVERY_SECONDS):
             outlive(outbox.ring_due)
             if stop.wait(1):
+        outlive(history.forget_old)
                 return
 
 

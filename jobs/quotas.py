@@ -7,6 +7,7 @@ the finished windows when it was canceled, none when it failed. Test mode is fre
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+from django.conf import settings
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
@@ -53,6 +54,20 @@ def refuse_full_queue(tenant: Tenant) -> None:
     allowed = tenant.limits.queued_jobs
     if jobs.filter(status=Status.QUEUED).count() >= allowed:
         raise Problem("queue_full", f"{allowed} jobs are waiting already.", headers={"Retry-After": "30"})
+
+
+def refuse_overload() -> None:
+    """Look at all tenants' waiting jobs together, before anything is done for another one.
+
+    It is no exact limit: of requests that come at once all may pass. It counts no further than the limit.
+
+    Raises:
+        Problem: `service_unavailable`.
+    """
+    waiting = Job.objects.filter(status=Status.QUEUED).order_by()[: settings.MAX_QUEUED_JOBS]
+    if waiting.count() >= settings.MAX_QUEUED_JOBS:
+        detail = "Too many jobs are waiting at the moment."
+        raise Problem("service_unavailable", detail, headers={"Retry-After": "30"})
 
 
 def seconds_left(tenant: Tenant) -> Decimal:

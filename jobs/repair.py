@@ -7,8 +7,10 @@ Redis could be asked all the time; an outage of Redis alone condemns nobody.
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from django.core.files.storage import default_storage
 from django.db.models import Q
@@ -16,6 +18,7 @@ from django.utils import timezone
 from redis import Redis
 from rq.serializers import JSONSerializer
 
+from avatar_api.common.trouble import STORE_TROUBLE
 from gpu_worker.contract import signals, storage_keys
 from gpu_worker.contract.queues import RenderJob, render_job_id, report_queue
 from gpu_worker.contract.spec import RenderedVideo
@@ -27,6 +30,8 @@ from jobs.webhooks import outbox
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 10
+Answer = TypeVar("Answer")
+
 LOST_AFTER = timedelta(seconds=signals.LEASE_SECONDS)
 WATCHED_KEY = "repair:watching"
 
@@ -70,8 +75,8 @@ def repair() -> Repaired:
         _note_outage(redis)
         unrung, outcomes = 0, []
         if report_queue(redis).is_empty():  # What workers have said counts before what is missing.
-            unrung = sum(_unring_if_gone(job, redis) for job in Job.objects.filter(RUNG))
-            outcomes = [_judge(job, redis) for job in Job.objects.filter(status=Status.PROCESSING)]
+            unrung = _unless_store_is_away(lambda: _unring_what_is_gone(redis), 0)
+            outcomes = _unless_store_is_away(lambda: _judge_all(redis), [])
         canceled = sum(_repeat_cancel(job, redis) for job in Job.objects.filter(CANCEL_ASKED))
     finally:
         redis.close()
@@ -80,11 +85,11 @@ def repair() -> Repaired:
         lost=outcomes.count("lost"),
         rescued=outcomes.count("rescued"),
         canceled=canceled,
-        expired=retention.expire_due(),
+        expired=_unless_store_is_away(retention.expire_due, 0),
         forgotten=idempotency.forget_old(),
         deliveries=outbox.ring_due(),
         fetches=fetching.repair_fetches(),
-        assets=assets.remove_old(),
+        assets=_unless_store_is_away(assets.remove_old, 0),
         rung=dispatch.ring(),
     )
 
@@ -93,6 +98,23 @@ def _note_outage(redis: Redis) -> None:
     """Start every count of missing leases anew when nobody could watch them since the last rounds."""
     if not redis.set(WATCHED_KEY, "1", ex=3 * EVERY_SECONDS, get=True):
         Job.objects.filter(lease_missing_since__isnull=False).update(lease_missing_since=None)
+
+
+def _unless_store_is_away(step: Callable[[], Answer], otherwise: Answer) -> Answer:
+    """What needs the store waits for it until the next rounds; the rest of the round doesn't."""
+    try:
+        return step()
+    except STORE_TROUBLE:
+        log.exception("the object store is away: a part of this round is left to the next one")
+        return otherwise
+
+
+def _unring_what_is_gone(redis: Redis) -> int:
+    return sum(_unring_if_gone(job, redis) for job in Job.objects.filter(RUNG))
+
+
+def _judge_all(redis: Redis) -> list[str]:
+    return [_judge(job, redis) for job in Job.objects.filter(status=Status.PROCESSING)]
 
 
 def _unring_if_gone(job: Job, redis: Redis) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from django.db import transaction
+from django.db import Error, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
@@ -13,6 +13,7 @@ from accounts.tenancy import Tenant
 from avatar_api.common.ids import new_id
 from avatar_api.common.problems import Problem
 from avatar_api.common.request_id import request_id
+from avatar_api.common.trouble import drop_lost_connection
 from gpu_worker.contract import logs, signals, storage_keys, telemetry
 from jobs import (
     dispatch,
@@ -59,8 +60,10 @@ def create_job(*, tenant: Tenant, asked: JobRequest, idempotent: IdempotentReque
 
     Raises:
         Problem: `not_in_plan`, `payload_too_large`, `validation_error` with the file's fault,
-            `queue_full`, `quota_exceeded` or `idempotency_key_in_use`. Nothing is left behind then.
+            `queue_full`, `quota_exceeded`, `service_unavailable` or `idempotency_key_in_use`. Nothing is left
+            behind then.
     """
+    quotas.refuse_overload()
     drafts.check(asked, tenant)
     job_id = new_id("job")
     logs.bind(job=job_id)
@@ -68,16 +71,25 @@ def create_job(*, tenant: Tenant, asked: JobRequest, idempotent: IdempotentReque
     with (
         idempotency.claimed(tenant, idempotent),
         inputs.scratch_folder() as scratch,
-        _removed_unless_kept(prefix),
+        _removed_unless_kept(job_id, prefix),
     ):
         stored = inputs.store(inputs.check(asked, tenant, scratch), prefix)
         return _insert(drafts.draft(job_id, tenant, asked, stored), tenant, idempotent)
 
 
 @contextmanager
-def _removed_unless_kept(prefix: str) -> Iterator[None]:
+def _removed_unless_kept(job_id: str, prefix: str) -> Iterator[None]:
+    """Take the inputs back where their job isn't made.
+
+    A commit may have happened although its answer was lost; while nobody can tell, the inputs stay.
+    """
     try:
         yield
+    except Error:
+        drop_lost_connection()
+        if not Job.objects.filter(pk=job_id).exists():
+            stored_objects.delete_prefix(prefix)
+        raise
     except BaseException:
         stored_objects.delete_prefix(prefix)
         raise
@@ -109,9 +121,10 @@ def retry_job(*, tenant: Tenant, job: Job) -> Job:
         raise Problem("conflict", f"The job is {job.status}; only one that has ended can be retried.")
     if job.expired:
         raise Problem("expired", "The job's inputs are gone.")
+    quotas.refuse_overload()
     job_id = new_id("job")
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
-    with _removed_unless_kept(prefix):
+    with _removed_unless_kept(job_id, prefix):
         copy = _asked_again(job, tenant, job_id)
         copy.inputs = inputs.copy(job.inputs, prefix)
         return _insert(copy, tenant)

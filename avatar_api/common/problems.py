@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem documents: one table of codes, one exception, one translation."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import wraps
@@ -8,7 +9,6 @@ from typing import Any
 
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation, TooManyFilesSent
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
@@ -17,11 +17,13 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from avatar_api.common.request_id import request_id
+from avatar_api.common.trouble import passing_trouble
 
 log = logging.getLogger(__name__)
 
 DOCUMENTATION = "/docs/errors"
 MEDIA_TYPE = "application/problem+json"
+SOON = {"Retry-After": "5"}
 SAFE = ("GET", "HEAD")
 
 
@@ -136,9 +138,9 @@ def translate(error: Exception) -> Problem | None:
         return error
     if isinstance(error, exceptions.ValidationError):
         return invalid(*flatten(error.detail))
-    if isinstance(error, (OperationalError, InterfaceError)):
-        log.exception("the database can't be reached")
-        return Problem("service_unavailable", headers={"Retry-After": "5"})
+    if trouble := passing_trouble(error):
+        log.exception("%s", trouble)
+        return Problem("service_unavailable", headers=SOON)
     for kind, code in TRANSLATIONS:
         if isinstance(error, kind):
             return Problem(code, described(error), headers=headers_of(error))
@@ -196,11 +198,12 @@ def flatten(detail: Any, path: str = "") -> Iterator[FieldError]:
         yield FieldError(path, getattr(detail, "code", "invalid"), str(detail))
 
 
-def respond(code: str) -> JsonResponse:
+def respond(code: str, headers: Mapping[str, str] | None = None) -> JsonResponse:
     problem = Problem(code)
     return JsonResponse(
         document(problem),
         status=problem.status_code,
+        headers=headers,
         content_type=MEDIA_TYPE,
         json_dumps_params={"separators": (",", ":"), "ensure_ascii": False},  # As DRF writes it.
     )
@@ -237,4 +240,8 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
+    """What fails outside of our views, such as a session that can't be read: some of it passes."""
+    error = sys.exc_info()[1]
+    if error is not None and passing_trouble(error):
+        return respond("service_unavailable", SOON)
     return respond("internal_error")

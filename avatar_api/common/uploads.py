@@ -1,5 +1,6 @@
 """Uploads go to disk while they arrive, and stop at the deployment's size limit."""
 
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +18,11 @@ class CappedTemporaryFileUploadHandler(TemporaryFileUploadHandler):
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self.received += len(raw_data)
-        if self.received > settings.MAX_UPLOAD_BYTES:
-            raise Problem("payload_too_large", "The upload is larger than this deployment accepts.")
-        super().receive_data_chunk(raw_data, start)
+        try:
+            if self.received > settings.MAX_UPLOAD_BYTES:
+                raise Problem("payload_too_large", "The upload is larger than this deployment accepts.")
+            super().receive_data_chunk(raw_data, start)
+        except (Problem, OSError):
+            with suppress(OSError):  # On a full disk closing fails as well, but removes the file.
+                self.file.close()
+            raise

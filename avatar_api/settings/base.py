@@ -119,6 +119,12 @@ RUNPOD_API_KEY = env.str("RUNPOD_API_KEY", "")
 RUNPOD_BASE_URL = env.str("RUNPOD_BASE_URL", "https://api.runpod.ai").rstrip("/")
 RUNPOD_MAX_WORKERS = env.int("RUNPOD_MAX_WORKERS", 5)
 
+# Beyond so many jobs that wait, of all tenants together, new ones are refused for a while.
+MAX_QUEUED_JOBS = env.int("MAX_QUEUED_JOBS", 10_000)
+
+# How long deliveries of webhooks and the events of jobs can be looked up; the records of jobs stay.
+HISTORY_DAYS = env.int("HISTORY_DAYS", 90)
+
 # Uploads go to disk while they arrive, never to memory; the plan's own limit is checked before that.
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", 600 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024

@@ -1,0 +1,36 @@
+"""When what we stand on is away or full: no request's fault, and over some time later."""
+
+import errno
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.db import InterfaceError, InternalError, OperationalError, connection
+
+STORE_TROUBLE = (OSError, BotoCoreError, ClientError)
+"""What a store raises that is away, or full, or refuses us: a bucket's, or a folder's."""
+
+# The last is a process's own limit, or a file system that takes no larger file.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+READ_ONLY_TRANSACTION = "25006"
+
+
+def passing_trouble(error: BaseException) -> str | None:
+    """What is wrong, for our own log; None for a fault of ours or of the request.
+
+    A database that is full or has no connection left raises OperationalError as one that is away does.
+    """
+    if isinstance(error, (OperationalError, InterfaceError)):
+        return "the database is away or full"
+    if isinstance(error, InternalError):
+        state = getattr(error.__cause__, "sqlstate", None)
+        return "the database takes no writes" if state == READ_ONLY_TRANSACTION else None
+    if isinstance(error, (BotoCoreError, ClientError)):
+        return "the object store is away or refuses us"
+    if isinstance(error, OSError):
+        return "no room is left on a disk" if error.errno in NO_ROOM else None
+    return None
+
+
+def drop_lost_connection() -> None:
+    """After an error of the database: where the connection is lost, the next query gets a new one."""
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
