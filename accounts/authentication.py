@@ -7,11 +7,12 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.request import Request
 
 from accounts import api_keys, key_lookup
+from accounts.choice import choice_of
 from accounts.limits import effective_limits
-from accounts.models import ApiKey, Membership, User
+from accounts.models import ApiKey, User
 from accounts.scopes import ROLE_SCOPES
 from accounts.tenant import Tenant
-from avatar_api.common.problems import FieldError, Problem, invalid
+from avatar_api.common.problems import Problem
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -75,7 +76,7 @@ def tenant_of_key(api_key: ApiKey) -> Tenant:
 
 
 class PersonAuthentication(SessionAuthentication):
-    """A person's session, with CSRF enforced; X-Organization and X-Mode choose what is seen."""
+    """A person's session, with CSRF enforced; see `accounts.choice` for what is seen."""
 
     def authenticate(self, request: Request) -> tuple[User, Tenant] | None:
         found: Any = super().authenticate(request)
@@ -86,8 +87,8 @@ class PersonAuthentication(SessionAuthentication):
 
 
 def tenant_of_person(user: User, request: Request) -> Tenant:
-    membership = chosen_membership(user, request.headers.get("X-Organization"))
-    livemode = chosen_mode(request.headers.get("X-Mode", "test"))
+    choice = choice_of(user, request._request)
+    membership, livemode = choice.membership, choice.livemode
     return Tenant(
         organization=membership.organization,
         livemode=livemode,
@@ -95,23 +96,3 @@ def tenant_of_person(user: User, request: Request) -> Tenant:
         limits=effective_limits(membership.organization, livemode=livemode),
         user=user,
     )
-
-
-def chosen_membership(user: User, organization_id: str | None) -> Membership:
-    """The membership that X-Organization names, or the person's first.
-
-    A stranger's organization and one that never was are refused alike.
-    """
-    memberships = user.memberships.select_related("organization__plan", "organization__test_plan")
-    if organization_id is not None:
-        memberships = memberships.filter(organization_id=organization_id)
-    membership = memberships.order_by("id").first()
-    if membership is None:
-        raise Problem("permission_denied", "You aren't a member of such an organization.")
-    return membership
-
-
-def chosen_mode(mode: str) -> bool:
-    if mode not in ("live", "test"):
-        raise invalid(FieldError("X-Mode", "invalid", "Either live or test is expected."))
-    return mode == "live"

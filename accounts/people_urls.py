@@ -1,4 +1,4 @@
-"""Log-in of people to the browsable API, which links here by DRF's names."""
+"""What people need for the browsable API, which links here by DRF's names: to log in, and to choose."""
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import path
 
+from accounts.choice import choose
 from accounts.log_in import LogInForm
 
 app_name = "rest_framework"
@@ -22,5 +23,6 @@ def log_in(request: HttpRequest) -> HttpResponseBase:
 
 urlpatterns = [
     path("log-in", log_in, name="login"),
+    path("choose", choose, name="choose"),
     path("log-out", LogoutView.as_view(next_page="rest_framework:login"), name="logout"),
 ]
