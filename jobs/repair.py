@@ -73,7 +73,8 @@ def repair() -> Repaired:
     redis = dispatch.redis_client()
     try:
         _note_outage(redis)
-        unrung, outcomes = 0, []
+        unrung = 0
+        outcomes: list[str] = []
         if report_queue(redis).is_empty():  # What workers have said counts before what is missing.
             unrung = _unless_store_is_away(lambda: _unring_what_is_gone(redis), 0)
             outcomes = _unless_store_is_away(lambda: _judge_all(redis), [])

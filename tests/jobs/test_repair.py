@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -139,3 +140,17 @@ def test_files_go_when_their_time_is_over_and_the_record_stays(running: Job, red
     after(running, running.retention_seconds + 1)
     assert (running.expired, running.status) == (True, "succeeded")
     assert not default_storage.exists(key)
+
+
+def test_a_store_that_fails_holds_back_nothing_but_what_needs_it(
+    acme: Organization, redis: Redis, store: Path
+) -> None:
+    ended = factories.job(acme, status="failed", finished_at=timezone.now(), expires_at=timezone.now())
+    folder = store / storage_keys.job_prefix(acme.pk, ended.pk)
+    folder.parent.mkdir(parents=True)
+    folder.touch()  # No folder, so it can't be emptied.
+    factories.job(acme)
+    repaired = repair()
+    assert (repaired.expired, repaired.rung) == (0, 1)
+    folder.unlink()
+    assert repair().expired == 1
