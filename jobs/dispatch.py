@@ -1,49 +1,32 @@
 """Which waiting jobs go to the render workers next, and the ring that sends them.
 
-Postgres holds the queue; RQ gets no more than its workers can take soon, so that fairness is decided
-here and not by who came first in bulk. One dispatcher runs at a time: locking the rows alone would let
-two of them count the same tenant's running jobs and start too many.
+Postgres holds the queue; RQ gets no more than its workers can take at once, so that fairness is decided
+here and not by who came first in bulk. One dispatcher runs at a time.
 """
 
 import hashlib
 import logging
 import secrets
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import Count, F, Q, Window
-from django.db.models.functions import RowNumber
+from django.db import transaction
 from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, Worker
 
-from accounts.limits import effective_limits
 from gpu_worker.contract import signals, storage_keys
 from gpu_worker.contract.queues import RENDER_FUNCTION, render_job_id, render_queue
 from gpu_worker.contract.spec import EngineName, RenderSpec
+from jobs import pace, standing
+from jobs.fairness import Clock, give_slices
 from jobs.models import Job, JobEvent
+from jobs.pace import Paces
 from jobs.specs import spec_of
-from jobs.states import Status
+from jobs.standing import AtWork
+from jobs.waking import bell
 
 log = logging.getLogger(__name__)
-
-DISPATCH_LOCK = 0x6176_6174  # "avat"
-
-# A job whose inputs are still to be fetched waits for these first.
-WAITING = Q(status=Status.QUEUED, rung_at__isnull=True, urls__isnull=True)
-ACTIVE = Q(status=Status.PROCESSING) | Q(status=Status.QUEUED, rung_at__isnull=False)
-
-
-@dataclass(frozen=True)
-class Tenant:
-    """Jobs are counted apart by organization and mode."""
-
-    organization_id: str
-    livemode: bool
 
 
 def redis_client() -> Redis:
@@ -60,7 +43,9 @@ def ring() -> int:
     """
     redis = redis_client()
     try:
-        return sum(_ring_engine(engine, redis) for engine in EngineName)
+        sent = sum(_ring_engine(engine, redis) for engine in EngineName)
+        bell.ring_if_jobs_wait(redis)
+        return sent
     except RedisError:
         log.exception("the render queues can't be reached; repair will ring again")
         return 0
@@ -70,70 +55,48 @@ def ring() -> int:
 
 def _ring_engine(engine: EngineName, redis: Redis) -> int:
     queue = render_queue(engine, redis)
+    workers = Worker.count(connection=redis, queue=queue)
+    paces = pace.read(redis)
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [DISPATCH_LOCK])
-        rung = [_begin_attempt(job) for job in choose(engine, free_places(queue))]
+        standing.lock()
+        at_work = standing.at_work(engine)
+        jobs, clock = _next(engine, at_work, free_places(at_work, workers), paces)
+        standing.keep(engine, clock)
+        rung = [_begin_attempt(job) for job in jobs]
     for spec in rung:
         _enqueue(queue, redis, spec)
     return len(rung)
 
 
-def free_places(queue: Queue) -> int:
-    """One unstarted job for each worker, and one more that a worker finds without waiting."""
-    return max(0, Worker.count(connection=queue.connection, queue=queue) + 1 - queue.count)
+def free_places(at_work: AtWork, workers: int) -> int:
+    """One for each worker that has nothing; where there is none, one job waits for the first that comes.
+
+    Nothing is sent ahead to workers that are busy: it would have its place before whoever comes next,
+    however long those before have had theirs. A worker waits for its next job as long as a report takes.
+    """
+    free = max(0, workers - at_work.processing) if workers else 1
+    return max(0, free - at_work.unstarted)
 
 
 def choose(engine: EngineName, places: int) -> list[Job]:
-    """The next jobs: each tenant in turn, weighted by plan, none above its jobs at once."""
+    """The next jobs: tenants in turn, weighted by plan, none above its jobs at once. Nothing is changed."""
+    return _next(engine, standing.at_work(engine), places, {})[0]
+
+
+def _next(engine: EngineName, at_work: AtWork, places: int, paces: Paces) -> tuple[list[Job], Clock]:
     if places == 0:
-        return []
-    waiting = _first_of_each_tenant(engine, places)
-    active = _active_by_tenant(waiting)
-    return list(_take_turns(waiting, active, places))
-
-
-def _first_of_each_tenant(engine: EngineName, places: int) -> dict[Tenant, list[Job]]:
-    turn = Window(RowNumber(), partition_by=[F("organization"), F("livemode")], order_by="id")
-    jobs = (
-        Job.objects.filter(WAITING, engine=engine, organization__suspended_at__isnull=True)
-        .annotate(turn=turn)
-        .filter(turn__lte=places)
-        .select_related("organization__plan", "organization__test_plan")
-        .order_by("id")
+        return [], Clock()
+    waiting = standing.first_of_each_tenant(engine, places)
+    clock = standing.clock(engine, waiting)
+    jobs = {job.id: job for line in waiting.values() for job in line}
+    given = give_slices(
+        clock,
+        {tenant: [standing.candidate(job, paces) for job in line] for tenant, line in waiting.items()},
+        {tenant: standing.share_of(line[0]) for tenant, line in waiting.items()},
+        at_work.by_tenant,
+        places,
     )
-    waiting: dict[Tenant, list[Job]] = defaultdict(list)
-    for job in jobs:
-        waiting[Tenant(job.organization_id, job.livemode)].append(job)
-    return waiting
-
-
-def _active_by_tenant(tenants: Iterable[Tenant]) -> dict[Tenant, int]:
-    rows = (
-        Job.objects.filter(ACTIVE, organization__in={tenant.organization_id for tenant in tenants})
-        .values("organization", "livemode")
-        .annotate(count=Count("id"))
-    )
-    return {Tenant(row["organization"], row["livemode"]): row["count"] for row in rows}
-
-
-def _take_turns(waiting: dict[Tenant, list[Job]], active: dict[Tenant, int], places: int) -> Iterator[Job]:
-    limits = {
-        tenant: effective_limits(jobs[0].organization, livemode=tenant.livemode)
-        for tenant, jobs in waiting.items()
-    }
-    counts = defaultdict(int, active)
-    for _ in range(places):
-        candidates = [
-            tenant
-            for tenant, jobs in waiting.items()
-            if jobs and counts[tenant] < limits[tenant].concurrent_jobs
-        ]
-        if not candidates:
-            return
-        next_one = min(candidates, key=lambda t: (counts[t] / limits[t].weight, waiting[t][0].id))
-        counts[next_one] += 1
-        yield waiting[next_one].pop(0)
+    return [jobs[candidate.job_id] for _, candidate in given], clock
 
 
 def _begin_attempt(job: Job) -> RenderSpec:

@@ -1,6 +1,5 @@
 """What a job would be, take and cost, without making one."""
 
-import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +12,14 @@ from avatar_api.common.problems import Problem
 from gpu_worker.contract import costs
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import EngineName
-from jobs import drafts, inputs, pricing, quotas, resources, sources
+from jobs import drafts, inputs, pace, pricing, quotas, resources, sources
 from jobs.inputs import CheckedFile
 from jobs.models import Job
 from jobs.requests import AskedFile, JobRequest
 from jobs.sources import Remote, SourceError
-from jobs.states import Status
 
 FETCH_SECONDS = 10.0
 """For all files at addresses together: the client waits."""
-HISTORY = 50
-"""How many of the newest jobs of a kind tell how long a window takes."""
-PREVIEW_SECONDS_PER_WINDOW = 1.5
-"""Before any was measured here: 72 frames at the 50 to 110 a second of two slow cores, and encoding them."""
 SIDES = {Resolution.P480: 480, Resolution.P720: 720}
 
 
@@ -100,22 +94,15 @@ def _fetched(file: AskedFile, source: Remote, limits: Limits, scratch: Path, dea
 
 
 def measured_seconds(job: Job) -> float | None:
-    """From the median of the last jobs of this kind here, whosever they were; None when there were none."""
-    past = Job.objects.filter(
-        engine=job.engine,
-        preset=job.preset,
-        resolution=job.resolution,
-        status=Status.SUCCEEDED,
-    )
-    newest = past.order_by("-id").values_list("gpu_seconds", "windows")[:HISTORY]
-    per_window = [seconds / windows for seconds, windows in newest]
-    return statistics.median(per_window) * job.windows if per_window else None
+    """From what the last jobs of this kind took here; None when there were none."""
+    per_window = pace.measure(pace.kind_of(job))
+    return None if per_window is None else per_window * job.windows
 
 
 def counted_seconds(job: Job) -> float:
     """From the operations that the model does."""
     if job.engine == EngineName.PREVIEW:
-        return PREVIEW_SECONDS_PER_WINDOW * job.windows
+        return pace.PREVIEW_SECONDS_PER_WINDOW * job.windows
     return costs.estimated_gpu_seconds(
         num_frames=job.num_frames,
         resolution=Resolution(job.resolution),

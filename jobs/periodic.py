@@ -18,13 +18,17 @@ PERIODIC_LOCK = 0x7065_7269  # "peri"
 
 
 def run_until(stop: threading.Event) -> None:
-    """Repair every ten seconds and ring for due deliveries every second, until `stop` is set."""
+    """Repair every ten seconds; every second, until `stop` is set, ring for deliveries and jobs.
+
+    A worker that comes says nothing to control: so it finds a job within a second.
+    """
     while not stop.is_set():
         outlive(repair_alone)
+        outlive(history.forget_old)
         for _ in range(EVERY_SECONDS):
             outlive(outbox.ring_due)
+            outlive(dispatch.ring)
             if stop.wait(1):
-        outlive(history.forget_old)
                 return
 
 

@@ -22,16 +22,17 @@ from avatar_api.common.trouble import STORE_TROUBLE
 from gpu_worker.contract import signals, storage_keys
 from gpu_worker.contract.queues import RenderJob, render_job_id, report_queue
 from gpu_worker.contract.spec import RenderedVideo
-from jobs import assets, dispatch, fetching, idempotency, retention, transitions
+from jobs import assets, dispatch, fetching, idempotency, pace, retention, transitions, yielding
 from jobs.models import Job
 from jobs.states import Status
+from jobs.waking import bell
 from jobs.webhooks import outbox
 
 log = logging.getLogger(__name__)
 
-EVERY_SECONDS = 10
 Answer = TypeVar("Answer")
 
+EVERY_SECONDS = 10
 LOST_AFTER = timedelta(seconds=signals.LEASE_SECONDS)
 WATCHED_KEY = "repair:watching"
 
@@ -54,6 +55,7 @@ class Repaired:
         fetches: Fetches that the queue and its workers had lost.
         assets: Assets whose day was over.
         rung: Jobs sent to the render queues.
+        yielding: Jobs that were asked to give their worker up for others.
     """
 
     unrung: int
@@ -66,6 +68,7 @@ class Repaired:
     fetches: int
     assets: int
     rung: int
+    yielding: int
 
 
 def repair() -> Repaired:
@@ -79,6 +82,8 @@ def repair() -> Repaired:
             unrung = _unless_store_is_away(lambda: _unring_what_is_gone(redis), 0)
             outcomes = _unless_store_is_away(lambda: _judge_all(redis), [])
         canceled = sum(_repeat_cancel(job, redis) for job in Job.objects.filter(CANCEL_ASKED))
+        bell.ring(redis)
+        pace.publish(redis)
     finally:
         redis.close()
     return Repaired(
@@ -92,13 +97,8 @@ def repair() -> Repaired:
         fetches=fetching.repair_fetches(),
         assets=_unless_store_is_away(assets.remove_old, 0),
         rung=dispatch.ring(),
+        yielding=yielding.end_slices(),
     )
-
-
-def _note_outage(redis: Redis) -> None:
-    """Start every count of missing leases anew when nobody could watch them since the last rounds."""
-    if not redis.set(WATCHED_KEY, "1", ex=3 * EVERY_SECONDS, get=True):
-        Job.objects.filter(lease_missing_since__isnull=False).update(lease_missing_since=None)
 
 
 def _unless_store_is_away(step: Callable[[], Answer], otherwise: Answer) -> Answer:
@@ -116,6 +116,12 @@ def _unring_what_is_gone(redis: Redis) -> int:
 
 def _judge_all(redis: Redis) -> list[str]:
     return [_judge(job, redis) for job in Job.objects.filter(status=Status.PROCESSING)]
+
+
+def _note_outage(redis: Redis) -> None:
+    """Start every count of missing leases anew when nobody could watch them since the last rounds."""
+    if not redis.set(WATCHED_KEY, "1", ex=3 * EVERY_SECONDS, get=True):
+        Job.objects.filter(lease_missing_since__isnull=False).update(lease_missing_since=None)
 
 
 def _unring_if_gone(job: Job, redis: Redis) -> bool:

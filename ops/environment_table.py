@@ -69,6 +69,7 @@ MEANINGS = {
     "TRUSTED_PROXY_HOPS": "proxies of yours in front, each of which appends to X-Forwarded-For; "
     "`check --deploy` wants one at least",
     "WEB_THREADS": "requests that the web process serves at once, those that wait for events not counted",
+    "YIELD_AFTER_SECONDS": "after so long a render may be asked to yield its worker to other tenants that wait",
 }
 
 

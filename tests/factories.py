@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.limits import effective_limits
-from accounts.models import Organization
+from accounts.models import Organization, Plan
 from accounts.scopes import Scope
 from accounts.services import mint_key
 from accounts.tenant import Tenant
@@ -25,6 +25,12 @@ def key(of: Organization, *, livemode: bool = False, scopes: frozenset[str] | No
     """The text of a new key."""
     allowed = frozenset(Scope.values) if scopes is None else scopes
     return mint_key(organization=of, livemode=livemode, name="test", scopes=allowed)[1]
+
+
+def plan_like(plan: Plan, code: str, **fields: Any) -> Plan:
+    """Another plan with these fields changed."""
+    values = {field.name: getattr(plan, field.name) for field in Plan._meta.concrete_fields}
+    return Plan.objects.create(**values | {"code": code} | fields)
 
 
 def job(of: Organization, **fields: Any) -> Job:

@@ -7,20 +7,29 @@ from accounts.models import Organization
 from gpu_worker.contract import signals
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName, RenderSpec
-from jobs import dispatch
+from jobs import dispatch, transitions
+from jobs.models import Job, VirtualTime
 from tests import factories
+from tests.jobs.render_workers import begin, end, register
 
 
 def sent(redis: Redis) -> list[str]:
     return [rq_id.rsplit("-", 1)[0] for rq_id in render_queue(EngineName.PREVIEW, redis).job_ids]
 
 
-def take_from_queue(redis: Redis) -> str:
-    """What a worker does first: its entry leaves the queue."""
-    queue = render_queue(EngineName.PREVIEW, redis)
-    rq_id = queue.job_ids[0]
-    queue.remove(rq_id)
-    return rq_id
+def unlimited(organization: Organization) -> None:
+    organization.test_plan.concurrent_jobs = 1000
+    organization.test_plan.save()
+
+
+def render_all(redis: Redis, number: int = 1000) -> list[Job]:
+    """The jobs that a single worker renders, in their order."""
+    rendered: list[Job] = []
+    while len(rendered) < number and dispatch.ring():
+        (job,) = begin(redis)
+        end(job)
+        rendered.append(job)
+    return rendered
 
 
 def test_a_ring_sends_one_job_while_no_worker_takes_it(acme: Organization, redis: Redis) -> None:
@@ -48,27 +57,109 @@ def test_the_token_is_not_in_what_the_queue_describes(acme: Organization, redis:
     assert entry.description == f"{job.id}-1"
 
 
-def test_a_tenant_with_one_job_comes_before_the_second_of_a_tenant_with_many(
-    acme: Organization, initech: Organization, redis: Redis
+def test_each_worker_that_has_nothing_gets_a_job_and_none_is_sent_ahead(
+    acme: Organization, redis: Redis
 ) -> None:
+    unlimited(acme)
     for _ in range(5):
         factories.job(acme)
-    one = factories.job(initech)
+    register(redis, 3)
+    assert dispatch.ring() == 3
+    begin(redis)
+    assert dispatch.ring() == 0
+    assert acme.jobs.filter(rung_at__isnull=False).count() == 3
+
+
+def test_a_tenant_with_one_job_is_next_after_the_first_of_a_thousand(
+    acme: Organization, initech: Organization, redis: Redis
+) -> None:
+    register(redis, 1)
+    Job.objects.bulk_create(factories.job_row(acme) for _ in range(1000))
     dispatch.ring()
-    take_from_queue(redis)
+    (first,) = begin(redis)
+    one = factories.job(initech)
+    assert dispatch.ring() == 0
+    end(first)
     dispatch.ring()
     assert sent(redis) == [one.id]
+
+
+def test_three_tenants_take_turns_on_one_worker_whoever_came_first(
+    acme: Organization, initech: Organization, redis: Redis
+) -> None:
+    globex = factories.organization("Globex")
+    for organization in (acme, initech, globex):
+        for _ in range(4):
+            factories.job(organization)
+    rendered = [job.organization for job in render_all(redis)]
+    for turn in range(0, 12, 3):
+        assert set(rendered[turn : turn + 3]) == {acme, initech, globex}
+
+
+def test_a_tenant_of_three_times_the_weight_gets_three_times_the_turns(
+    acme: Organization, initech: Organization, redis: Redis
+) -> None:
+    initech.test_plan = factories.plan_like(initech.test_plan, "heavy", weight=3)
+    initech.save()
+    for _ in range(12):
+        factories.job(acme)
+        factories.job(initech)
+    rendered = [job.organization for job in render_all(redis, 12)]
+    assert rendered.count(initech) == 9
+
+
+def test_turns_are_worth_what_they_take(acme: Organization, initech: Organization, redis: Redis) -> None:
+    for _ in range(3):
+        factories.job(acme, num_frames=81 + 5 * 72)
+    for _ in range(18):
+        factories.job(initech, num_frames=81)
+    rendered = [job.organization for job in render_all(redis, 14)]
+    assert rendered.count(acme) == 2
+
+
+def test_who_was_away_saves_nothing_up(acme: Organization, initech: Organization, redis: Redis) -> None:
+    for _ in range(8):
+        factories.job(acme)
+    render_all(redis)
+    for _ in range(4):
+        factories.job(acme)
+        factories.job(initech)
+    rendered = [job.organization for job in render_all(redis, 4)]
+    assert rendered.count(acme) == 2
+
+
+def test_what_a_tenant_had_of_one_engine_counts_nothing_on_the_other(
+    acme: Organization, redis: Redis
+) -> None:
+    factories.job(acme, livemode=True, engine="infinitetalk")
+    factories.job(acme)
+    dispatch.ring()
+    assert set(VirtualTime.objects.values_list("engine", flat=True)) == {"infinitetalk", "preview"}
 
 
 def test_no_tenant_has_more_jobs_at_once_than_its_plan_allows(acme: Organization, redis: Redis) -> None:
     acme.test_plan.concurrent_jobs = 2
     acme.test_plan.save()
+    register(redis, 4)
     for _ in range(4):
         factories.job(acme)
-    for _ in range(4):
-        if dispatch.ring():
-            take_from_queue(redis)
-    assert acme.jobs.filter(attempt=1).count() == 2
+    assert dispatch.ring() == 2
+    first, _ = begin(redis)
+    assert dispatch.ring() == 0
+    end(first)
+    assert dispatch.ring() == 1
+
+
+def test_a_job_that_was_handed_back_is_the_first_of_its_tenants_again(
+    acme: Organization, redis: Redis
+) -> None:
+    job = factories.job(acme)
+    factories.job(acme)
+    dispatch.ring()
+    begin(redis)
+    transitions.hand_back(job.id, 1, "", 1.0)
+    dispatch.ring()
+    assert sent(redis) == [job.id]
 
 
 def test_jobs_of_a_suspended_organization_wait(acme: Organization, redis: Redis) -> None:

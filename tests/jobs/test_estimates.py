@@ -11,7 +11,7 @@ from redis import Redis
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
-from jobs import estimates
+from jobs import estimates, pace
 from jobs.models import Asset, IdempotencyClaim, Job, JobEvent, MonthlyUsage
 from jobs.queues import outbound_queue
 from tests import factories
@@ -103,7 +103,7 @@ class TestSeconds:
     def test_of_many_jobs_the_newest_count(
         self, acme: Organization, acme_client: APIClient, portrait: bytes, speech: bytes
     ) -> None:
-        for seconds in [100.0] * 10 + [2.0] * estimates.HISTORY:
+        for seconds in [100.0] * 10 + [2.0] * pace.HISTORY:
             past_job(acme, seconds, 1)
         answer = acme_client.post("/v1/estimates", form(portrait, speech, resolution="480p")).json()
         assert answer["estimated_seconds"] == 2.0

@@ -1,0 +1,94 @@
+"""How many seconds of a worker a window takes: as measured here lately, or as the model's operations say.
+
+Measuring asks the database for the last jobs of each kind. `repair` does it once a round and tells all others
+through Redis, so that whoever dispatches or shows a job needs no query for it.
+"""
+
+import statistics
+from collections.abc import Mapping
+from functools import cache
+from itertools import product
+from typing import NamedTuple, cast
+
+from redis import Redis
+
+from gpu_worker.contract import costs
+from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.windows import WINDOW_FRAMES
+from jobs.models import Job
+from jobs.states import Status
+
+KEY = "paces"
+KEPT_SECONDS = 600
+HISTORY = 50
+"""How many of the newest jobs of a kind tell how long a window takes."""
+PREVIEW_SECONDS_PER_WINDOW = 1.5
+"""Before any was measured here: 72 frames at the 50 to 110 a second of two slow cores, and encoding them."""
+
+
+class Kind(NamedTuple):
+    """Jobs whose windows take equally long."""
+
+    engine: str
+    preset: str
+    resolution: str
+
+
+Paces = Mapping[Kind, float]
+"""Measured seconds a window, of those kinds of which some job has ended."""
+
+
+def kind_of(job: Job) -> Kind:
+    return Kind(job.engine, job.preset, job.resolution)
+
+
+def measure(kind: Kind) -> float | None:
+    """The median of the last jobs of this kind here, whosever they were; None when there were none."""
+    past = Job.objects.filter(**kind._asdict(), status=Status.SUCCEEDED).order_by("-id")
+    newest = past.values_list("gpu_seconds", "windows")[:HISTORY]
+    per_window = [seconds / windows for seconds, windows in newest]
+    return statistics.median(per_window) if per_window else None
+
+
+def publish(redis: Redis) -> None:
+    """Measure every kind, and tell."""
+    kinds = [Kind(*names) for names in product(EngineName, PresetName, Resolution)]
+    found = {":".join(kind): measure(kind) for kind in kinds}
+    pipeline = redis.pipeline()
+    pipeline.delete(KEY)
+    for name, seconds in found.items():
+        if seconds is not None:
+            pipeline.hset(KEY, name, str(seconds))
+    pipeline.expire(KEY, KEPT_SECONDS)
+    pipeline.execute()
+
+
+def read(redis: Redis) -> Paces:
+    """What was told; nothing when Redis has forgotten it."""
+    return parse(cast("dict[bytes, bytes]", redis.hgetall(KEY)))
+
+
+def parse(found: Mapping[bytes, bytes]) -> Paces:
+    return {Kind(*name.decode().split(":")): float(seconds) for name, seconds in found.items()}
+
+
+def seconds_per_window(kind: Kind, measured: Paces) -> float:
+    found = measured.get(kind)
+    return counted_per_window(kind) if found is None else found
+
+
+@cache
+def counted_per_window(kind: Kind) -> float:
+    """From the operations that the model does for one speaker."""
+    if kind.engine == EngineName.PREVIEW:
+        return PREVIEW_SECONDS_PER_WINDOW
+    return costs.estimated_gpu_seconds(
+        num_frames=WINDOW_FRAMES, resolution=Resolution(kind.resolution), preset=PresetName(kind.preset)
+    )
+
+
+def seconds_left(job: Job, measured: Paces) -> float:
+    """What the windows take that aren't finished."""
+    windows_left = max(0, job.windows - len(job.window_prefixes))
+    return windows_left * seconds_per_window(kind_of(job), measured)

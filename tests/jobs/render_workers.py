@@ -1,0 +1,33 @@
+"""What render workers do to queues and rows, without rendering."""
+
+from redis import Redis
+from rq import Worker
+
+from gpu_worker.contract.queues import render_queue
+from gpu_worker.contract.spec import EngineName
+from jobs import transitions
+from jobs.models import Job
+from tests.jobs.reports import VIDEO
+
+
+def register(redis: Redis, number: int, engine: EngineName = EngineName.PREVIEW) -> None:
+    """As many workers as `number` say to RQ that they are there."""
+    for _ in range(number):
+        Worker([render_queue(engine, redis)], connection=redis).register_birth()
+
+
+def begin(redis: Redis, engine: EngineName = EngineName.PREVIEW) -> list[Job]:
+    """Workers take what is in the queue, and report that they have begun."""
+    queue = render_queue(engine, redis)
+    ids = [rq_id.rsplit("-", 1)[0] for rq_id in queue.job_ids]
+    queue.empty()
+    jobs = [Job.objects.get(pk=job_id) for job_id in ids]
+    for job in jobs:
+        assert transitions.start(job.id, job.attempt)
+        job.refresh_from_db()
+    return jobs
+
+
+def end(job: Job) -> None:
+    """The job's worker reports success."""
+    assert transitions.succeed(job.id, job.attempt, VIDEO, {}, 1.0)
