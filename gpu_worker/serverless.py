@@ -121,9 +121,10 @@ def make_handler(worker: WorkerOnDemand) -> Callable[[dict[str, Any]], Awaitable
     return handle
 
 
-def main() -> int:
+def main(command: list[str] | None = None) -> int:
+    """Serve requests until SIGTERM, with the worker process that `command` starts; its exit status."""
     logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO"), stream=sys.stderr)
-    worker = WorkerOnDemand([sys.executable, "-m", "gpu_worker.worker", "--queue", "render-gpu"])
+    worker = WorkerOnDemand(command or [sys.executable, "-m", "gpu_worker.worker", "--queue", "render-gpu"])
     began = time.monotonic()
     try:
         worker.wait_until_ready(READY_SECONDS)

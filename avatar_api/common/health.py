@@ -45,7 +45,7 @@ def _checked(name: str, check: Callable[[], object]) -> dict[str, object]:
 
 def _details() -> dict[str, object]:
     """What is worth knowing and makes this process no less ready, whatever it is."""
-    found = {}
+    found: dict[str, object] = {}
     for name, tell in DETAILS.items():
         try:
             detail = tell()

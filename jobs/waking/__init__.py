@@ -9,8 +9,8 @@ takes jobs from the render queue for a turn of some minutes. Which jobs is never
   RunPod's answer never came: the next round sees what is true. Nor does losing Redis lose anything.
 - Whoever dispatches only rings (`bell`): it puts a round into the `outbound` queue, unless one is there or at
   work already. No request and no transaction ever waits for RunPod. `repair` rings every ten seconds.
-- One round at a time, by a lock of the database, and none within five seconds of one that asked RunPod for
-  something: so long its counts may take to show what was asked for.
+- One round at a time, by a lock of the database; and while jobs wait, none within five seconds of the last:
+  so long RunPod may take to show in its counts what it was asked for.
 - Nothing is cancelled at RunPod when the jobs are gone before a worker has come: it is being started by then,
   and a worker that finds nothing to do ends its turn after five seconds.
 

@@ -11,9 +11,10 @@ from jobs.queues import WAKE_FUNCTION, outbound_queue
 from jobs.states import Status
 
 KEY = "waking:bell"
-# After so long a round that was lost with its worker, or with the queue's entry, may be called for again.
 ROUND_SECONDS = 30
+"""After so long a round that was lost, with its worker or with the queue's entry, may be called for again."""
 REST_SECONDS = 5
+"""So long RunPod may take to show in its counts what it was asked for."""
 
 
 def ring_if_jobs_wait(redis: Redis) -> None:
@@ -25,10 +26,10 @@ def ring_if_jobs_wait(redis: Redis) -> None:
         ring(redis)
 
 
-def ring(redis: Redis) -> bool:
-    """Call for a round, unless one was called for already or has just been. Whether it was."""
+def ring(redis: Redis) -> None:
+    """Call for a round, unless one was called for already or has just been."""
     if not settings.RUNPOD_ENDPOINT_ID or not redis.set(KEY, "rung", nx=True, ex=ROUND_SECONDS):
-        return False
+        return
     rq_id = f"wake-{secrets.token_hex(4)}"
     outbound_queue(redis).enqueue(
         WAKE_FUNCTION,
@@ -40,7 +41,6 @@ def ring(redis: Redis) -> bool:
         # A receiver of webhooks that is slow holds up no worker of ours.
         at_front=True,
     )
-    return True
 
 
 def release(redis: Redis) -> None:

@@ -31,17 +31,15 @@ def make_round() -> None:
 
 
 def _ask(endpoint: Endpoint, redis: Redis) -> bool:
-    """Whether RunPod is to have a rest now: it was asked for workers, or doesn't answer."""
+    """Whether RunPod is to have a rest now: jobs wait and have their wakes, or it doesn't answer."""
     most = settings.RUNPOD_MAX_WORKERS
     health = _look(endpoint, redis)
     demand = need.demand(most)
-    if health is None:
-        if demand.waiting:
-            WAKES.add("failed")
-        return True
-    wakes = need.missing(demand, health, most)
-    _wake(endpoint, wakes)
-    return wakes > 0
+    if health is not None:
+        _wake(endpoint, need.missing(demand, health, most))
+    elif demand.waiting:
+        WAKES.add("failed")
+    return health is None or demand.waiting > 0
 
 
 def _look(endpoint: Endpoint, redis: Redis) -> Health | None:

@@ -9,9 +9,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--burst", action="store_true")
     parser.add_argument("--turns", type=int)
+    parser.add_argument("--queue", default="render-cpu")
     options = parser.parse_args()
     turns.IDLE_SECONDS = 0.5
     worker.set_up_logging()
     worker.serve(
-        "render-cpu", burst=options.burst, turns=options.turns, load_engine=lambda name: PaintedEngine()
+        options.queue, burst=options.burst, turns=options.turns, load_engine=lambda name: PaintedEngine()
     )

@@ -91,11 +91,13 @@ def running() -> Iterator[ControlPlane]:
     plane.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield plane
-    plane.ended.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield plane
+    finally:
+        plane.ended.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def _handler(plane: ControlPlane) -> type[BaseHTTPRequestHandler]:
