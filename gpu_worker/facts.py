@@ -18,9 +18,14 @@ _IMPORTED_AT = time.monotonic()
 
 
 @contextmanager
-def told(worker: Host) -> Iterator[None]:
-    """Show a worker that is ready until the block ends."""
-    cold_start_seconds = process_seconds()
+def told(worker: Host, started_with: int) -> Iterator[None]:
+    """Show a worker that is ready until the block ends.
+
+    Args:
+        worker: The worker.
+        started_with: The process with whose start its cold start began.
+    """
+    cold_start_seconds = process_seconds(started_with)
 
     def tell() -> None:
         signals.write_worker(worker.redis, collect(worker, cold_start_seconds))
@@ -47,11 +52,11 @@ def collect(worker: Host, cold_start_seconds: float) -> WorkerFacts:
     )
 
 
-def process_seconds() -> float:
-    """How old this process is. Replacing its program doesn't make it younger: `startup.sh` is counted in."""
+def process_seconds(pid: int) -> float:
+    """How old a process is. Replacing its program doesn't make it younger: `startup.sh` is counted in."""
     try:
         # The fields behind the program's name, which may hold anything; see proc_pid_stat(5).
-        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:  # Only Linux tells.
         return time.monotonic() - _IMPORTED_AT
     started_at = int(fields[19]) / os.sysconf("SC_CLK_TCK")

@@ -87,7 +87,8 @@ def serve(
     shutdown = Shutdown(worker)
     shutdown.listen()
     log.info("%s renders with the engine %s", worker.name, worker.engine.info.engine)
-    with facts.told(worker):
+    # A worker that renders in turns was started by a process that waits for it.
+    with facts.told(worker, started_with=os.getpid() if turns is None else os.getppid()):
         if turns is None:
             rq_worker.serve(worker, queue_name, settings.REDIS_URL, idle_seconds=0 if burst else None)
         else:

@@ -1,7 +1,13 @@
 """What the real models take on a volume."""
 
+import time
+from pathlib import Path
+
 import pytest
 
+from gpu_worker.model_store import manifest
+from gpu_worker.model_store.__main__ import main
+from gpu_worker.model_store.manifest import Manifest, StoredModelFile
 from gpu_worker.model_store.plan import Plan, PlannedFile
 from gpu_worker.model_store.sources import (
     AUDIO_REPO,
@@ -48,3 +54,21 @@ def test_a_run_that_goes_on_needs_no_more_than_one_that_begins(done: int) -> Non
     plan = real_plan("fp8")
     used_up = {str(file.local) for file in plan.files[:done]}
     assert plan.peak_bytes(used_up) <= plan.peak_bytes()
+
+
+def test_a_store_of_the_real_sizes_is_checked_within_two_seconds(tmp_path: Path) -> None:
+    files = {}
+    for planned in real_plan("fp8").files:
+        path = tmp_path / planned.local
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.truncate(planned.prepared_bytes("fp8"))  # A hole takes no room, and is read like a file.
+        files[str(planned.local)] = StoredModelFile(path.stat().st_size, "", manifest.sampled(path))
+    manifest.write(Manifest("fp8", ("single", "multi"), ("lightx2v",), {}, files), tmp_path)
+
+    began = time.monotonic()
+    assert main(["--path", str(tmp_path), "verify"]) == 0
+    assert time.monotonic() - began < 2
+    with (tmp_path / planned.local).open("r+b") as file:
+        file.write(b"damage")
+    assert main(["--path", str(tmp_path), "verify"]) == 78

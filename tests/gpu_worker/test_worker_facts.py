@@ -1,6 +1,7 @@
 """What a worker tells of itself for the metrics."""
 
 import json
+import os
 import signal
 from dataclasses import asdict
 
@@ -46,7 +47,7 @@ def test_it_counts_seconds_of_rendering_and_tries_that_the_store_failed(
 
 
 def test_a_worker_that_is_killed_is_forgotten_within_a_minute(worker: Host, control: Control) -> None:
-    with facts.told(worker):
+    with facts.told(worker, os.getpid()):
         (told,) = read_workers(control.redis)
         assert 0 < control.redis.ttl(f"worker:{told.name}") <= WORKER_SECONDS
         control.redis.delete(f"worker:{told.name}")  # As Redis does then.
@@ -59,7 +60,7 @@ def test_a_worker_that_starts_while_redis_is_away_is_seen_afterwards(
 ) -> None:
     monkeypatch.setattr(signals, "HEARTBEAT_SECONDS", 0.01)
     valkey.__exit__()
-    with facts.told(worker), valkey:
+    with facts.told(worker, os.getpid()), valkey:
         wait_until(lambda: read_workers(control.redis), "the worker's facts")
 
 
