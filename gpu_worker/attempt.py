@@ -4,10 +4,11 @@ import json
 import logging
 import threading
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gpu_worker import media, resume, simulation
+from gpu_worker import media, resume, simulation, sound
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.presets import PRESETS
 from gpu_worker.contract.signals import Progress, Stop
@@ -90,8 +91,7 @@ class Attempt:
                 self._store,
                 self._spec.prefix,
                 folder,
-                inputs.speech,
-                self._spec.speaking_order,
+                partial(sound.write, inputs.speech, self._spec.speaking_order, self._go_on),
                 self._quality.look,
                 self._window_published,
             ) as publisher:

@@ -1,6 +1,6 @@
 """Finished windows on their way to the store: encoded and uploaded while the engine renders the next."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -9,9 +9,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from gpu_worker import media, sound
+from gpu_worker import media
 from gpu_worker.contract import logs, storage_keys
-from gpu_worker.contract.spec import SpeakingOrder
 from gpu_worker.contract.windows import Window
 from gpu_worker.engines.base import RenderedWindow
 from gpu_worker.store import Store
@@ -24,8 +23,7 @@ class Publisher:
     rendered, so memory holds the frames of two.
 
     Args:
-        speech: One or two normalised recordings.
-        speaking_order: How two recordings lie on the time line.
+        write_speech: Writes the encoded sound of the whole video.
         look: Shown each window's frames.
         published: Called after each window, once its files are safe.
     """
@@ -35,8 +33,7 @@ class Publisher:
         store: Store,
         prefix: str,
         folder: Path,
-        speech: Sequence[Path],
-        speaking_order: SpeakingOrder,
+        write_speech: Callable[[Path], None],
         look: Callable[[Window, npt.NDArray[np.uint8]], None],
         published: Callable[[Window], None],
     ) -> None:
@@ -47,7 +44,7 @@ class Publisher:
         self._published = published
         # Lines that the thread writes tell the job's ids, too.
         self._thread = ThreadPoolExecutor(1, "publisher", partial(logs.bind, **logs.current()))
-        self._on_its_way = self._thread.submit(sound.write, speech, speaking_order, self.speech_file)
+        self._on_its_way = self._thread.submit(write_speech, self.speech_file)
         self._init_saved = False
 
     def __enter__(self) -> Self:
@@ -70,7 +67,8 @@ class Publisher:
 
         Raises:
             StorageError: It could not be saved.
-            RenderStoppedError: The render was asked to stop while the store was away.
+            RenderStoppedError: The render was asked to stop while the store was away, or before the sound
+                was encoded.
             TimeoutError: It is still on its way.
         """
         self._on_its_way.result(timeout)

@@ -4,7 +4,7 @@ It is encoded once an attempt; segments and the finished video take the same pac
 hour of speech takes as much memory as a second.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -28,11 +28,19 @@ Block = npt.NDArray[np.float32]
 """A tenth of a second at 48 kHz (the last one of a recording less), float32 [channels, num_samples]."""
 
 
-def write(speech: Sequence[Path], order: SpeakingOrder, out: Path) -> None:
-    """Encode what one or two speakers say: AAC in an MP4, stereo where one recording is, else mono."""
+def write(speech: Sequence[Path], order: SpeakingOrder, go_on: Callable[[], None], out: Path) -> None:
+    """Encode what one or two speakers say: AAC in an MP4, stereo where one recording is, else mono.
+
+    Args:
+        speech: One or two normalised recordings.
+        order: How two recordings lie on the time line.
+        go_on: Called for each packet; what it raises ends the writing.
+        out: Where to write the MP4.
+    """
     with av.open(str(out), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         stream = _add_stream(container, speech)
         for packet in _encode(mixed(speech, order), stream):
+            go_on()
             container.mux(packet)
 
 

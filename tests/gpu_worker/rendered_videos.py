@@ -24,7 +24,7 @@ class Rendered:
 def encoded(folder: Path, speech: Sequence[Path], order: SpeakingOrder = SpeakingOrder.TOGETHER) -> Path:
     """The sound of a video."""
     out = folder / "speech.m4a"
-    sound.write(speech, order, out)
+    sound.write(speech, order, lambda: None, out)
     return out
 
 

@@ -8,9 +8,10 @@ import av
 import numpy as np
 import pytest
 
-from gpu_worker import media
+from gpu_worker import media, sound
 from gpu_worker.contract.spec import SpeakingOrder
 from gpu_worker.contract.windows import frames_of
+from gpu_worker.engines.base import RenderStoppedError
 from tests.gpu_worker.rendered_videos import finish, render
 from tests.media_samples import clicks, read_sound, tone, write_sound
 from tests.mp4_boxes import boxes
@@ -87,6 +88,20 @@ def test_the_onset_of_a_loud_sound_is_not_distorted(tmp_path: Path) -> None:
     video = finish(render(tmp_path, 50), [write_sound(tmp_path / "speech.flac", speech)])
 
     assert np.abs(read_sound(video)[: len(speech), 0] - speech).max() < 0.05
+
+
+def test_the_sound_of_a_long_speech_is_given_up_when_the_render_is_asked_to_stop(tmp_path: Path) -> None:
+    speech = write_sound(tmp_path / "speech.flac", tone(440, 60.0))
+    asked: list[bool] = []
+
+    def go_on() -> None:
+        asked.append(True)
+        if len(asked) == 3:
+            raise RenderStoppedError
+
+    with pytest.raises(RenderStoppedError):
+        sound.write([speech], SpeakingOrder.TOGETHER, go_on, tmp_path / "speech.m4a")
+    assert len(asked) == 3
 
 
 def test_stereo_speech_stays_stereo(tmp_path: Path) -> None:

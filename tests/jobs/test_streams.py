@@ -4,11 +4,13 @@ import json
 from datetime import timedelta
 from urllib.parse import urljoin
 
+import httpx
 import pytest
 import time_machine
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
@@ -143,6 +145,18 @@ def test_everything_has_its_media_type(acme_client: APIClient, client: APIClient
     ]
 
 
+def test_a_bucket_gives_each_file_to_whoever_was_redirected_there(
+    acme_client: APIClient, client: APIClient, job: Job, bucket: None
+) -> None:
+    finish(job, 0)
+    url = stream_url(acme_client, job)
+    answers = [httpx.get(client.get(urljoin(url, name))["Location"]) for name in ("init.mp4", FIRST)]
+    assert [(answer.headers["Content-Type"], answer.content) for answer in answers] == [
+        ("video/mp4", b"init"),
+        ("video/iso.segment", b"window 0 by attempt 1"),
+    ]
+
+
 def test_the_player_may_be_on_any_page(acme_client: APIClient, client: APIClient, job: Job) -> None:
     """What it asks for, where that leads to, and why there is nothing."""
     finish(job, 0)
@@ -172,6 +186,20 @@ def test_only_what_changes_no_more_may_be_kept(acme_client: APIClient, client: A
     assert client.get(urljoin(url, FIRST))["Cache-Control"] == "private, max-age=300"
     record(report(job, ReportKind.SUCCEEDED))
     assert client.get(url)["Cache-Control"] == "private, max-age=300"
+
+
+@pytest.mark.parametrize("name", ["playlist.m3u8", "init.mp4", FIRST])
+def test_nothing_is_asked_of_the_database_but_the_jobs_row(
+    acme_client: APIClient,
+    client: APIClient,
+    job: Job,
+    name: str,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    finish(job, 0)
+    url = urljoin(stream_url(acme_client, job), name)
+    with django_assert_num_queries(1):
+        client.get(url)
 
 
 @pytest.mark.parametrize("name", ["playlist.m3u8", "init.mp4", FIRST, "segment-00007.m4s"])
