@@ -58,6 +58,11 @@ MEANINGS = {
     "R2_SECRET_ACCESS_KEY": "secret of that key; needed with `R2_BUCKET`",
     "REDIS_URL": "Redis 7, Valkey 8 or newer, over TLS: `rediss://user:password@host:6379/0`; render workers "
     "get a user of their own, and without it look for one on their own machine",
+    "RUNPOD_API_KEY": "may use the endpoint; needed with `RUNPOD_ENDPOINT_ID`, and by the command "
+    "`gpu_worker.endpoint plan`. Never in a render worker",
+    "RUNPOD_BASE_URL": "where endpoints are asked for workers",
+    "RUNPOD_ENDPOINT_ID": "the RunPod endpoint whose workers are woken when jobs wait for a GPU; unset, nobody is",
+    "RUNPOD_MAX_WORKERS": "no more wakes are outstanding than this, however many jobs wait",
     "SALT_KEY": "with `SECRET_KEY` makes the key of what is encrypted in the database; 50 characters or more",
     "SECRET_KEY": "signs sessions and links, the same for all; 50 characters or more",
     "SECURE_HSTS_SECONDS": "how long browsers insist on TLS",

@@ -176,6 +176,16 @@ HEALTH: Document = {
                 "properties": {"ok": {"type": "boolean"}, "latency_ms": {"type": "number"}},
             },
         },
+        "details": {
+            "type": "object",
+            "description": "What else is known, and makes nobody less ready: `runpod`, where an endpoint's "
+            "workers are woken for jobs.",
+            "additionalProperties": {
+                "type": "object",
+                "required": ["ok"],
+                "properties": {"ok": {"type": "boolean"}},
+            },
+        },
     },
 }
 

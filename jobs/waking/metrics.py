@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from avatar_api.common.shared_counters import SharedCounter, client
 from jobs.waking import readings
+from jobs.waking.endpoint import Health
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +35,17 @@ class Endpoint(Collector):
         except RedisError:
             log.exception("Redis doesn't tell of the endpoint")
             return
-        health = reading.health if reading else None
-        yield GaugeMetricFamily(
-            "avatar_runpod_up", "Whether RunPod told how the endpoint is.", value=int(health is not None)
-        )
-        if health is None:
-            return
-        requests = GaugeMetricFamily("avatar_runpod_requests", "The endpoint's requests.", labels=["state"])
+        yield from _families(reading.health if reading else None)
+
+
+def _families(health: Health | None) -> Iterator[Metric]:
+    requests = GaugeMetricFamily("avatar_runpod_requests", "The endpoint's requests.", labels=["state"])
+    workers = GaugeMetricFamily("avatar_runpod_workers", "The endpoint's workers.", labels=["state"])
+    if health is not None:
         requests.add_metric(["in_queue"], health.in_queue)
         requests.add_metric(["in_progress"], health.in_progress)
-        workers = GaugeMetricFamily("avatar_runpod_workers", "The endpoint's workers.", labels=["state"])
         for state, number in asdict(health.workers).items():
             workers.add_metric([state], number)
-        yield from (requests, workers)
+    known = int(health is not None)
+    yield GaugeMetricFamily("avatar_runpod_up", "Whether RunPod tells how the endpoint is.", value=known)
+    yield from (requests, workers)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 from prometheus_client.core import Metric
+from pytest_django import Settings
 
 from avatar_api.common import observation  # noqa: F401  (registers the metrics of a web process)
 from jobs.metrics.page import of_deployment
@@ -42,7 +43,8 @@ def names_of(metric: Metric) -> list[str]:
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("redis")
-def test_rules_and_runbook_speak_of_metrics_that_there_are() -> None:
+def test_rules_and_runbook_speak_of_metrics_that_there_are(settings: Settings) -> None:
+    settings.RUNPOD_ENDPOINT_ID = "endpoint-1"
     metrics = [*REGISTRY.collect(), *of_deployment().collect()]
     offered = {name for metric in metrics for name in names_of(metric)}
     named = set(re.findall(r"\bavatar_[a-z_]+[a-z]\b", RULES.read_text() + RUNBOOK.read_text()))
