@@ -10,6 +10,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from accounts.tenancy import Tenant
+from avatar_api.common.after_commit import after_commit
 from avatar_api.common.ids import new_id
 from avatar_api.common.problems import Problem
 from avatar_api.common.request_id import request_id
@@ -106,7 +107,7 @@ def _insert(job: Job, tenant: Tenant, idempotent: IdempotentRequest | None = Non
     JobEvent.objects.create(job=job, type=Status.QUEUED, attempt=0)
     idempotency.complete(tenant, idempotent, job.id)
     # A ring that fails never changes the answer: repair rings again.
-    transaction.on_commit(dispatch.ring if job.urls is None else partial(fetching.ring, job.id), robust=True)
+    after_commit(dispatch.ring if job.urls is None else partial(fetching.ring, job.id))
     return job
 
 

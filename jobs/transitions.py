@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from avatar_api.common.after_commit import after_commit
 from gpu_worker.contract import signals
 from gpu_worker.contract.spec import RenderedVideo
 from jobs import counted, dispatch, pricing, quotas, tallies
@@ -229,4 +230,4 @@ def _fold_gpu_seconds(job: Job) -> None:
 
 def _afterwards(action: Callable[[], object]) -> None:
     # A dispatch that fails is repaired within seconds; it must not undo or fail the transition.
-    transaction.on_commit(action, robust=True)
+    after_commit(action)

@@ -18,6 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from avatar_api.common import outbound
+from avatar_api.common.after_commit import after_commit
 from jobs import counted, origin
 from jobs.models import WebhookDelivery, WebhookEndpoint
 from jobs.webhooks import endpoints, messages, outbox, signing
@@ -127,7 +128,7 @@ def _settle(claim: Claim, outcome: Outcome) -> None:
 
 
 def _count(outcome: str) -> None:
-    transaction.on_commit(partial(counted.webhook_tries.add, outcome), robust=True)
+    after_commit(partial(counted.webhook_tries.add, outcome))
 
 
 def _locked_endpoint(endpoint_id: str | None) -> WebhookEndpoint | None:

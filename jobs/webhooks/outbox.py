@@ -7,11 +7,11 @@ import secrets
 from collections.abc import Iterable
 from functools import partial
 
-from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from redis import Redis
 
+from avatar_api.common.after_commit import after_commit
 from jobs.dispatch import redis_client
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
 from jobs.queues import DELIVER_FUNCTION, outbound_queue
@@ -60,7 +60,7 @@ def write(deliveries: Iterable[WebhookDelivery]) -> list[WebhookDelivery]:
 
 def ring_after_commit(rows: list[WebhookDelivery]) -> None:
     # A ring that fails must not undo anything: the next round rings again.
-    transaction.on_commit(partial(_ring_for, rows), robust=True)
+    after_commit(partial(_ring_for, rows))
 
 
 def due() -> QuerySet[WebhookDelivery]:

@@ -1,8 +1,10 @@
 """What reports of render workers do to a job, and what they can't do."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from pytest_django import Settings
 from redis import Redis
 
 from accounts.models import Organization
@@ -36,6 +38,17 @@ def events(job: Job) -> list[str]:
 def test_a_started_attempt_sets_the_job_processing(job: Job) -> None:
     assert told(job, ReportKind.STARTED).status == "processing"
     assert job.started_at is not None
+
+
+def test_a_report_is_taken_down_in_full_while_redis_is_away(
+    job: Job,
+    settings: Settings,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    """Started, window and end are one transition each: what follows the first must not prevent the rest."""
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    with django_capture_on_commit_callbacks(execute=True):
+        assert told(job, ReportKind.SUCCEEDED).status == "succeeded"
 
 
 def test_a_success_ends_the_job_with_its_video_and_receipt(job: Job) -> None:
