@@ -111,6 +111,11 @@ class WebhookDelivery(models.Model):
         indexes = [
             models.Index(fields=["next_try_at"], condition=Q(state="pending"), name="delivery_due"),
             models.Index(fields=["endpoint", "-id"], name="delivery_list"),
+            models.Index(
+                fields=["organization"],
+                condition=Q(state="pending", leased_until__isnull=False),
+                name="delivery_in_work",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Iterable
 from functools import partial
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 from redis import Redis
 
@@ -18,6 +19,10 @@ from jobs.queues import DELIVER_FUNCTION, outbound_queue
 from jobs.webhooks import messages
 
 RING_AT_ONCE = 1000
+RING_OF_ONE_TENANT = 50
+"""So that the deliveries of one tenant, however many, keep nobody else's from being rung for."""
+AT_ONCE_OF_ONE_TENANT = 2
+"""Receivers may take 15 seconds to answer: with three workers, one of them is always for others."""
 
 
 def announce(job: Job) -> None:
@@ -76,7 +81,9 @@ def ring_due() -> int:
     Returns:
         How many deliveries were put there.
     """
-    rows = list(due().only("id").order_by("next_try_at")[:RING_AT_ONCE])
+    turn = Window(RowNumber(), partition_by=F("organization"), order_by="next_try_at")
+    of_each = due().annotate(turn=turn).filter(turn__lte=RING_OF_ONE_TENANT)
+    rows = list(of_each.only("id").order_by("turn", "next_try_at")[:RING_AT_ONCE])
     if not rows:
         return 0
     with redis_client() as redis:
@@ -84,6 +91,25 @@ def ring_due() -> int:
         missing = [row for row in rows if row.id not in waiting]
         _enqueue(missing, redis)
     return len(missing)
+
+
+def is_busy(organization_id: str) -> bool:
+    """Whether as many of the tenant's deliveries are being sent as may be.
+
+    Two that are claimed in the same moment may not see each other.
+    """
+    sending = WebhookDelivery.objects.filter(
+        organization_id=organization_id,
+        state=WebhookDelivery.State.PENDING,
+        leased_until__gt=timezone.now(),
+    )
+    return sending.count() >= AT_ONCE_OF_ONE_TENANT
+
+
+def ring_next(organization_id: str) -> None:
+    """Ring for the tenant's next delivery, which may have been passed over while others were being sent."""
+    rows = due().filter(organization_id=organization_id).order_by("next_try_at")[:1]
+    ring_after_commit(list(rows))
 
 
 def _ring_for(rows: list[WebhookDelivery]) -> None:

@@ -488,3 +488,46 @@ def test_secrets_and_a_jobs_own_address_are_encrypted_at_rest(acme: Organization
             (stored,) = cursor.fetchone()
             assert "whsec_" not in stored
             assert "s3cret" not in stored
+
+
+class TestTurns:
+    def test_a_tenant_whose_receiver_is_slow_leaves_workers_to_others(
+        self, acme: Organization, initech: Organization, receiver: Server
+    ) -> None:
+        for organization in (acme, initech):
+            factories.webhook(organization, address(receiver), event_types=["job.canceled"])
+        for organization in (acme, acme, acme, initech):
+            transitions.cancel(factories.job(organization).id)
+        slow = list(WebhookDelivery.objects.filter(organization=acme).order_by("id"))
+        in_work = [row.pk for row in slow[: outbox.AT_ONCE_OF_ONE_TENANT]]
+        WebhookDelivery.objects.filter(pk__in=in_work).update(
+            leased_until=timezone.now() + timedelta(minutes=1)
+        )
+        send_due()
+        assert len(receiver.requests) == 1
+        assert json.loads(message(receiver)[1])["data"]["id"] == Job.objects.get(organization=initech).id
+
+    def test_what_was_passed_over_is_sent_after_what_was_in_the_way(
+        self, acme: Organization, receiver: Server, redis: Redis, django_capture_on_commit_callbacks: Any
+    ) -> None:
+        factories.webhook(acme, address(receiver), event_types=["job.canceled"])
+        for _ in range(2):
+            transitions.cancel(factories.job(acme).id)
+        first, second = WebhookDelivery.objects.order_by("id")
+        outbound_queue(redis).empty()
+        with django_capture_on_commit_callbacks(execute=True):
+            deliver(first.id)
+        assert [rq_id.partition("-")[0] for rq_id in outbound_queue(redis).job_ids] == [second.id]
+
+    def test_a_tenants_many_deliveries_keep_no_other_from_being_rung_for(
+        self, acme: Organization, initech: Organization, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(outbox, "RING_AT_ONCE", 3)
+        for organization, number in ((acme, 5), (initech, 1)):
+            factories.webhook(organization, event_types=["job.canceled"])
+            for _ in range(number):
+                transitions.cancel(factories.job(organization).id)
+        outbound_queue(redis).empty()
+        assert outbox.ring_due() == 3
+        rung_for = {rq_id.partition("-")[0] for rq_id in outbound_queue(redis).job_ids}
+        assert WebhookDelivery.objects.get(organization=initech).id in rung_for
