@@ -117,7 +117,7 @@ def _ring_for(rows: list[WebhookDelivery]) -> None:
         _enqueue(rows, redis)
 
 
-def _enqueue(rows: list[WebhookDelivery], redis: Redis) -> None:
+def _enqueue(rows: Iterable[WebhookDelivery], redis: Redis) -> None:
     queue = outbound_queue(redis)
     for row in rows:
         queue.enqueue(
