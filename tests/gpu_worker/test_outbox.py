@@ -1,5 +1,8 @@
 """Reports reach control late rather than never, once, and in order."""
 
+import threading
+
+import pytest
 from redis import Redis
 
 from avatar_api.embedded.valkey import Valkey
@@ -22,6 +25,24 @@ def test_reports_written_while_redis_is_away_arrive_in_order(control: Control, v
         outbox.put(window_report(windows_done))
     assert not outbox.flush(0.1)
     with valkey:
+        assert outbox.flush(10)
+        assert [report.windows_done for report in control.reports()] == [1, 2, 3]
+
+
+def test_a_render_waits_rather_than_pile_up_reports_without_end(
+    control: Control, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "CAPACITY", 2)
+    outbox = Outbox(connect(control.redis_url))
+    valkey.__exit__()
+    outbox.put(window_report(1))
+    outbox.put(window_report(2))
+    third = threading.Thread(target=outbox.put, args=[window_report(3)])
+    third.start()
+    third.join(0.1)
+    assert third.is_alive()
+    with valkey:
+        third.join(10)
         assert outbox.flush(10)
         assert [report.windows_done for report in control.reports()] == [1, 2, 3]
 
