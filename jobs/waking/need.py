@@ -31,13 +31,23 @@ def demand(most: int) -> Demand:
     return Demand(rung + len(dispatch.choose(EngineName.INFINITETALK, most)), rendering)
 
 
-def missing(demand: Demand, health: Health, most: int) -> int:
+def idle_turns(demand: Demand, health: Health) -> int:
+    """How many turns have no job: they have just begun, or their worker is between two jobs.
+
+    Workers that aren't the endpoint's may render, too, so more jobs than turns mean nothing.
+    """
+    return max(0, health.in_progress - demand.rendering)
+
+
+def missing(demand: Demand, health: Health, most: int, *, takers: int) -> int:
     """How many wakes to make, so that each job that waits has one, and no more than `most` are outstanding.
 
-    A turn without a job has just begun, or its worker is between two jobs: it will take one of those that
-    wait. Workers that aren't the endpoint's may render, too, so more jobs than turns mean nothing.
+    Args:
+        demand: What Postgres says.
+        health: What RunPod says.
+        most: The most workers that there may be.
+        takers: Of the idle turns, those whose worker is about to take a job.
     """
-    turns_without_job = max(0, health.in_progress - demand.rendering)
-    wanted = demand.waiting - health.in_queue - turns_without_job
+    wanted = demand.waiting - health.in_queue - takers
     allowed = most - health.in_queue - health.in_progress
     return max(0, min(wanted, allowed))

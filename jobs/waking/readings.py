@@ -23,11 +23,13 @@ class Reading:
         at: When, in seconds since 1970.
         health: None where RunPod didn't tell.
         error: What it did instead.
+        idle_since: Since when, seen again and again, turns have had no job although jobs wait.
     """
 
     at: float
     health: Health | None
     error: str = ""
+    idle_since: float | None = None
 
     @property
     def age_seconds(self) -> float:

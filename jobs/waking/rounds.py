@@ -11,9 +11,12 @@ from jobs.dispatch import redis_client
 from jobs.waking import bell, need, readings
 from jobs.waking.endpoint import Endpoint, Health, RunPodError, configured
 from jobs.waking.metrics import WAKES
+from jobs.waking.need import Demand
 from jobs.waking.readings import Reading
 
 log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 30
 
 
 def make_round() -> None:
@@ -33,24 +36,36 @@ def make_round() -> None:
 def _ask(endpoint: Endpoint, redis: Redis) -> bool:
     """Whether RunPod is to have a rest now: jobs wait and have their wakes, or it doesn't answer."""
     most = settings.RUNPOD_MAX_WORKERS
-    health = _look(endpoint, redis)
-    demand = need.demand(most)
-    if health is not None:
-        _wake(endpoint, need.missing(demand, health, most))
-    elif demand.waiting:
-        WAKES.add("failed")
-    return health is None or demand.waiting > 0
-
-
-def _look(endpoint: Endpoint, redis: Redis) -> Health | None:
     try:
         health = endpoint.health()
     except RunPodError as error:
-        log.warning("RunPod doesn't tell how the endpoint is: %s", error)
-        readings.keep(redis, Reading(time.time(), None, str(error)))
-        return None
-    readings.keep(redis, Reading(time.time(), health))
-    return health
+        _note_failure(redis, error, jobs_wait=need.demand(most).waiting > 0)
+        return True
+    demand = need.demand(most)
+    takers = _takers(redis, demand, health)
+    _wake(endpoint, need.missing(demand, health, most, takers=takers))
+    return demand.waiting > 0
+
+
+def _note_failure(redis: Redis, error: RunPodError, *, jobs_wait: bool) -> None:
+    log.warning("RunPod doesn't tell how the endpoint is: %s", error)
+    readings.keep(redis, Reading(time.time(), None, str(error)))
+    if jobs_wait:
+        WAKES.add("failed")
+
+
+def _takers(redis: Redis, demand: Demand, health: Health) -> int:
+    """How many idle turns count on getting a job; and what was seen is kept.
+
+    A worker takes a job that waits within seconds. Where turns stay idle for longer, a worker has died, which
+    RunPod notices at its execution time-out: nobody is to wait for that.
+    """
+    now, previous = time.time(), readings.last()
+    seen_since = previous.idle_since if previous else None
+    idle = need.idle_turns(demand, health) if demand.waiting else 0
+    idle_since = (seen_since or now) if idle else None
+    readings.keep(redis, Reading(now, health, idle_since=idle_since))
+    return idle if idle_since is None or now - idle_since < PATIENCE_SECONDS else 0
 
 
 def _wake(endpoint: Endpoint, wakes: int) -> None:

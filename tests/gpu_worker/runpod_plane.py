@@ -28,6 +28,7 @@ class ControlPlane:
         trouble: The status of every answer to those who wake, instead of what they want.
         nonsense: What `/health` answers instead of the truth.
         late: While it is set, answers to `/run` come too late, though the request is taken.
+        silent: While it is set, `/health` isn't answered at all.
     """
 
     url: str = ""
@@ -41,6 +42,7 @@ class ControlPlane:
     trouble: int | None = None
     nonsense: bytes | None = None
     late: threading.Event = field(default_factory=threading.Event)
+    silent: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
     def run(self, request_id: str, **given: Any) -> None:
@@ -112,6 +114,8 @@ def _handler(plane: ControlPlane) -> type[BaseHTTPRequestHandler]:
                 self._answer_with(plane.stops, lambda request_id: {"jobsToStop": [request_id]})
             elif self.path == f"/v2/{ENDPOINT_ID}/health":
                 plane.looks += 1
+                if plane.silent.is_set():
+                    plane.ended.wait()
                 self._answer_who_wakes(plane.health)
             else:
                 self._answer(200, {})

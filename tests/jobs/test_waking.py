@@ -3,10 +3,13 @@
 import logging
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+import time_machine
 from django.core.checks import run_checks
 from django.db import connection
+from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
 from rest_framework.test import APIClient
@@ -159,6 +162,17 @@ def test_a_job_that_is_handed_back_at_the_end_of_a_turn_is_given_another(
     assert len(plane.asked) == 2
 
 
+def test_a_turn_whose_worker_died_isnt_waited_for(busy: Organization, plane: ControlPlane) -> None:
+    waiting(busy)
+    wake()
+    plane.take()  # And nothing is heard of that worker.
+    begin = timezone.now()
+    for seconds, wakes in ((0, 1), (20, 1), (40, 2), (50, 2)):
+        with time_machine.travel(begin + timedelta(seconds=seconds)):
+            wake()
+        assert len(plane.asked) == wakes, f"after {seconds} s"
+
+
 def test_a_worker_that_isnt_the_endpoints_keeps_nobody_awake(busy: Organization, plane: ControlPlane) -> None:
     begin(waiting(busy)[0])
     wake()
@@ -260,6 +274,7 @@ TROUBLE = {
     "too many requests": {"trouble": 429},
     "an error": {"trouble": 500},
     "a redirect": {"trouble": 302},
+    "more than anybody reads": {"nonsense": b" " * 70_000},
     "no JSON": {"nonsense": b"<html>"},
     "another JSON": {"nonsense": b'{"jobs": {"inQueue": "many"}, "workers": []}'},
 }
@@ -305,6 +320,19 @@ def test_when_runpod_is_away_the_job_waits(
     job.refresh_from_db()
     assert job.status == "queued"
     assert redis.get(bell.KEY) == b"resting"
+
+
+def test_when_runpod_is_silent_nobody_waits_long_and_the_wake_is_made_later(
+    busy: Organization, plane: ControlPlane, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "TIMEOUT_SECONDS", 0.2)
+    waiting(busy)
+    plane.silent.set()
+    wake()
+    plane.silent.clear()
+    assert (plane.looks, plane.asked) == (1, [])
+    wake()
+    assert len(plane.asked) == 1
 
 
 def test_readiness_and_metrics_tell_what_was_last_seen_and_never_ask(
