@@ -29,6 +29,8 @@ WINDOW_SECONDS = 60
 REDIS_TIMEOUT_SECONDS = 0.25
 
 refused_requests = Counter("avatar_rate_limited", "Requests over their rate limit.", ["policy"])
+for policy in ("create", "read", "log-in"):
+    refused_requests.labels(policy)  # Told as zero from the start.
 unlimited_requests = Counter(
     "avatar_rate_limit_unavailable_total", "Requests that passed uncounted because Redis was away."
 )

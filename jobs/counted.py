@@ -25,7 +25,12 @@ wait_seconds = SharedHistogram(
     labels=("engine", "mode"),
     buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200),
 )
-repaired = SharedCounter("avatar_repaired", "What rounds of repair have set going again.", labels=("what",))
+repaired = SharedCounter(
+    "avatar_repaired",
+    "What rounds of repair have set going again.",
+    labels=("what",),
+    known=(("unrung",), ("lost",), ("rescued",)),
+)
 webhook_tries = SharedCounter(
     "avatar_webhook_tries",
     "Tries of deliveries: those that failed are tried again, those given up aren't.",

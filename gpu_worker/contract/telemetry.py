@@ -105,7 +105,7 @@ HIDDEN = re.compile(
     r"\?\S+"  # the query of an address, which may be a signature
     r"|/v1/files/\S+"  # which is one
     r"|(?<=://)[^\s/@]+@"  # user and password in front of a host
-    r"|\b(?:ak_(?:live|test)|whsec|Bearer)[_ ]\S+"
+    r"|\b(?:av_(?:live|test)|whsec|Bearer)[_ ]\S+"
     r"|[\w.+-]+@[\w-]+\.[\w.]+"  # an e-mail address
     r"|\b\d{1,3}(?:\.\d{1,3}){3}\b|\b(?:[0-9a-fA-F]{1,4}:){3,}[0-9a-fA-F:]+"  # an IP address
 )

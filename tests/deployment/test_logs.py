@@ -80,7 +80,7 @@ def test_a_request_is_one_line_with_its_ids_and_route(lines: StringIO) -> None:
 
 @pytest.mark.django_db
 def test_neither_a_signed_link_nor_a_key_reaches_the_log(lines: StringIO) -> None:
-    APIClient().get(SECRET_LINK, HTTP_AUTHORIZATION="Bearer ak_live_verysecret")
+    APIClient().get(SECRET_LINK, HTTP_AUTHORIZATION="Bearer av_live_verysecret")
 
     assert "signature" not in lines.getvalue()
     assert "verysecret" not in lines.getvalue()
@@ -130,5 +130,5 @@ def test_the_log_of_a_journey_holds_no_secret_and_nothing_of_a_person(
         job = travel(organization, tmp_path / "worker", django_capture_on_commit_callbacks)
 
     written = lines.getvalue()
-    for secret in ("ak_test_", job.token_hash, "Acme", "A person is talking", "127.0.0.1", "token"):
+    for secret in ("av_test_", job.token_hash, "Acme", "A person is talking", "127.0.0.1", "token"):
         assert secret not in written

@@ -106,7 +106,7 @@ password = "of-a-variable"
 with logs.bound(job="job_1", attempt=2):
     try:
         raise RuntimeError("GET https://user:pass@store.example/key?X-Amz-Signature=abc for olga@example.com "
-                           "with ak_live_verysecret from 203.0.113.7\\nDETAIL: a row of a person")
+                           "with av_live_verysecret from 203.0.113.7\\nDETAIL: a row of a person")
     except RuntimeError:
         logging.getLogger("test").exception("%s could not be reached", "https://store.example/a-secret-path")
 """
