@@ -7,7 +7,7 @@ from jobs.models import WebhookEventType
 from jobs.openapi.examples import CANCELED, FINISHED, PROCESSING, SUCCEEDED
 
 MEANINGS = {
-    WebhookEventType.PROCESSING: ("The job's first attempt has started", PROCESSING),
+    WebhookEventType.PROCESSING: ("The job's first attempt has started", PROCESSING | {"stream_url": None}),
     WebhookEventType.SUCCEEDED: ("The video is there", SUCCEEDED),
     WebhookEventType.FAILED: (
         "The job has failed, and `data.error` says why",
@@ -47,7 +47,7 @@ def message(event: WebhookEventType) -> dict[str, Any]:
             "data": reference("schemas", "Job"),
         },
     }
-    example = {"type": str(event), "timestamp": FINISHED, "data": job | {"stream_url": None}}
+    example = {"type": str(event), "timestamp": FINISHED, "data": job}
     return {
         "operationId": "receive_" + str(event).replace(".", "_"),
         "summary": meaning,
