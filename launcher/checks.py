@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from launcher.environment import ROOT, VENV
 from launcher.terminal import Colour, Failure, coloured, say
 
 BIN = VENV / "bin"
+# Not from a wheel: a machine has it, or this check is left to one that does.
+BY_THE_MACHINE = ("promtool",)
 
 
 def lint() -> int:
@@ -35,6 +38,8 @@ def checks() -> dict[str, list[str]]:
         "shellcheck": [str(BIN / "shellcheck"), *shell_scripts()],
         "actionlint": [str(BIN / "actionlint"), *files(".github/workflows/*.yml")],
         "hadolint": [str(BIN / "hadolint"), *files("Dockerfile*")],
+        "promtool check rules": ["promtool", "check", "rules", *files("ops/prometheus/rules.yml")],
+        "promtool test rules": ["promtool", "test", "rules", *files("ops/prometheus/rules_test.yml")],
     }
     # A linter without arguments would read standard input or guess; here it has nothing to check.
     optional = ("shellcheck", "actionlint", "hadolint")
@@ -43,6 +48,9 @@ def checks() -> dict[str, list[str]]:
 
 def passes(name: str, command: list[str]) -> bool:
     say(coloured(f"── {name}", Colour.CYAN))
+    if command[0] in BY_THE_MACHINE and shutil.which(command[0]) is None:
+        say(f"skipped: {command[0]} isn't installed")
+        return True
     return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
