@@ -114,7 +114,7 @@ def build(dockerfile: Path, image: Image, python: str, torch_from: Path | None) 
 
 
 def copy(source: Path, target: Path, *, into: bool) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    (target if into else target.parent).mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
