@@ -11,6 +11,7 @@ from urllib.parse import quote_from_bytes
 from a2wsgi import WSGIMiddleware
 from django.conf import settings
 
+from avatar_api.common.own_folder import own_folder
 from avatar_api.wsgi import application as django_application
 from jobs.live.asgi import App, Message, Receive, Scope, Send
 from jobs.live.events import JobEvents
@@ -45,5 +46,6 @@ def fit_for_wsgi(inner: App) -> App:
     return application
 
 
+own_folder()  # What a process that was killed left goes now, whether somebody uploads or not.
 django = cast(App, WSGIMiddleware(cast(Any, django_application), workers=settings.WEB_THREADS))
 application = build(fit_for_wsgi(django), settings.REDIS_URL)

@@ -20,11 +20,11 @@ from django.core.files.storage import default_storage
 from gpu_worker import engines, facts, host, rq_worker
 from gpu_worker.contract import logs, telemetry
 from gpu_worker.contract.queues import RENDER_QUEUES
+from gpu_worker.contract.scratch import Scratch
 from gpu_worker.contract.spec import EngineName
 from gpu_worker.engines.base import Engine, RenderError
 from gpu_worker.model_store.errors import ModelStoreError
 from gpu_worker.report import Outbox
-from gpu_worker.scratch import Scratch
 from gpu_worker.shutdown import REPORT_SECONDS, Shutdown
 from gpu_worker.turns import Turns
 
@@ -81,7 +81,7 @@ def serve(
         redis=redis,
         storage=default_storage,
         outbox=Outbox(redis),
-        scratch=Scratch(),
+        scratch=Scratch("worker"),
     )
     host.install(worker)
     shutdown = Shutdown(worker)

@@ -20,6 +20,7 @@ from django.core.files.storage import default_storage
 
 from accounts.limits import Limits
 from accounts.tenant import Tenant
+from avatar_api.common.own_folder import own_folder
 from avatar_api.common.problems import FieldError, Problem, invalid
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder, StoredFile
 from jobs import intake, sources
@@ -48,7 +49,7 @@ class CheckedFile:
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A folder for a request's files, which goes with them."""
-    with TemporaryDirectory(prefix="avatar-intake-") as folder:
+    with TemporaryDirectory(dir=own_folder(), prefix="intake-") as folder:
         yield Path(folder)
 
 

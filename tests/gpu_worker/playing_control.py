@@ -25,6 +25,7 @@ from rq import Queue, Worker
 from gpu_worker.contract import signals, storage_keys
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.queues import RENDER_FUNCTION, render_job_id, render_queue, report_queue
+from gpu_worker.contract.scratch import Scratch
 from gpu_worker.contract.spec import (
     EngineName,
     ReferenceKind,
@@ -38,7 +39,6 @@ from gpu_worker.contract.spec import (
 from gpu_worker.host import Host, install
 from gpu_worker.report import Outbox
 from gpu_worker.rq_worker import connect
-from gpu_worker.scratch import Scratch
 from tests.gpu_worker.painted_engine import PaintedEngine, read_back
 from tests.media_samples import tone, write_sound
 
@@ -247,7 +247,7 @@ def host_here(control: Control) -> Iterator[Host]:
         redis=redis,
         storage=control.storage,
         outbox=Outbox(redis),
-        scratch=Scratch(control.folder / "scratch"),
+        scratch=Scratch("worker", control.folder / "scratch"),
     )
     install(host)
     yield host
