@@ -92,3 +92,14 @@ def explain(name: str, layers: list[tuple[str, Any]]) -> ExplainedLimit:
         if value is not None:
             return ExplainedLimit(name, frozenset(value) if name in SETS else value, source)
     raise AssertionError(f"every plan has a value for {name}")
+
+
+def limit_in_sql(name: str, livemode: str) -> str:
+    """What `effective_limits` finds for an organization, in SQL.
+
+    Args:
+        name: The limit. The query has to know the organization as `organization`, and as `plan` its plan in
+            the mode.
+        livemode: The column of the mode.
+    """
+    return f"coalesce(CASE WHEN {livemode} THEN organization.{name} END, plan.{name})"

@@ -1,4 +1,4 @@
-"""The tag of a job's representation, which its signed addresses don't change."""
+"""The tag of a job's representation, which neither its signed addresses nor the time left change."""
 
 import hashlib
 import json
@@ -9,9 +9,9 @@ SIGNED = ("url", "thumbnail_url")
 
 
 def of_job(shown: Mapping[str, Any]) -> str:
-    """A weak tag: equal tags show the same job, byte for byte but for signatures."""
+    """A weak tag: equal tags show the same job, byte for byte but for signatures and `eta_seconds`."""
     output = shown["output"] and {name: v for name, v in shown["output"].items() if name not in SIGNED}
-    stable = {**shown, "output": output, "stream_url": bool(shown["stream_url"])}
+    stable = {**shown, "output": output, "stream_url": bool(shown["stream_url"]), "eta_seconds": None}
     digest = hashlib.sha256(json.dumps(stable, sort_keys=True, default=str).encode()).hexdigest()
     return f'W/"{digest[:32]}"'
 

@@ -1,35 +1,21 @@
 """A job as a client sees it: one dataclass that is filled here and serialized as it is."""
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
-from django.utils import timezone
-from redis.exceptions import RedisError
-
 from gpu_worker.contract import signals, storage_keys
-from jobs import dispatch, links, streams
+from jobs import links, outlook, streams
 from jobs.links import Download
 from jobs.models import Job
+from jobs.outlook import Prospect
 from jobs.states import RETRYABLE_ERRORS, Stage, Status
-
-log = logging.getLogger(__name__)
 
 # What a finished job offers: the key below its prefix, the media type, the file name's ending.
 VARIANTS = {
     "video": (storage_keys.output_video, "video/mp4", "mp4"),
     "thumbnail": (storage_keys.thumbnail, "image/jpeg", "jpg"),
 }
-
-
-QUEUE_POSITIONS = """
-    SELECT job.id, (
-        SELECT count(*) FROM jobs_job AS before
-        WHERE before.engine = job.engine AND before.status = %s AND before.id <= job.id
-    ) FROM jobs_job AS job WHERE job.id = ANY(%s)
-"""
 
 
 @dataclass(frozen=True)
@@ -92,42 +78,18 @@ class JobResource:
 
 
 def present_all(jobs: list[Job], base_url: str) -> list[JobResource]:
-    """The jobs with their live progress, asked for at once; without it when Redis is away."""
-    live = _live_progress([job.id for job in jobs if job.status == Status.PROCESSING])
-    positions = _queue_positions([job.id for job in jobs if job.status == Status.QUEUED])
-    return [describe(job, live.get(job.id), positions.get(job.id), base_url) for job in jobs]
+    """Jobs of one tenant, with what is to be expected of them; without live progress when Redis is away."""
+    prospects = outlook.look(jobs)
+    return [describe(job, prospects.get(job.id, Prospect()), base_url) for job in jobs]
 
 
 def present(job: Job, base_url: str) -> JobResource:
     return present_all([job], base_url)[0]
 
 
-def _queue_positions(job_ids: list[str]) -> dict[str, int]:
-    """How many jobs of the same engine wait up to and with each of these."""
-    if not job_ids:
-        return {}
-    with connection.cursor() as cursor:
-        cursor.execute(QUEUE_POSITIONS, [Status.QUEUED, job_ids])
-        return dict(cursor.fetchall())
-
-
-def _live_progress(job_ids: list[str]) -> dict[str, signals.Progress]:
-    if not job_ids:
-        return {}
-    try:
-        with dispatch.redis_client() as redis:
-            return signals.read_progress(redis, job_ids)
-    except RedisError:
-        log.exception("live progress can't be read; the finished windows are shown")
-        return {}
-
-
-def describe(
-    job: Job, live: signals.Progress | None, queue_position: int | None, base_url: str
-) -> JobResource:
-    """The job as its row tells it, and its progress as `live` does, if anything does."""
-    if live is not None and live.attempt != job.attempt:
-        live = None
+def describe(job: Job, prospect: Prospect, base_url: str) -> JobResource:
+    """The job as its row tells it, and what isn't in its row as `prospect` does."""
+    live = prospect.live
     return JobResource(
         id=job.id,
         object="job",
@@ -135,8 +97,8 @@ def describe(
         stage=_stage(job, live),
         progress=_progress(job, live),
         window=WindowCount(current=min(len(job.window_prefixes) + 1, job.windows), total=job.windows),
-        queue_position=queue_position,
-        eta_seconds=_eta_seconds(job, live),
+        queue_position=prospect.queue_position,
+        eta_seconds=prospect.eta_seconds,
         livemode=job.livemode,
         input=input_of(job),
         stream_url=streams.address(job, base_url),
@@ -172,14 +134,6 @@ def _progress(job: Job, live: signals.Progress | None) -> int:
         return 100
     done = len(job.window_prefixes) / max(1, job.windows)
     return min(99, int(100 * max(done, live.fraction if live else 0)))
-
-
-def _eta_seconds(job: Job, live: signals.Progress | None) -> float | None:
-    """What is left at the pace so far; nothing is claimed before a tenth of the work is done."""
-    if job.status != Status.PROCESSING or live is None or live.fraction < 0.1 or job.started_at is None:
-        return None
-    spent = (timezone.now() - job.started_at).total_seconds()
-    return round(spent * (1 - live.fraction) / live.fraction, 1)
 
 
 def input_of(job: Job) -> dict[str, Any]:

@@ -67,8 +67,10 @@ def first_of_each_tenant(engine: EngineName, depth: int) -> dict[Tenant, list[Jo
     """The oldest `depth` jobs of every tenant that has any waiting, with their organizations."""
     turn = Window(RowNumber(), partition_by=[F("organization"), F("livemode")], order_by="id")
     waiting = Job.objects.filter(WAITING, engine=engine).annotate(turn=turn).filter(turn__lte=depth)
+    # In one query, Postgres would look at all that wait for each of the few that come out.
+    first = list(waiting.order_by().values_list("pk", flat=True))
     jobs = (
-        Job.objects.filter(pk__in=waiting.values("pk"), organization__suspended_at__isnull=True)
+        Job.objects.filter(pk__in=first, organization__suspended_at__isnull=True)
         .select_related("organization__plan", "organization__test_plan")
         .order_by("id")
     )

@@ -9,6 +9,7 @@ from django.utils import timezone
 from avatar_api.common.fields import TimestampField
 from jobs import resources, streams
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
+from jobs.outlook import Prospect
 from jobs.serializers import JOB
 
 TEST_EVENT = "webhook.test"
@@ -21,7 +22,7 @@ Json = dict[str, Any]
 
 def of_job(job: Job, event_type: WebhookEventType, moment: datetime) -> Json:
     """The message that the job has come to where it is, as it is kept."""
-    data = dict(JOB.to_representation(resources.describe(job, live=None, queue_position=None, base_url="")))
+    data = dict(JOB.to_representation(resources.describe(job, Prospect(), base_url="")))
     if data["output"] is not None:
         data["output"] = {**data["output"], "url": None, "thumbnail_url": None}
     data["stream_url"] = None
