@@ -189,6 +189,7 @@ class WorkerProcess:
         *arguments: str,
         module: str = "tests.gpu_worker.painted_worker",
         pass_fds: Sequence[int] = (),
+        redis_url: str | None = None,
         **environment: str,
     ) -> None:
         self.log_path = control.folder / f"worker-{time.monotonic_ns()}.log"
@@ -196,7 +197,7 @@ class WorkerProcess:
         self.temporary.mkdir(exist_ok=True)
         environment |= {
             "PATH": os.environ["PATH"],
-            "REDIS_URL": control.redis_url,
+            "REDIS_URL": redis_url or control.redis_url,
             "STORAGE_DIR": str(control.folder / "store"),
             "TMPDIR": str(self.temporary),
             "PAINTED_GATES": str(control.gates),
