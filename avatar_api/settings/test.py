@@ -24,4 +24,6 @@ STORAGES = STORAGES | {
 }
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
+RUNPOD_ENDPOINT_ID = ""  # Tests wake nobody's workers, wherever they run.
+
 WHITENOISE_AUTOREFRESH = True  # Nothing is collected for tests.

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import asdict, dataclass
+from typing import cast
 
 from django.conf import settings
 from redis import Redis
@@ -41,18 +42,21 @@ def keep(redis: Redis, reading: Reading) -> None:
 
 
 def last() -> Reading | None:
-    """The last one, if it isn't too old.
+    """The last one, if it isn't too old, and not of another version while this one takes its place.
 
     Raises:
         RedisError: Redis is away.
     """
-    kept = client(settings.REDIS_URL).get(KEY)
+    kept = cast("bytes | None", client(settings.REDIS_URL).get(KEY))
     if kept is None:
         return None
     told = json.loads(kept)
-    if told["health"] is not None:
-        told["health"] = Health(**told["health"] | {"workers": Workers(**told["health"]["workers"])})
-    return Reading(**told)
+    try:
+        if told["health"] is not None:
+            told["health"] = Health(**told["health"] | {"workers": Workers(**told["health"]["workers"])})
+        return Reading(**told)
+    except (KeyError, TypeError):
+        return None
 
 
 def detail() -> dict[str, object] | None:

@@ -23,7 +23,7 @@ from jobs.models import Job
 from jobs.queues import OutboundJob, outbound_queue
 from jobs.repair import repair
 from jobs.tasks import record, wake
-from jobs.waking import bell, endpoint
+from jobs.waking import bell, endpoint, readings
 from tests import factories
 from tests.gpu_worker import runpod_plane
 from tests.gpu_worker.runpod_plane import ENDPOINT_ID, KEY, ControlPlane
@@ -359,6 +359,15 @@ def test_readiness_and_metrics_tell_what_was_last_seen_and_never_ask(
 def test_readiness_says_when_nobody_has_looked(plane: ControlPlane, db: None, client: APIClient) -> None:
     ready = client.get("/readyz")
     assert (ready.status_code, ready.json()["details"]["runpod"]["ok"]) == (200, False)
+
+
+def test_a_reading_of_another_version_holds_up_no_wake(
+    busy: Organization, plane: ControlPlane, redis: Redis
+) -> None:
+    redis.set(readings.KEY, b'{"at": 1, "health": {"queued": 1}, "weather": "fine"}')
+    waiting(busy)
+    wake()
+    assert len(plane.asked) == 1
 
 
 def scrape(settings: Settings, client: APIClient) -> str:
