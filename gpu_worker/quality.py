@@ -36,6 +36,7 @@ class QualityLog:
 
     def __init__(self, reference: Path | None, speech: Sequence[Path], order: SpeakingOrder) -> None:
         self._reference = reference
+        self._seen = 0
         self._spoken = [bool(np.sqrt(np.mean(b * b)) > SPEECH_LEVEL) for b in sound.mixed(speech, order)]
         self._black: list[int] = []
         self._frozen: list[int] = []
@@ -43,6 +44,7 @@ class QualityLog:
 
     def look(self, window: Window, frames: npt.NDArray[np.uint8]) -> None:
         """Look at a sample of a window's frames, RGB [n, height, width, 3]."""
+        self._seen += 1
         sample = frames[::EVERY_FRAME, ::EVERY_PIXEL, ::EVERY_PIXEL].astype(np.float32)
         if sample.max() < BLACK_LEVEL:
             self._black.append(window.index)
@@ -53,8 +55,12 @@ class QualityLog:
             self._drift = max(self._drift, float(np.abs(sample.mean(axis=(0, 1, 2)) - expected).max() / 255))
 
     def findings(self) -> dict[str, Any]:
-        """For the receipt: windows by number, and the largest shift of a channel's mean, 0 to 1."""
+        """For the receipt: windows by number, and the largest shift of a channel's mean, 0 to 1.
+
+        An attempt that goes on for another one has seen only the last windows of the video.
+        """
         return {
+            "windows_seen": self._seen,
             "black_windows": self._black,
             "frozen_windows": self._frozen,
             "colour_drift": None if self._reference is None else round(self._drift, 4),

@@ -171,14 +171,25 @@ def forget_worker(redis: Redis, name: str) -> None:
 def read_workers(redis: Redis) -> list[WorkerFacts]:
     """All workers that have told of themselves within the last minute, by name.
 
-    Those of another version, that tell other things, are left out.
+    What another version tells, or somebody who is none of ours, is left out.
     """
     names = sorted(name.decode() for name in cast("set[bytes]", redis.smembers("workers")))
     if not names:
         return []
     values = cast("list[bytes | None]", redis.mget([f"worker:{name}" for name in names]))
-    told = {name: json.loads(value) for name, value in zip(names, values, strict=True) if value is not None}
+    told = {name: value for name, value in zip(names, values, strict=True) if value is not None}
     if gone := set(names) - told.keys():
         redis.srem("workers", *gone)
-    known = {field.name for field in fields(WorkerFacts)}
-    return [WorkerFacts(**facts) for facts in told.values() if facts.keys() == known]
+    return [facts for value in told.values() if (facts := _worker_facts(value))]
+
+
+def _worker_facts(value: bytes) -> WorkerFacts | None:
+    try:
+        data = json.loads(value)
+    except ValueError:
+        return None
+    if not isinstance(data, dict) or data.keys() != {field.name for field in fields(WorkerFacts)}:
+        return None
+    texts = {"name": str, "engine": str, "device": str}
+    fit = all(isinstance(told, texts.get(name, int | float | None)) for name, told in data.items())
+    return WorkerFacts(**data) if fit else None

@@ -14,7 +14,7 @@ import av
 import httpx
 import pytest
 
-from launcher.stack import Postgres, Valkey
+from avatar_api.embedded import Postgres, Valkey
 from tests.e2e.conftest import Live, running_stack
 from tests.gpu_worker.tiny_models import prepare_tiny_models
 from tests.media_samples import tone, write_sound

@@ -31,7 +31,7 @@ def findings(speech: Path, frames: Frames, reference: Path | None = None, window
 
 def test_a_moving_picture_is_fine(speech: Path) -> None:
     found = findings(speech, moving_picture(69))
-    assert found == {"black_windows": [], "frozen_windows": [], "colour_drift": None}
+    assert found == {"windows_seen": 1, "black_windows": [], "frozen_windows": [], "colour_drift": None}
 
 
 def test_a_black_window_is_named(speech: Path) -> None:

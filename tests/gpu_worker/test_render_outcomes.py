@@ -25,6 +25,7 @@ def test_the_receipt_tells_what_made_the_video(control: Control) -> None:
 
     receipt = control.wait_for(ReportKind.SUCCEEDED).receipt
     assert receipt is not None
+    assert receipt["quality"]["windows_seen"] == 2
     assert receipt["quality"]["black_windows"] == receipt["quality"]["frozen_windows"] == []
     assert receipt["seconds"].keys() == {"starting", "sampling", "uploading"}
     assert {name: receipt[name] for name in ("preset", "seed", "num_inference_steps", "precision")} == {

@@ -64,9 +64,22 @@ def test_a_worker_that_starts_while_redis_is_away_is_seen_afterwards(
         wait_until(lambda: read_workers(control.redis), "the worker's facts")
 
 
-def test_a_worker_of_another_version_is_left_out(control: Control) -> None:
-    known = WorkerFacts("old", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0)
-    write_worker(control.redis, known)
-    control.redis.sadd("workers", "new")
-    control.redis.set("worker:new", json.dumps({**asdict(known), "name": "new", "unheard": "of"}))
-    assert read_workers(control.redis) == [known]
+KNOWN = WorkerFacts("known", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        json.dumps({**asdict(KNOWN), "unheard": "of"}),
+        json.dumps({"name": "known"}),
+        json.dumps({**asdict(KNOWN), "load_seconds": "long"}),
+        json.dumps([1]),
+        "no JSON",
+        b"\xff",
+    ],
+)
+def test_what_another_version_or_a_stranger_tells_is_left_out(control: Control, told: str | bytes) -> None:
+    write_worker(control.redis, KNOWN)
+    control.redis.sadd("workers", "strange")
+    control.redis.set("worker:strange", told)
+    assert read_workers(control.redis) == [KNOWN]
