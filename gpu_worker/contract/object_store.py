@@ -31,6 +31,7 @@ def folder_backend(folder: Path) -> dict[str, Any]:
 
 def r2_options(env: Env, bucket: str) -> dict[str, Any]:
     # boto3 is imported where an S3 store is configured, and nowhere else: it costs 0.2 s at start.
+    from boto3.s3.transfer import TransferConfig
     from botocore.config import Config
 
     return {
@@ -42,6 +43,10 @@ def r2_options(env: Env, bucket: str) -> dict[str, Any]:
         "default_acl": None,
         "file_overwrite": True,
         "querystring_auth": True,
+        # One piece of 8 MB at a time, and what is read goes to disk: ten at once, and files in memory, are
+        # the defaults, with which every upload and every asset of a client would swell the process.
+        "transfer_config": TransferConfig(use_threads=False),
+        "max_memory_size": 2**20,
         "client_config": Config(
             signature_version="s3v4",
             # R2 answers the checksums that boto3 sends by default since 1.36 with an error.

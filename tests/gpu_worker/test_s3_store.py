@@ -1,11 +1,12 @@
 """The worker with an S3 store, over real HTTP: what it sends, and what it does while the store is away."""
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.base import ContentFile
+from django.core.files.base import ContentFile, File
 from environs import Env
 from storages.backends.s3 import S3Storage
 
@@ -67,3 +68,17 @@ def test_uploads_carry_no_checksum_that_r2_would_refuse(storage: S3Storage, size
     names = {name.lower() for headers in sent for name in headers}
     assert not any(name.startswith("x-amz-checksum") or name == "x-amz-trailer" for name in names)
     assert b"aws-chunked" not in {headers.get("Content-Encoding") for headers in sent}
+
+
+def test_a_large_file_passes_through_memory_in_pieces(storage: S3Storage, tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(100 * 2**20)
+    tracemalloc.start()
+    with large.open("rb") as content:
+        storage.save("large", File(content))
+    with storage.open("large") as stored:
+        assert stored.read(1) == b"\0"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 * 2**20
