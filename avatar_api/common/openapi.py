@@ -294,20 +294,29 @@ def problem_responses(codes: Iterable[str]) -> dict[str, Document]:
     return {status: problem_response(status, names) for status, names in by_status.items()}
 
 
+# Python before 3.13 has older names for these; the document shall be the same from each.
+PHRASES = {"413": "Content Too Large", "422": "Unprocessable Content"}
+
+
+def phrase(status: str) -> str:
+    """The name of a status, as RFC 9110 has it."""
+    return PHRASES.get(status) or HTTPStatus(int(status)).phrase
+
+
 def problem_response(status: str, codes: list[str]) -> Document:
     named = ", ".join(f"`{code}`" for code in codes)
     content = {
         "schema": reference("schemas", "Problem"),
         "examples": {code: reference("examples", code) for code in codes},
     }
-    return {"description": f"{HTTPStatus(int(status)).phrase}: {named}.", "content": {MEDIA_TYPE: content}}
+    return {"description": f"{phrase(status)}: {named}.", "content": {MEDIA_TYPE: content}}
 
 
 def add_headers(status: str, response: Document, own: Iterable[str]) -> None:
     names = ("X-Request-Id", "Cache-Control", "RateLimit-Policy", "RateLimit")
     all_names = (*own, *HEADERS_OF_STATUS.get(status, ()), *names)
     response.setdefault("headers", {}).update({name: reference("headers", name) for name in all_names})
-    response["description"] = response["description"] or HTTPStatus(int(status)).phrase
+    response["description"] = response["description"] or phrase(status)
 
 
 def complete(result: Document, **_: Any) -> Document:

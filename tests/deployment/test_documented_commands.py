@@ -7,6 +7,7 @@ the compose files and Dockerfiles, addresses in the URLs.
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from io import StringIO
@@ -27,9 +28,9 @@ from tests.deployment.production import REPOSITORY, run
 
 DOCUMENTED = sorted(set(commands()), key=lambda command: (command.document, str(command)))
 
-# Programs of others, and why they aren't run here. Nor are those of `docker`, which need an engine, `curl`,
-# which need a deployment (those of docs/API.md are run by test_guide.py), `make`, which others start, and what
-# needs the hub's files or a GPU.
+# Programs of others, and why they aren't run here. Nor are those of `docker`, which need an engine, of `curl`,
+# which need a deployment (those of docs/API.md are run by test_guide.py), of `make`, which others start, and
+# what needs the hub's files or a GPU.
 ELSEWHERES = {
     "cat": "writes files that are checked by themselves",
     "chown": "changes the host",
@@ -43,6 +44,7 @@ ELSEWHERES = {
     "tee": "keeps what another prints",
     "umask": "is the shell's",
 }
+INSTALLED = {f".venv/bin/{program.name}" for program in Path(sys.executable).parent.iterdir()}
 # Of a reader's shell, of compose, and of Docker's build: no variables that the code reads.
 OF_THE_SHELL = {"API", "ARGS", "AUDIO", "IMAGE", "JOB", "KEY", "KEEP", "PORT", "API_HOST", "COMPOSE_FILE"}
 
@@ -147,7 +149,7 @@ def check(command: Command) -> None:
         case [program, *words] if program.endswith(".sh"):
             script(program, words)
         case [program, *_]:
-            assert program in ELSEWHERES or (REPOSITORY / program).exists()
+            assert program in ELSEWHERES or program in INSTALLED
 
 
 @pytest.mark.parametrize("command", DOCUMENTED, ids=lambda command: f"{command.document}: {command}"[:80])
