@@ -154,7 +154,7 @@ class TestTypes:
         ("changes", "named"),
         [
             ({"seed": "7"}, "seed"),
-            ({"seed": 7.0}, "seed"),
+            ({"seed": 7.5}, "seed"),
             ({"seed": True}, "seed"),
             ({"seed": -1}, "seed"),
             ({"seed": 10**400}, "seed"),
