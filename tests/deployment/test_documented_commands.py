@@ -28,8 +28,8 @@ from tests.deployment.production import REPOSITORY, run
 
 DOCUMENTED = sorted(set(commands()), key=lambda command: (command.document, str(command)))
 
-# Programs of others, and why they aren't run here. Nor are those of `docker`, which need an engine, of `curl`,
-# which need a deployment (those of docs/API.md are run by test_guide.py), of `make`, which others start, and
+# Programs of others, and why they aren't run here. Nor are those of `docker`, which need an engine, `curl`,
+# which need a deployment (those of docs/API.md are run by test_guide.py), `make`, which others start, and
 # what needs the hub's files or a GPU.
 ELSEWHERES = {
     "cat": "writes files that are checked by themselves",
