@@ -34,6 +34,7 @@ def checks() -> dict[str, list[str]]:
         "ruff check": [*python, "ruff", "check", "."],
         "ruff format": [*python, "ruff", "format", "--check", "."],
         "mypy": [*python, "mypy"],
+        "migrations": [*python, "ops.lint_migrations"],
         "import-linter": [str(BIN / "lint-imports"), "--no-logo"],
         "shellcheck": [str(BIN / "shellcheck"), *shell_scripts()],
         "actionlint": [str(BIN / "actionlint"), *files(".github/workflows/*.yml")],
