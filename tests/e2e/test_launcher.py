@@ -103,8 +103,9 @@ def test_the_lock_fits_the_project_and_names_no_index():
     assert "://" not in locked
 
 
-def test_the_web_lock_holds_all_that_web_and_cpu_worker_import():
-    locked = environment.lock_file(environment.Group.WEB).read_text().lower()
+def test_the_web_image_holds_all_that_web_and_cpu_worker_import():
+    locks = (environment.lock_file(environment.Group.WEB), ROOT / "requirements" / "telemetry.txt")
+    locked = "".join(lock.read_text().lower() for lock in locks)
     imported = {
         name
         for package in ("accounts", "avatar_api", "gpu_worker", "jobs", "launcher")
