@@ -109,11 +109,18 @@ def docker_compose(words: Sequence[str]) -> None:
     if profile := after(words, "--profile", ""):
         assert [profile] in [service.get("profiles") for services in known for service in services.values()]
     for verb in {"run", "exec", "kill"} & set(words):
-        rest = [word for word in words[words.index(verb) + 1 :] if word not in ("--rm", "--signal", "HUP")]
-        service, *inside = rest
+        service, *inside = without_options(words[words.index(verb) + 1 :])
         assert any(service in services for services in known)
         if inside:
             check(Command("", (), tuple(inside)))
+
+
+def without_options(words: Sequence[str]) -> Sequence[str]:
+    """From the service on: what comes after it belongs to the command inside."""
+    match words:
+        case ["--env" | "--signal", _, *rest] | ["--rm" | "--detach" | "-T", *rest]:
+            return without_options(rest)
+    return words
 
 
 def after(words: Sequence[str], option: str, otherwise: str) -> str:
