@@ -137,11 +137,24 @@ def test_startup_verifies_within_two_seconds_and_starts_the_worker(store: Path) 
     assert time.monotonic() - began < 10
 
 
-def start(store: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+@pytest.mark.parametrize(("free", "code"), [("4000\n3000", 78), ("4000\n45000", 0)])
+def test_startup_says_when_no_gpu_has_enough_memory_left(
+    store: Path, tmp_path: Path, free: str, code: int
+) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text(f"#!/bin/sh\necho '{free}'\n")
+    driver.chmod(0o755)
+    ended = start(store, "--help", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert ended.returncode == code
+    assert ("only 4.2 GB of GPU memory are free" in ended.stderr) == (code == 78)
+
+
+def start(store: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """What startup.sh does, with the environment that it gets in a container."""
     return subprocess.run(
         [ROOT / "gpu_worker" / "startup.sh", *arguments],
-        env={"PATH": os.environ["PATH"], "PYTHON": sys.executable, "MODEL_STORAGE_PATH": str(store)},
+        env={"PATH": os.environ["PATH"], "PYTHON": sys.executable, "MODEL_STORAGE_PATH": str(store)}
+        | environment,
         capture_output=True,
         text=True,
         check=False,
