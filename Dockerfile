@@ -27,6 +27,7 @@ LABEL org.opencontainers.image.title="avatar-api" \
       org.opencontainers.image.description="Avatar API: web, control workers and the CPU render worker" \
       org.opencontainers.image.licenses="Apache-2.0 AND GPL-2.0-or-later"
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp avatar
+# Who watches a job keeps a request open: with Granian's 1,024 at once the next health check would find no place.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -34,6 +35,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     GRANIAN_HOST=0.0.0.0 \
     GRANIAN_PORT=8000 \
     GRANIAN_LOG_LEVEL=warning \
+    GRANIAN_BACKPRESSURE=4096 \
+    GRANIAN_HTTP1_HEADER_READ_TIMEOUT=10000 \
     GRANIAN_WORKERS_KILL_TIMEOUT=30
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
