@@ -238,6 +238,6 @@ class ApiKeyAdmin(ScopedAdmin):
             return "—"
         return "an operator" if api_key.created_by.is_superuser else str(api_key.created_by)
 
-    @display(description="")
+    @display(description="Limit")
     def limits(self, api_key: ApiKey) -> SafeString:
         return limits_table(api_key.organization, api_key)

@@ -66,6 +66,7 @@ UNFOLD = {
     "SITE_HEADER": "Avatar API",
     "SITE_SYMBOL": "record_voice_over",
     "SITE_URL": None,
+    "DASHBOARD_CALLBACK": "jobs.admin.overview.add_to",
     "ACCOUNT": {"navigation": [{"title": "Second factor", "link": reverse_lazy("admin:two_factor")}]},
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -59,7 +59,7 @@ class OrganizationUsageAdmin(OrganizationAdmin):
         first, *rest = super().get_fieldsets(request, obj)
         return [first, USAGE, *rest] if obj else [first]
 
-    @display(description="")
+    @display(description="By mode")
     def usage(self, organization: Organization) -> SafeString:
         lines = [organization_usage(organization, livemode=livemode) for livemode in (True, False)]
         return render_to_string("jobs/admin/organization_usage.html", {"lines": lines})
@@ -72,7 +72,7 @@ class ApiKeyUsageAdmin(ApiKeyAdmin):
         first, *rest = super().get_fieldsets(request, obj)
         return [first, USAGE, *rest] if obj else [first]
 
-    @display(description="")
+    @display(description="Used")
     def usage(self, api_key: ApiKey) -> SafeString:
         return render_to_string("jobs/admin/key_usage.html", {"used": key_usage(api_key)})
 

@@ -18,7 +18,11 @@ from jobs.metrics.disks import Disks
 from jobs.metrics.redis import Queues
 from jobs.waking.metrics import Endpoint
 
-COLLECTORS: tuple[type[Collector], ...] = (Jobs, Ended, Waiting, Deliveries, Queues, Disks, Configured, Endpoint)
+COLLECTORS: tuple[type[Collector], ...] = (
+    *(Jobs, Ended, Waiting, Deliveries),
+    *(Queues, Endpoint),
+    *(Disks, Configured),
+)
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

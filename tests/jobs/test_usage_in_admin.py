@@ -54,4 +54,4 @@ def test_a_key_shows_its_own_usage_only(staff: Client, acme: Organization):
     used(acme, busy)
     path = "/admin/accounts/apikey/{}/change/"
     assert "1 job · 4 video seconds · 9.5 GPU seconds · 0.120000 USD" in text_of(staff, path.format(busy.pk))
-    assert "Usage this month None." in text_of(staff, path.format(idle.pk))
+    assert "Used None." in text_of(staff, path.format(idle.pk))
