@@ -36,7 +36,6 @@ ENV PATH=/opt/venv/bin:$PATH \
     GRANIAN_PORT=8000 \
     GRANIAN_LOG_LEVEL=warning \
     GRANIAN_BACKPRESSURE=4096 \
-    GRANIAN_HTTP1_HEADER_READ_TIMEOUT=10000 \
     GRANIAN_WORKERS_KILL_TIMEOUT=30
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
