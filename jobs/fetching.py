@@ -133,12 +133,12 @@ def _take_in(job: Job, fetched: list[CheckedFile], limits: Limits) -> None:
     prefix = storage_keys.inputs_prefix(job.organization_id, job.id)
     stored = inputs.arrange(items | inputs.store(fetched, prefix), kind)
     if not transitions.take_in(job.id, stored, length):
-        _remove_if_expired(job)
+        _remove_unless_kept(job)
 
 
-def _remove_if_expired(job: Job) -> None:
-    """A job that was deleted meanwhile would leave what was stored after that."""
-    if Job.objects.filter(pk=job.pk, expired=True).exists():
+def _remove_unless_kept(job: Job) -> None:
+    """A job that was deleted meanwhile, or forgotten, would leave what was stored after that."""
+    if not Job.objects.filter(pk=job.pk, expired=False).exists():
         retention.expire(job)
 
 

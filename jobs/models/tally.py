@@ -6,8 +6,8 @@ from django.db import models
 class EndedJobs(models.Model):
     """How many jobs have ended in one way, and what they took; only `jobs.tallies` writes it.
 
-    The organization is no foreign key: what was used stays counted when an organization is forgotten, or the
-    counters would run backwards. Its id alone says nothing of anybody.
+    The organization is no foreign key: what was used stays counted, as nobody's, when an organization is
+    forgotten, or the counters would run backwards.
     """
 
     organization_id = models.CharField(max_length=30, db_collation="C")
