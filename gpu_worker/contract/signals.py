@@ -119,7 +119,7 @@ def hold_lease(redis: Redis, job_id: str, attempt: int, worker: str) -> None:
     """Say that an attempt is alive.
 
     Nobody gives a lease back: it lasts while the attempt's last report is on its way, so that the attempt
-    isn't taken for lost in between. Once control has that report, it asks for the lease no more.
+    isn't taken for lost in between. That it has run out says for sure that no worker is at the attempt.
     """
     redis.set(f"lease:{job_id}:{attempt}", worker, ex=LEASE_SECONDS)
 
