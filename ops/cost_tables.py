@@ -89,10 +89,11 @@ def months() -> str:
                     f"{hours:,.1f}",
                     f"{hours / 24:,.1f}",
                     f"${month_usd(seconds, requests):,.0f}",
+                    f"${hosted_month_usd(resolution, requests):,.0f}",
                 ]
             )
-    head = ["", "preset", "requests a day", "GPU hours a day", "GPUs busy on average", "a month"]
-    return _table(head, rows)
+    head = ["", "preset", "requests a day", "GPU hours a day", "GPUs busy on average"]
+    return _table([*head, "a month", "hosted elsewhere"], rows)
 
 
 def idle() -> str:
@@ -123,6 +124,10 @@ def month_usd(seconds: float, requests_a_day: int) -> float:
     """With a start and an idle end for each request, which is the most that scaling to zero adds."""
     each = MAIN.flex * (seconds + START_SECONDS + IDLE_SECONDS)
     return each * requests_a_day * DAYS_A_MONTH + VOLUME_GB * VOLUME_USD_PER_GB_MONTH
+
+
+def hosted_month_usd(resolution: Resolution, requests_a_day: int) -> float:
+    return HOSTED_USD_PER_SECOND[resolution] * SECONDS_OF_VIDEO * requests_a_day * DAYS_A_MONTH
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

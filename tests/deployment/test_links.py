@@ -8,6 +8,7 @@ import pytest
 from tests.deployment.documents import ALL, BLOCK
 from tests.deployment.production import REPOSITORY
 
+TOP = {path.name for path in REPOSITORY.iterdir()}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -43,3 +44,11 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
             waiting += [(document.parent / link.partition("#")[0]).resolve() for link in links(document)]
 
     assert set(ALL) <= reached
+
+
+@pytest.mark.parametrize("document", ALL, ids=lambda path: path.name)
+def test_files_that_a_sentence_names_are_there(document: Path) -> None:
+    named = re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.\w+|(?:[\w.-]+/)+)`", BLOCK.sub("", document.read_text()))
+    ours = [path for path in named if path.partition("/")[0] in TOP]
+
+    assert all((REPOSITORY / path).exists() for path in ours), ours
