@@ -20,8 +20,8 @@ from rq.serializers import JSONSerializer
 
 from avatar_api.common.trouble import STORE_TROUBLE
 from gpu_worker.contract import signals, storage_keys
-from gpu_worker.contract.queues import RenderJob, render_job_id, report_queue
-from gpu_worker.contract.spec import RenderedVideo
+from gpu_worker.contract.queues import RenderJob, render_job_id, render_queue, report_queue
+from gpu_worker.contract.spec import EngineName, RenderedVideo
 from jobs import assets, dispatch, fetching, idempotency, pace, retention, transitions, yielding
 from jobs.models import Job
 from jobs.states import Status
@@ -136,7 +136,13 @@ def _unring_if_gone(job: Job, redis: Redis) -> bool:
     if not entry.is_queued:
         # A worker took it and its first report was lost: from now on its lease tells.
         transitions.start(job.id, job.attempt)
-    return False
+        return False
+    queue = render_queue(EngineName(job.engine), redis)
+    if redis.lpos(queue.key, rq_id) is not None:
+        return False
+    # A worker took it and was lost before it could say so. One that is about to say so will be superseded.
+    queue.intermediate_queue.remove(rq_id)
+    return transitions.unring(job.id, job.attempt)
 
 
 def _judge(job: Job, redis: Redis) -> str:
@@ -144,6 +150,9 @@ def _judge(job: Job, redis: Redis) -> str:
         _set_missing_since(job, None)
         return "alive"
     if job.lease_missing_since is None:
+        # Looked for at once, since a report that Redis has lost would else be missed for a minute.
+        if _rescue(job):
+            return "rescued"
         _set_missing_since(job, timezone.now())
         return "missing"
     if timezone.now() - job.lease_missing_since < LOST_AFTER:

@@ -2,8 +2,11 @@
 
 import hmac
 import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
+from avatar_api.common.trouble import drop_lost_connection, passing_trouble
 from gpu_worker.contract import logs, signals, storage_keys
 from gpu_worker.contract.spec import RenderReport, ReportKind, SpecError
 from jobs import dispatch, fetching, origin, transitions
@@ -15,6 +18,8 @@ from jobs.webhooks import delivery
 
 log = logging.getLogger(__name__)
 
+TROUBLE_SECONDS = 1.0
+
 
 def record(data: dict[str, Any]) -> None:
     """Take down what a render worker reports; a report without its attempt's token is dropped."""
@@ -24,7 +29,25 @@ def record(data: dict[str, Any]) -> None:
         log.exception("a report that can't be read was dropped")
         return
     with logs.bound(job=report.job_id, attempt=report.attempt):
-        take_down(report)
+        outlast_trouble(lambda: take_down(report))
+
+
+def outlast_trouble(step: Callable[[], None]) -> None:
+    """Repeat what a database that is away prevents, as long as RQ lets a task take.
+
+    The reports behind wait meanwhile, and in order. One that was given up would be found out only minutes
+    later, when its worker counts as lost.
+    """
+    while True:
+        try:
+            return step()
+        except Exception as error:
+            trouble = passing_trouble(error)
+            if trouble is None:
+                raise
+            log.warning("%s: the report waits for it", trouble)
+            drop_lost_connection()
+            time.sleep(TROUBLE_SECONDS)
 
 
 def take_down(report: RenderReport) -> None:

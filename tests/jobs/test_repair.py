@@ -75,6 +75,18 @@ def test_an_attempt_that_waits_in_the_queue_is_left_alone(acme: Organization, re
     assert after(job, *every_ten_seconds(120)).attempt == 1
 
 
+def test_an_attempt_that_a_worker_took_and_was_lost_over_at_once_is_rung_again(
+    acme: Organization, redis: Redis
+) -> None:
+    job = factories.job(acme)
+    repair()
+    queue = render_queue(EngineName.PREVIEW, redis)
+    redis.lmove(queue.key, queue.intermediate_queue.key)  # What RQ's dequeue does first.
+    assert after(job, 11).attempt == 2
+    assert queue.job_ids == [f"{job.id}-2"]
+    assert queue.intermediate_queue.get_job_ids() == []
+
+
 def test_a_worker_that_holds_its_lease_is_left_alone(running: Job) -> None:
     assert after(running, *every_ten_seconds(50)).status == "processing"
 
@@ -115,7 +127,7 @@ def test_a_lost_worker_that_had_finished_is_taken_down_as_a_success(running: Job
     result = {"video": asdict(VIDEO), "receipt": {}, "gpu_seconds": 3.0}
     default_storage.save(storage_keys.result(prefix), ContentFile(json.dumps(result).encode()))
     expire_lease(running, redis)
-    after(running, *every_ten_seconds(70))
+    after(running, 0)
     assert (running.status, running.losses) == ("succeeded", 0)
 
 

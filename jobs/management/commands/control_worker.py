@@ -11,11 +11,11 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from gpu_worker.contract import telemetry
-from gpu_worker.contract.queues import ReportJob, report_queue
+from gpu_worker.contract.queues import REPORTS, ReportJob, report_queue
 from jobs import dispatch, periodic
-from jobs.queues import OutboundJob, outbound_queue
+from jobs.queues import OUTBOUND, OutboundJob, outbound_queue, put_back
 
-QUEUES = {"reports": (report_queue, ReportJob), "outbound": (outbound_queue, OutboundJob)}
+QUEUES = {REPORTS: (report_queue, ReportJob), OUTBOUND: (outbound_queue, OutboundJob)}
 
 
 class ControlWorker(SimpleWorker):
@@ -46,7 +46,11 @@ class Command(BaseCommand):
         if queue == "periodic":
             periodic.run_until(stopped())
         else:
-            worker_of(queue, dispatch.redis_client()).work(logging_level="WARNING", with_scheduler=False)
+            worker = worker_of(queue, dispatch.redis_client())
+            if queue == REPORTS:
+                # One process reads them; what its forerunner had in hand is told by nobody else.
+                put_back(worker.queues[0])
+            worker.work(logging_level="WARNING", with_scheduler=False)
 
 
 def stopped() -> threading.Event:
