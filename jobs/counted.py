@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from redis import Redis
 
+from avatar_api.common import trouble
 from avatar_api.common.shared_counters import SharedCounter, SharedHistogram, client, key_of
 from jobs.models import Job
 
@@ -43,6 +44,7 @@ EVERYTHING: tuple[SharedCounter | SharedHistogram, ...] = (
     wait_seconds,
     repaired,
     webhook_tries,
+    trouble.met,
 )
 """What the page of metrics tells; a new counter is added here."""
 

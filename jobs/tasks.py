@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from avatar_api.common.trouble import drop_lost_connection, passing_trouble
+from avatar_api.common.trouble import drop_lost_connection, met, passing_trouble
 from gpu_worker.contract import logs, signals, storage_keys
 from gpu_worker.contract.spec import RenderReport, ReportKind, SpecError
 from jobs import dispatch, fetching, origin, transitions
@@ -46,6 +46,7 @@ def outlast_trouble(step: Callable[[], None]) -> None:
             if trouble is None:
                 raise
             log.warning("%s: the report waits for it", trouble)
+            met.add(trouble)
             drop_lost_connection()
             time.sleep(TROUBLE_SECONDS)
 

@@ -57,5 +57,15 @@ def observe(request: HttpRequest, status: int, seconds: float) -> None:
     log.log(level, "%s %s %s", method, route, status, extra={"fields": fields})
 
 
+class RouteFilter(logging.Filter):
+    """Has Django name the route of a request that failed, where it would name the path."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        request = getattr(record, "request", None)
+        match = getattr(request, "resolver_match", None)
+        record.msg, record.args = "a request to %s failed", (match.route if match else UNKNOWN_ROUTE,)
+        return True
+
+
 # Clients may write anything as a method, and each new label is a new time series.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

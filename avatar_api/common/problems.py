@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from avatar_api.common.request_id import request_id
-from avatar_api.common.trouble import passing_trouble
+from avatar_api.common.trouble import met, passing_trouble
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +140,7 @@ def translate(error: Exception) -> Problem | None:
         return invalid(*flatten(error.detail))
     if trouble := passing_trouble(error):
         log.exception("%s", trouble)
+        met.add(trouble)
         return Problem("service_unavailable", headers=SOON)
     for kind, code in TRANSLATIONS:
         if isinstance(error, kind):

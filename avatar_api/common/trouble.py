@@ -5,12 +5,18 @@ import errno
 from botocore.exceptions import BotoCoreError, ClientError
 from django.db import InterfaceError, InternalError, OperationalError, connection
 
+from avatar_api.common.shared_counters import SharedCounter
+
 STORE_TROUBLE = (OSError, BotoCoreError, ClientError)
 """What a store raises that is away, or full, or refuses us: a bucket's, or a folder's."""
 
 # The last is a process's own limit, or a file system that takes no larger file.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 READ_ONLY_TRANSACTION = "25006"
+
+met = SharedCounter(
+    "avatar_trouble", "What was away or full when a request or a report needed it.", labels=("what",)
+)
 
 
 def passing_trouble(error: BaseException) -> str | None:

@@ -13,7 +13,10 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"request_id": {"()": "avatar_api.common.request_id.RequestIdFilter"}},
+        "filters": {
+            "request_id": {"()": "avatar_api.common.request_id.RequestIdFilter"},
+            "route": {"()": "avatar_api.common.observation.RouteFilter"},
+        },
         "formatters": {
             "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
             "json": {"()": "gpu_worker.contract.logs.JsonFormatter"},
@@ -24,8 +27,8 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django.server": {"handlers": ["stderr"], "propagate": False},
-            # Its warnings tell the path of what was refused, and the path of a file holds its signature.
-            "django.request": {"level": "ERROR"},
+            # It tells the path of what was refused or failed, and the path of a file holds its signature.
+            "django.request": {"level": "ERROR", "filters": ["route"]},
             # RQ tells of every job with its arguments.
             "rq": {"level": "WARNING"},
         },

@@ -6,8 +6,11 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
 from rest_framework.test import APIClient
 
+from avatar_api.common import problems
 from gpu_worker.contract import logs
 from gpu_worker.contract.spec import ReportKind
 from jobs import tasks
@@ -84,6 +87,25 @@ def test_neither_a_signed_link_nor_a_key_reaches_the_log(lines: StringIO) -> Non
 
     assert "signature" not in lines.getvalue()
     assert "verysecret" not in lines.getvalue()
+
+
+def broken(request: HttpRequest, token: str) -> HttpResponse:
+    raise RuntimeError("a fault of ours")
+
+
+urlpatterns = [path("v1/files/<str:token>", broken)]
+handler500 = problems.server_error
+
+
+@pytest.mark.django_db
+@pytest.mark.urls(__name__)
+def test_a_request_that_fails_is_told_by_its_route(lines: StringIO) -> None:
+    APIClient(raise_request_exception=False).get(SECRET_LINK)
+
+    (line,) = [line for line in read(lines) if line["logger"] == "django.request"]
+    assert line["message"] == "a request to v1/files/<str:token> failed"
+    assert "RuntimeError: a fault of ours" in str(line["exception"])
+    assert "signature" not in lines.getvalue()
 
 
 @pytest.mark.django_db
