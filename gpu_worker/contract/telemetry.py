@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
     from sentry_sdk.types import Event, Hint
 
-env = FileAwareEnv()
+env = FileAwareEnv(strip_whitespace=True)
 
 _tracer: "Tracer | None" = None
 
