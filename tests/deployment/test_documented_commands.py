@@ -24,7 +24,7 @@ from avatar_api.common.checks import MIN_SECRET_LENGTH
 from launcher.commands import COMMANDS, HELP
 from ops.environment_table import MEANINGS
 from tests.deployment.documents import ALL, BLOCK, Command, blocks, commands, commands_of, here_documents
-from tests.deployment.production import REPOSITORY, run
+from tests.deployment.production import COMPLETE, REPOSITORY, run
 
 DOCUMENTED = sorted(set(commands()), key=lambda command: (command.document, str(command)))
 
@@ -48,6 +48,9 @@ ELSEWHERES = {
     "umask": "is the shell's",
 }
 INSTALLED = {f".venv/bin/{program.name}" for program in Path(sys.executable).parent.iterdir()}
+# What compose.production.yaml mounts, and what the image sets.
+SECRETS = ("SECRET_KEY", "SALT_KEY", "DATABASE_URL", "REDIS_URL", "R2_SECRET_ACCESS_KEY")
+MODULE = {"DJANGO_SETTINGS_MODULE": "avatar_api.settings.production"}
 # Of a reader's shell, of compose, and of Docker's build: no variables that the code reads.
 OF_THE_SHELL = {"API", "ARGS", "AUDIO", "IMAGE", "JOB", "KEY", "KEEP", "PORT", "API_HOST", "COMPOSE_FILE"}
 
@@ -213,6 +216,15 @@ def test_files_that_the_operator_writes_name_variables_that_are_read() -> None:
 
     assert len(written) > 10
     assert set(written) <= MEANINGS.keys() | OF_THE_SHELL
+
+
+def test_djangos_own_checks_find_nothing_in_the_production_of_the_guide() -> None:
+    (control,) = (text for text in here_documents() if "PUBLIC_URL" in text)
+    written = dict(line.split("=", 1) for line in control.splitlines())
+    mounted = {name: COMPLETE[name] for name in SECRETS}
+    checked = run("manage.py", "check", "--deploy", environment=MODULE | written | mounted)
+
+    assert "no issues (0 silenced)" in checked.stdout, checked.stderr
 
 
 @pytest.mark.parametrize("document", ALL, ids=lambda path: path.name)
