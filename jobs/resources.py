@@ -116,7 +116,7 @@ def describe(job: Job, prospect: Prospect, base_url: str) -> JobResource:
         started_at=job.started_at,
         finished_at=job.finished_at,
         expires_at=job.expires_at,
-        expired=job.expired,
+        expired=job.is_expired,
     )
 
 
@@ -154,7 +154,7 @@ def input_of(job: Job) -> dict[str, Any]:
 
 
 def _output(job: Job, base_url: str) -> Output | None:
-    if job.status != Status.SUCCEEDED or job.expired or job.output is None:
+    if job.status != Status.SUCCEEDED or job.is_expired or job.output is None:
         return None
     video = job.output
     return Output(

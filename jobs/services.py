@@ -120,7 +120,7 @@ def retry_job(*, tenant: Tenant, job: Job) -> Job:
     """
     if job.status in OPEN:
         raise Problem("conflict", f"The job is {job.status}; only one that has ended can be retried.")
-    if job.expired:
+    if job.is_expired:
         raise Problem("expired", "The job's inputs are gone.")
     quotas.refuse_overload()
     job_id = new_id("job")

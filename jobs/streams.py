@@ -59,7 +59,7 @@ def address(job: Job, base_url: str) -> str | None:
     It works for a day at least and for two at most, and never past the job's `expires_at`. All day (UTC)
     it is the same, so that a page which asks for the job again and again doesn't start its player anew.
     """
-    if not job.window_prefixes or _is_gone(job):
+    if not job.window_prefixes or job.is_expired:
         return None
     until = (int(timezone.now().timestamp()) // DAY_SECONDS + 2) * DAY_SECONDS
     return base_url + reverse("stream", kwargs={"token": sign(job.id, until)})
@@ -82,14 +82,10 @@ def read(token: str) -> Stream:
     if timezone.now().timestamp() > until:
         raise Problem("expired", "This address has expired; the job tells a new one.")
     job = Job.objects.filter(pk=job_id).only(*COLUMNS).first()
-    if job is None or _is_gone(job):
+    if job is None or job.is_expired:
         raise Problem("expired")
     last = datetime.fromtimestamp(until, UTC)
     return Stream(job, min(last, job.expires_at) if job.expires_at else last)
-
-
-def _is_gone(job: Job) -> bool:
-    return job.expired or (job.expires_at is not None and job.expires_at <= timezone.now())
 
 
 def playlist(stream: Stream) -> str:

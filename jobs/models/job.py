@@ -144,6 +144,11 @@ class Job(models.Model):
     def __str__(self) -> str:
         return self.id
 
+    @property
+    def is_expired(self) -> bool:
+        """Whether the time of its files is over, be they removed by now or not."""
+        return self.expired or (self.expires_at is not None and self.expires_at <= timezone.now())
+
 
 class JobEvent(models.Model):
     """A change of state or a finished window, in the order in which it was recorded."""

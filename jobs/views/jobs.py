@@ -166,7 +166,7 @@ class JobContentView(JobsView):
         job = self.job(job_id)
         if job.status != Status.SUCCEEDED:
             raise Problem("conflict", f"There is no video: the job is {job.status}.")
-        if job.expired:
+        if job.is_expired:
             raise Problem("expired")
         return Response(
             status=302, headers={"Location": resources.content_url(job, variant, links.base_url(request))}
