@@ -12,16 +12,14 @@ import copy
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from itertools import chain
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from InfiniteTalk.key_maps import UnknownKeyError, transformer_key
 from InfiniteTalk.precision import is_float8_weight, requantized
@@ -195,13 +193,14 @@ class LoraSwitch:
             LoraError: Two LoRAs have one name, or one fits the transformer nowhere.
         """
         _require_distinct(lora.name for lora in loras)
-        self._handles: list[RemovableHandle] = []
-        self._branches = {lora.name: _branches(transformer, lora, dtype) for lora in loras}
+        self._changes = {lora.name: _changes(transformer, lora, dtype) for lora in loras}
+        modules = chain.from_iterable(self._changes.values())
+        self._layers = {module: _AdaptedLayer(module) for module in dict.fromkeys(modules)}
 
     @property
     def names(self) -> tuple[str, ...]:
         """The LoRAs that can be switched on."""
-        return tuple(self._branches)
+        return tuple(self._changes)
 
     def use(self, scales: Mapping[str, float]) -> None:
         """Switches on the LoRAs that are named, each at its scale, and all others off.
@@ -209,19 +208,18 @@ class LoraSwitch:
         Raises:
             LoraError: No LoRA of that name is attached.
         """
-        unknown = set(scales) - set(self._branches)
+        unknown = set(scales) - set(self._changes)
         if unknown:
             raise LoraError(
                 f"no LoRA {', '.join(sorted(unknown))} here, only {', '.join(self.names) or 'none'}"
             )
-        for handle in self._handles:
-            handle.remove()
-        self._handles = [
-            branch.module.register_forward_hook(branch.at(scale))
-            for name, scale in scales.items()
-            if scale != 0
-            for branch in self._branches[name]
-        ]
+        in_use: dict[nn.Module, list[tuple[_Change, float]]] = {module: [] for module in self._layers}
+        for name, scale in scales.items():
+            if scale != 0:
+                for module, change in self._changes[name].items():
+                    in_use[module].append((change, scale))
+        for module, layer in self._layers.items():
+            layer.in_use = tuple(in_use[module])
 
 
 def merge_lora(transformer: nn.Module, lora: Lora, scale: float = 1.0) -> None:
@@ -246,11 +244,8 @@ def _sum(parameter: Tensor, difference: Tensor, scale: float) -> nn.Parameter:
     return nn.Parameter(total.to(parameter.dtype), requires_grad=False)
 
 
-Hook = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]
-
-
 class _LinearChange(nn.Module):
-    """What a LoRA adds to the output of a linear layer."""
+    """What a LoRA changes in a linear layer."""
 
     down: Tensor | None
     up: Tensor | None
@@ -264,49 +259,63 @@ class _LinearChange(nn.Module):
         for name, tensor in parts.items():
             self.register_buffer(name, None if tensor is None else tensor.to(dtype))
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        dtype = hidden_states.dtype
-        changes = []
+    def add_to(self, output: Tensor, hidden_states: Tensor, scale: float) -> None:
+        """Add the change of the output [..., out] in place: the product is not held beside it."""
+        dtype = output.dtype
+        inputs, outputs = hidden_states.flatten(0, -2).to(dtype), output.view(-1, output.shape[-1])
         if self.down is not None and self.up is not None:
-            changes.append(F.linear(F.linear(hidden_states, self.down.to(dtype)), self.up.to(dtype)))
+            outputs.addmm_(F.linear(inputs, self.down.to(dtype)), self.up.to(dtype).T, alpha=scale)
         if self.diff is not None:
-            changes.append(F.linear(hidden_states, self.diff.to(dtype)))
+            outputs.addmm_(inputs, self.diff.to(dtype).T, alpha=scale)
         if self.diff_bias is not None:
-            changes.append(self.diff_bias.to(dtype))
-        return reduce(torch.add, changes)
+            outputs.add_(self.diff_bias.to(dtype), alpha=scale)
 
 
-@dataclass(frozen=True)
-class _Branch:
-    """One layer and, as a layer of its own, what is added to its output at scale 1."""
+class _SameLayerChange(nn.Module):
+    """What a LoRA changes in a norm or convolution: the same layer, with the differences as its weights."""
 
-    module: nn.Module
-    change: nn.Module
+    def __init__(self, module: nn.Module, layer: LoraLayer) -> None:
+        super().__init__()
+        self.layer = _same_layer_with_differences(module, layer)
 
-    def at(self, scale: float) -> Hook:
-        """The hook that adds the change, which follows the layer's input to its device."""
-
-        def add(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            if any(tensor.device != output.device for tensor in self._tensors()):
-                self.change.to(output.device)
-            return output.add_(self.change(inputs[0]).to(output.dtype), alpha=scale)
-
-        return add
-
-    def _tensors(self) -> Iterator[Tensor]:
-        return chain(self.change.parameters(), self.change.buffers())
+    def add_to(self, output: Tensor, hidden_states: Tensor, scale: float) -> None:
+        """Add the change of the output in place."""
+        output.add_(self.layer(hidden_states).to(output.dtype), alpha=scale)
 
 
-def _branches(transformer: nn.Module, lora: Lora, dtype: torch.dtype) -> list[_Branch]:
-    return [
-        _Branch(
-            module,
-            _LinearChange(layer, dtype)
-            if isinstance(module, nn.Linear)
-            else _same_layer_with_differences(module, layer),
-        )
+_Change = _LinearChange | _SameLayerChange
+
+
+class _AdaptedLayer:
+    """A layer of the transformer and the changes that are in use there.
+
+    Its hook stays on the layer for good and looks up what is in use: compiled blocks are compiled again when
+    that changes, but never notice hooks that come and go.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.in_use: tuple[tuple[_Change, float], ...] = ()
+        module.register_forward_hook(self._add_changes)
+
+    def _add_changes(self, _module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        for change, scale in self.in_use:
+            # The change follows the layer's input to its device.
+            if any(tensor.device != output.device for tensor in _tensors(change)):
+                change.to(output.device)
+            change.add_to(output, inputs[0], scale)
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    return chain(module.parameters(), module.buffers())
+
+
+def _changes(transformer: nn.Module, lora: Lora, dtype: torch.dtype) -> dict[nn.Module, _Change]:
+    return {
+        module: _LinearChange(layer, dtype)
+        if isinstance(module, nn.Linear)
+        else _SameLayerChange(module, layer)
         for module, layer in _fitting_layers(transformer, lora)
-    ]
+    }
 
 
 def _same_layer_with_differences(module: nn.Module, layer: LoraLayer) -> nn.Module:

@@ -100,6 +100,23 @@ def test_a_lora_that_is_switched_off_leaves_no_trace(
     assert torch.equal(velocity(transformer), before)
 
 
+def test_blocks_that_were_compiled_before_follow_the_switch(
+    transformer: InfiniteTalkTransformer3DModel, lora_files: dict[str, Path]
+) -> None:
+    switch = switch_for(transformer, lora_files[LIGHTX2V])
+    in_turn = [{}, {LIGHTX2V: 0.5}, {}]
+    expected = []
+    for scales in in_turn:
+        switch.use(scales)
+        expected.append(velocity(transformer))
+
+    torch._dynamo.reset()
+    transformer.compile_repeated_blocks(fullgraph=True, backend="eager")
+    for scales, uncompiled in zip(in_turn, expected, strict=True):
+        switch.use(scales)
+        assert (velocity(transformer) - uncompiled).abs().max() < 1e-5
+
+
 def test_two_files_whose_names_start_alike_are_two(
     transformer: InfiniteTalkTransformer3DModel, lora_files: dict[str, Path], tmp_path: Path
 ) -> None:
