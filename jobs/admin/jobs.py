@@ -18,7 +18,7 @@ from accounts.tenant import Tenant
 from avatar_api.common.problems import Problem
 from jobs import resources, services
 from jobs.models import Job
-from jobs.states import Status
+from jobs.states import OPEN, Status
 
 
 class ModeFilter(admin.SimpleListFilter):
@@ -63,11 +63,12 @@ class JobAdmin(ScopedAdmin):
         {
             "fields": [
                 ("attempt", "losses"),
-                ("windows", "gpu_seconds"),
-                ("charged_seconds", "cost_usd"),
+                ("windows", "shown_gpu_seconds"),
+                ("charged_seconds", "shown_cost"),
                 ("created_at", "started_at"),
                 ("finished_at", "expires_at"),
                 ("error_code", "error_detail"),
+                ("request_id", "traceparent"),
                 "receipt",
             ],
             "classes": ["tab"],
@@ -75,7 +76,10 @@ class JobAdmin(ScopedAdmin):
     )
     TIMELINE = ("Timeline", {"fields": ["timeline"], "classes": ["tab"]})
     fieldsets = [WATCH, ASKED, WORK, TIMELINE]
-    readonly_fields = ["video", "shown_status", "shown_mode", "timeline"]
+    readonly_fields = [
+        *("video", "shown_status", "shown_mode"),
+        *("shown_gpu_seconds", "shown_cost", "timeline"),
+    ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -105,8 +109,11 @@ class JobAdmin(ScopedAdmin):
         return self._done(request, job, lambda: services.retry_job(tenant=tenant, job=job))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Whoever only views jobs sees no buttons."""
-        return super().get_actions_detail(request, object_id) if is_operator(request) else []
+        """The button for what can be done; whoever only views jobs sees none."""
+        if not is_operator(request):
+            return []
+        is_open = Job.objects.filter(pk=object_id, status__in=OPEN).exists()
+        return [self.get_unfold_action("cancel" if is_open else "retry")]
 
     def _done(self, request: HttpRequest, job: Job, do: Any) -> HttpResponse:
         try:
@@ -140,7 +147,15 @@ class JobAdmin(ScopedAdmin):
         urls = {name: resources.content_url(job, name, "") for name in resources.VARIANTS} if shown else {}
         return render_to_string("jobs/admin/video.html", {"urls": urls, "job": job})
 
-    @display(description="")
+    @display(description="GPU seconds")
+    def shown_gpu_seconds(self, job: Job) -> str:
+        return f"{job.gpu_seconds + job.attempt_gpu_seconds:,.1f}"
+
+    @display(description="Cost (USD)")
+    def shown_cost(self, job: Job) -> str:
+        return f"{job.cost_usd:f}"
+
+    @display(description="Events")
     def timeline(self, job: Job) -> SafeString:
         return render_to_string("jobs/admin/timeline.html", {"events": job.events.all(), "job": job})
 

@@ -54,6 +54,18 @@ def test_a_finished_job_shows_its_video_and_what_happened(operator: Client, fini
         assert event in html
 
 
+def test_there_is_a_button_for_what_can_be_done(
+    operator: Client, staff: Client, finished: Job, acme: Organization
+) -> None:
+    def buttons(browser: Client, job: Job) -> set[str]:
+        html = browser.get(page(job)).content.decode()
+        return {name for name in ("cancel", "retry") if f"/{job.pk}/{name}/" in html}
+
+    assert buttons(operator, finished) == {"retry"}
+    assert buttons(operator, factories.job(acme)) == {"cancel"}
+    assert buttons(staff, finished) == set()
+
+
 def test_staff_sees_the_jobs_of_its_organization_only(
     staff: Client, finished: Job, initech: Organization
 ) -> None:
