@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from ops.environment_table import MEANINGS
+from tests.deployment import production
 from tests.deployment.production import REPOSITORY
+from tests.s3_store import S3Server
 
 FILES = ("compose.yaml", "compose.production.yaml")
 # Of the images of others, and of compose itself.
@@ -87,3 +89,20 @@ def test_what_the_operator_writes_beside_it_is_kept_out_of_git() -> None:
 
     assert all(secret["file"].startswith("secrets/") for secret in secrets.values())
     assert {"/control.env", "/render.env", "/secrets/"} <= set(ignored)
+
+
+def test_the_bucket_is_made_where_there_is_none_and_left_where_there_is(tmp_path: Path) -> None:
+    pytest.importorskip("nanio")
+    *_, script = services("compose.yaml")["prepare"]["command"]
+    (code,) = re.findall(r"--command '(.*)'", script, re.DOTALL)
+    with S3Server(tmp_path) as server:
+        environment = server.environment | {
+            "DJANGO_SETTINGS_MODULE": "avatar_api.settings.local",
+            "R2_BUCKET": "avatar",
+            "PATH": os.environ["PATH"],
+        }
+        twice = f"{code}\n{code}"
+        made = production.run("manage.py", "shell", "--command", twice, environment=environment)
+
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "avatar").is_dir()
