@@ -1,6 +1,7 @@
 """The admin's job pages: what operators and staff see, and what operators do."""
 
 import pytest
+import time_machine
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
@@ -52,6 +53,11 @@ def test_a_finished_job_shows_its_video_and_what_happened(operator: Client, fini
     assert "/v1/files/" in html
     for event in ("processing", "succeeded"):
         assert event in html
+
+
+@time_machine.travel("2026-11-21T14:05:06Z", tick=False)
+def test_times_are_written_as_logs_write_them(operator: Client, acme: Organization) -> None:
+    assert "2026-11-21 14:05:06" in operator.get(page(factories.job(acme))).content.decode()
 
 
 def test_there_is_a_button_for_what_can_be_done(
