@@ -18,6 +18,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import Organization
 from avatar_api.common import problems
+from avatar_api.common.own_folder import own_folder
 from jobs.models import IdempotencyClaim, Job
 from tests import factories
 from tests.jobs.clients import form
@@ -111,15 +112,13 @@ class TestTooManyJobsOfAllTenants:
 
 class TestDiskFull:
     def test_while_the_upload_arrives(
-        self, acme_client: APIClient, noise: bytes, speech: bytes, store: Path, settings: Settings
+        self, acme_client: APIClient, noise: bytes, speech: bytes, store: Path
     ) -> None:
-        spool = store.parent / "spool"
-        spool.mkdir()
-        settings.FILE_UPLOAD_TEMP_DIR = str(spool)
+        before = {*own_folder().iterdir()}
         with no_file_larger_than(len(noise) // 2):
             assert refused(acme_client.post("/v1/jobs", form(noise, speech), **ONCE)) == 5
         assert_nothing_is_left(store)
-        assert list(spool.iterdir()) == []
+        assert {*own_folder().iterdir()} == before
 
     def test_while_the_copy_is_stored_and_the_same_request_passes_later(
         self, acme_client: APIClient, noise: bytes, speech: bytes, store: Path
