@@ -18,11 +18,12 @@ from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, Rend
 from gpu_worker.errors import MODEL_UNAVAILABLE, StorageError, translate
 from gpu_worker.host import Host
 from gpu_worker.link import Link
+from gpu_worker.patience import Disk, Patience
 from gpu_worker.publisher import Publisher
 from gpu_worker.quality import QualityLog
 from gpu_worker.resume import StartingPoint
 from gpu_worker.stages import Stages
-from gpu_worker.store import Patience, Store
+from gpu_worker.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Attempt:
         self._spec = spec
         self._windows = plan(spec.num_frames)
         self._windows_done = len(spec.resume.window_prefixes)
+        self._disk = Disk(self.link.stopping, PATIENCE)
         self._store = Store(worker.storage, self.link.stopping, PATIENCE, worker.count_storage_error)
         self._stages = Stages("starting")
         self._step: Step | None = None
@@ -89,6 +91,7 @@ class Attempt:
             self._quality = self._quality_log(inputs)
             with Publisher(
                 self._store,
+                self._disk,
                 self._spec.prefix,
                 folder,
                 partial(sound.write, inputs.speech, self._spec.speaking_order, self._go_on),
@@ -157,6 +160,15 @@ class Attempt:
         simulation.fail_if_asked(self._spec.simulate, "uploading")
         self._fetch_earlier_segments(publisher)
         video, thumbnail = folder / "output.mp4", folder / "thumbnail.jpg"
+        self._disk.write("join the windows", partial(self._join, publisher, video))
+        write_thumbnail = partial(media.write_thumbnail, video, thumbnail, job_id=self._spec.job_id)
+        self._disk.write("make the thumbnail", write_thumbnail)
+        self._go_on()
+        self._store.save(self._spec.output_key, video)
+        self._store.save(storage_keys.thumbnail(self._spec.prefix), thumbnail)
+        self._succeed(media.describe_video(video))
+
+    def _join(self, publisher: Publisher, video: Path) -> None:
         media.mux_video(
             init=publisher.init_file,
             segments=[publisher.segment_file(window.index) for window in self._windows],
@@ -164,11 +176,6 @@ class Attempt:
             job_id=self._spec.job_id,
             out=video,
         )
-        media.write_thumbnail(video, thumbnail, job_id=self._spec.job_id)
-        self._go_on()
-        self._store.save(self._spec.output_key, video)
-        self._store.save(storage_keys.thumbnail(self._spec.prefix), thumbnail)
-        self._succeed(media.describe_video(video))
 
     def _fetch_earlier_segments(self, publisher: Publisher) -> None:
         prefixes = self._spec.resume.window_prefixes

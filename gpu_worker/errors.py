@@ -14,6 +14,10 @@ class StorageError(Exception):
     """The object store could not be reached for longer than we wait, or does not hold what it should."""
 
 
+class NoRoomError(StorageError):
+    """The worker's disk was full for longer than we wait."""
+
+
 class DamagedFileError(OSError):
     """A file came out of the object store with another size or digest than it was stored with."""
 
@@ -31,6 +35,8 @@ def translate(error: Exception) -> JobError:
     match error:
         case RenderError():
             return JobError(error.code, error.detail)
+        case NoRoomError():
+            return JobError(STORAGE_FAILED, "The worker has no room for its files.")
         case StorageError():
             return JobError(STORAGE_FAILED, "The object store could not be reached.")
         case MemoryError():

@@ -13,6 +13,7 @@ from gpu_worker import media
 from gpu_worker.contract import logs, storage_keys
 from gpu_worker.contract.windows import Window
 from gpu_worker.engines.base import RenderedWindow
+from gpu_worker.patience import Disk
 from gpu_worker.store import Store
 
 
@@ -31,6 +32,7 @@ class Publisher:
     def __init__(
         self,
         store: Store,
+        disk: Disk,
         prefix: str,
         folder: Path,
         write_speech: Callable[[Path], None],
@@ -38,13 +40,16 @@ class Publisher:
         published: Callable[[Window], None],
     ) -> None:
         self._store = store
+        self._disk = disk
         self._prefix = prefix
         self._folder = folder
         self._look = look
         self._published = published
         # Lines that the thread writes tell the job's ids, too.
         self._thread = ThreadPoolExecutor(1, "publisher", partial(logs.bind, **logs.current()))
-        self._on_its_way = self._thread.submit(write_speech, self.speech_file)
+        self._on_its_way = self._thread.submit(
+            disk.write, "encode the sound", partial(write_speech, self.speech_file)
+        )
         self._init_saved = False
 
     def __enter__(self) -> Self:
@@ -67,6 +72,7 @@ class Publisher:
 
         Raises:
             StorageError: It could not be saved.
+            NoRoomError: There was no room for it on the disk.
             RenderStoppedError: The render was asked to stop while the store was away, or before the sound
                 was encoded.
             TimeoutError: It is still on its way.
@@ -89,9 +95,15 @@ class Publisher:
     def _publish(self, window: Window, rendered: RenderedWindow) -> None:
         self._look(window, rendered.frames)
         segment = self.segment_file(window.index)
-        media.encode_segment(
-            rendered.frames, window, speech=self.speech_file, init=self.init_file, segment=segment
+        encode = partial(
+            media.encode_segment,
+            rendered.frames,
+            window,
+            speech=self.speech_file,
+            init=self.init_file,
+            segment=segment,
         )
+        self._disk.write("encode a window", encode)
         if not self._init_saved:
             self._store.save(storage_keys.init_section(self._prefix), self.init_file)
             self._init_saved = True

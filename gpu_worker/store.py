@@ -1,14 +1,11 @@
 """The object store as a render sees it: files by key, checked, and patient when the store is away."""
 
 import hashlib
-import logging
 import shutil
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,22 +13,10 @@ from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage
 
 from gpu_worker.contract.spec import StoredFile
-from gpu_worker.engines.base import RenderStoppedError
-from gpu_worker.errors import DamagedFileError, StorageError
-
-log = logging.getLogger(__name__)
+from gpu_worker.errors import DamagedFileError, NoRoomError, StorageError
+from gpu_worker.patience import Answer, Patience, lacks_room
 
 TROUBLE = (OSError, Boto3Error, BotoCoreError, ClientError)
-Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a store may be away: tries are spaced by growing pauses until `seconds` have passed."""
-
-    seconds: float = 180
-    first_pause: float = 0.5
-    longest_pause: float = 10
 
 
 class Store:
@@ -94,21 +79,20 @@ class Store:
             shutil.copyfileobj(source, copy)
 
     def _patiently(self, what: str, attempt: Callable[[], Answer]) -> Answer:
-        pause = self._patience.first_pause
-        deadline = time.monotonic() + self._patience.seconds
-        while True:
-            try:
-                return attempt()
-            except FileNotFoundError as error:
-                raise StorageError(f"{what}: the object store does not hold the file") from error
-            except TROUBLE as error:
-                self._failed()
-                if time.monotonic() + pause > deadline:
-                    raise StorageError(f"{what}: the object store stays away") from error
-                log.warning("%s failed (%s), again in %.1f s", what, type(error).__name__, pause)
-                if self._stopping.wait(pause):
-                    raise RenderStoppedError from error
-            pause = min(2 * pause, self._patience.longest_pause)
+        try:
+            return self._patience.insist(attempt, may_pass=self._may_pass, stopping=self._stopping, what=what)
+        except FileNotFoundError as error:
+            raise StorageError(f"{what}: the object store does not hold the file") from error
+        except TROUBLE as error:
+            if lacks_room(error):
+                raise NoRoomError(what) from error
+            raise StorageError(f"{what}: the object store stays away") from error
+
+    def _may_pass(self, error: Exception) -> bool:
+        if isinstance(error, FileNotFoundError) or not isinstance(error, TROUBLE):
+            return False
+        self._failed()
+        return True
 
 
 def _opened(content: bytes | Path) -> IO[bytes]:

@@ -9,7 +9,7 @@ from django.core.files.storage import FileSystemStorage
 from gpu_worker import attempt, tasks
 from gpu_worker.contract.spec import ReportKind
 from gpu_worker.host import Host
-from gpu_worker.store import Patience
+from gpu_worker.patience import Patience
 from tests.gpu_worker.playing_control import Control
 
 

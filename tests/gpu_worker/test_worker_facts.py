@@ -13,7 +13,7 @@ from gpu_worker.contract import signals
 from gpu_worker.contract.signals import WORKER_SECONDS, WorkerFacts, read_workers, write_worker
 from gpu_worker.contract.spec import ReportKind
 from gpu_worker.host import Host
-from gpu_worker.store import Patience
+from gpu_worker.patience import Patience
 from tests.gpu_worker.playing_control import Control, WorkerProcess, wait_until
 from tests.gpu_worker.test_storage_trouble import FailingStorage
 

@@ -1,0 +1,80 @@
+"""Waiting for what a render needs and doesn't have at the moment: the store, or room on the disk."""
+
+import errno
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gpu_worker.engines.base import RenderStoppedError
+from gpu_worker.errors import NoRoomError
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+# The last is what a limit of the process, or of the file system, to the size of files says.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long something may be away: tries are spaced by growing pauses until `seconds` have passed."""
+
+    seconds: float = 180
+    first_pause: float = 0.5
+    longest_pause: float = 10
+
+    def insist(
+        self,
+        attempt: Callable[[], Answer],
+        *,
+        may_pass: Callable[[Exception], bool],
+        stopping: threading.Event,
+        what: str,
+    ) -> Answer:
+        """Repeat `attempt` as long as what prevents it may pass.
+
+        Raises:
+            RenderStoppedError: The render was asked to stop meanwhile.
+            Exception: Whatever the last try raised.
+        """
+        pause = self.first_pause
+        deadline = time.monotonic() + self.seconds
+        while True:
+            try:
+                return attempt()
+            except Exception as error:
+                if not may_pass(error) or time.monotonic() + pause > deadline:
+                    raise
+                log.warning("%s failed (%s), again in %.1f s", what, type(error).__name__, pause)
+                if stopping.wait(pause):
+                    raise RenderStoppedError from error
+            pause = min(2 * pause, self.longest_pause)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The worker's disk, as long as nobody asks the render to stop."""
+
+    stopping: threading.Event
+    patience: Patience
+
+    def write(self, what: str, work: Callable[[], Answer]) -> Answer:
+        """Do what writes files, again and again while there is no room for them.
+
+        Raises:
+            NoRoomError: There is none to the end.
+            RenderStoppedError: The render was asked to stop meanwhile.
+        """
+        try:
+            return self.patience.insist(work, may_pass=lacks_room, stopping=self.stopping, what=what)
+        except OSError as error:
+            if lacks_room(error):
+                raise NoRoomError(what) from error
+            raise
+
+
+def lacks_room(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in NO_ROOM
