@@ -43,7 +43,7 @@ def ring() -> int:
     """
     redis = redis_client()
     try:
-        sent = sum(_ring_engine(engine, redis) for engine in EngineName)
+        sent = sum(_ring_engine(engine, redis) for engine in EngineName if standing.anybody_waits(engine))
         bell.ring_if_jobs_wait(redis)
         return sent
     except RedisError:

@@ -95,7 +95,8 @@ def _fetched(file: AskedFile, source: Remote, limits: Limits, scratch: Path, dea
 
 def measured_seconds(job: Job) -> float | None:
     """From what the last jobs of this kind took here; None when there were none."""
-    per_window = pace.measure(pace.kind_of(job))
+    kind = pace.kind_of(job)
+    per_window = pace.measure([kind]).get(kind)
     return None if per_window is None else per_window * job.windows
 
 

@@ -4,12 +4,12 @@ Measuring asks the database for the last jobs of each kind. `repair` does it onc
 through Redis, so that whoever dispatches or shows a job needs no query for it.
 """
 
-import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import product
 from typing import NamedTuple, cast
 
+from django.db import connection
 from redis import Redis
 
 from gpu_worker.contract import costs
@@ -17,7 +17,6 @@ from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import EngineName
 from gpu_worker.contract.windows import WINDOW_FRAMES
 from jobs.models import Job
-from jobs.states import Status
 
 KEY = "paces"
 KEPT_SECONDS = 600
@@ -43,23 +42,34 @@ def kind_of(job: Job) -> Kind:
     return Kind(job.engine, job.preset, job.resolution)
 
 
-def measure(kind: Kind) -> float | None:
-    """The median of the last jobs of this kind here, whosever they were; None when there were none."""
-    past = Job.objects.filter(**kind._asdict(), status=Status.SUCCEEDED).order_by("-id")
-    newest = past.values_list("gpu_seconds", "windows")[:HISTORY]
-    per_window = [seconds / windows for seconds, windows in newest]
-    return statistics.median(per_window) if per_window else None
+MEDIANS = """
+    SELECT engine, preset, resolution,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY newest.gpu_seconds / newest.windows)
+    FROM unnest(%s::text[], %s::text[], %s::text[]) AS kind (engine, preset, resolution)
+    CROSS JOIN LATERAL (
+        SELECT gpu_seconds, windows FROM jobs_job AS job
+        WHERE (job.engine, job.preset, job.resolution) = (kind.engine, kind.preset, kind.resolution)
+              AND job.status = 'succeeded'
+        ORDER BY job.id DESC LIMIT %s
+    ) AS newest
+    GROUP BY engine, preset, resolution
+"""
+
+
+def measure(kinds: Sequence[Kind]) -> Paces:
+    """The medians of the last jobs of these kinds here, whosever they were; none of a kind that never ran."""
+    with connection.cursor() as cursor:
+        cursor.execute(MEDIANS, [*(list(names) for names in zip(*kinds, strict=True)), HISTORY])
+        return {Kind(*names): seconds for *names, seconds in cursor.fetchall()}
 
 
 def publish(redis: Redis) -> None:
     """Measure every kind, and tell."""
-    kinds = [Kind(*names) for names in product(EngineName, PresetName, Resolution)]
-    found = {":".join(kind): measure(kind) for kind in kinds}
+    found = measure([Kind(*names) for names in product(EngineName, PresetName, Resolution)])
     pipeline = redis.pipeline()
     pipeline.delete(KEY)
-    for name, seconds in found.items():
-        if seconds is not None:
-            pipeline.hset(KEY, name, str(seconds))
+    for kind, seconds in found.items():
+        pipeline.hset(KEY, ":".join(kind), str(seconds))
     pipeline.expire(KEY, KEPT_SECONDS)
     pipeline.execute()
 

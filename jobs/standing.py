@@ -48,6 +48,10 @@ def lock() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [DISPATCH_LOCK])
 
 
+def anybody_waits(engine: EngineName) -> bool:
+    return Job.objects.filter(WAITING, engine=engine).exists()
+
+
 def tenant_of(job: Job) -> Tenant:
     return Tenant(job.organization_id, job.livemode)
 

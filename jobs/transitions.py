@@ -105,7 +105,9 @@ def succeed(
 
 @transaction.atomic
 def fail(job_id: str, code: str, detail: str, *, attempt: int | None = None, gpu_seconds: float = 0) -> bool:
-    job = _lock(job_id, sources_of(Status.FAILED), attempt)
+    """The job can't be rendered. An attempt that was given up has no say in that any more."""
+    sources = sources_of(Status.FAILED) if attempt is None else {Status.PROCESSING}
+    job = _lock(job_id, sources, attempt)
     if job is None:
         return False
     job.error_code, job.error_detail = code, detail
@@ -117,8 +119,7 @@ def fail(job_id: str, code: str, detail: str, *, attempt: int | None = None, gpu
 @transaction.atomic
 def cancel(job_id: str, *, attempt: int | None = None, gpu_seconds: float = 0) -> bool:
     """The job has stopped for good. Of a running job only its worker knows that, so it needs the attempt."""
-    sources = sources_of(Status.CANCELED) if attempt is not None else {Status.QUEUED}
-    job = _lock(job_id, sources, attempt)
+    job = _lock(job_id, {Status.QUEUED} if attempt is None else {Status.PROCESSING}, attempt)
     if job is None:
         return False
     job.attempt_gpu_seconds = max(job.attempt_gpu_seconds, gpu_seconds)

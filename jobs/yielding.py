@@ -44,7 +44,8 @@ def end_slices() -> int:
         RedisError: Redis is away.
     """
     with dispatch.redis_client() as redis:
-        return sum(_end_slices(engine, redis) for engine in EngineName)
+        engines = [engine for engine in EngineName if _over(engine, timezone.now()).exists()]
+        return sum(_end_slices(engine, redis) for engine in engines)
 
 
 def _end_slices(engine: EngineName, redis: Redis) -> int:
@@ -54,7 +55,7 @@ def _end_slices(engine: EngineName, redis: Redis) -> int:
         standing.lock()
         now = timezone.now()
         over = list(_over(engine, now))
-        yielding = _let_go_on(engine, over, workers, paces, now) if over else []
+        yielding = _let_go_on(engine, over, workers, paces, now)
     for job in yielding:
         log.info("%s is asked to yield", job.id)
         signals.request_stop(redis, job.id, signals.Stop.YIELD)
