@@ -140,6 +140,7 @@ def needed_keys(job: Job) -> list[str]:
     """What must be in the store as long as the job's files haven't expired."""
     items = [job.inputs["reference"], *job.inputs["speech"]]
     keys = [item["file"]["key"] for item in items if "file" in item]
+    keys += [storage_keys.init_section(prefix) for prefix in job.window_prefixes[:1]]
     keys += [storage_keys.segment(prefix, window) for window, prefix in enumerate(job.window_prefixes)]
     if job.status == Status.SUCCEEDED:
         prefix = storage_keys.attempt_prefix(job.organization_id, job.pk, job.attempt)

@@ -14,12 +14,10 @@ from typing import Any
 
 from django.core.files.storage import default_storage
 
+from avatar_api.common.trouble import NotDeletedError
+
 PAGE = 1000
 """Objects a page: as many as S3 lists, and deletes, with one request."""
-
-
-class NotDeletedError(Exception):
-    """The store refused to delete some of the objects, and left the others."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,11 @@ from django.db import InterfaceError, InternalError, OperationalError, connectio
 
 from avatar_api.common.shared_counters import SharedCounter
 
+
+class NotDeletedError(OSError):
+    """The store refused to delete some of the objects."""
+
+
 STORE_TROUBLE = (OSError, BotoCoreError, ClientError)
 """What a store raises that is away, or full, or refuses us: a bucket's, or a folder's."""
 
@@ -29,7 +34,7 @@ def passing_trouble(error: BaseException) -> str | None:
     if isinstance(error, InternalError):
         state = getattr(error.__cause__, "sqlstate", None)
         return "the database takes no writes" if state == READ_ONLY_TRANSACTION else None
-    if isinstance(error, (BotoCoreError, ClientError)):
+    if isinstance(error, (BotoCoreError, ClientError, NotDeletedError)):
         return "the object store is away or refuses us"
     if isinstance(error, OSError):
         return "no room is left on a disk" if error.errno in NO_ROOM else None

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from django.db import InterfaceError, InternalError, OperationalError, connection
 from django.test import Client
 from PIL import Image
@@ -19,6 +20,7 @@ from rest_framework.test import APIClient
 from accounts.models import Organization
 from avatar_api.common import problems
 from avatar_api.common.own_folder import own_folder
+from avatar_api.common.trouble import NotDeletedError
 from jobs.models import IdempotencyClaim, Job
 from tests import factories
 from tests.jobs.clients import form
@@ -176,6 +178,10 @@ class TestDatabaseFullOrAway:
         InterfaceError("closed"),
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EDQUOT, "Disk quota exceeded"),
+        ClientError({"Error": {"Code": "SlowDown"}}, "PutObject"),
+        EndpointConnectionError(endpoint_url="https://store.example"),
+        ReadTimeoutError(endpoint_url="https://store.example"),
+        NotDeletedError("1 objects, the first with AccessDenied"),
     ],
 )
 def test_what_passes_is_told_from_a_fault_of_ours(error: Exception) -> None:

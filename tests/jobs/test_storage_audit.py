@@ -101,9 +101,10 @@ class TestInEitherStore:
         *found, summary = audit(status=3)
         assert [(item["kind"], item["job"], item["key"]) for item in found] == [
             ("missing_object", job.pk, job.inputs["speech"][0]["file"]["key"]),
+            ("missing_object", job.pk, storage_keys.init_section(prefix)),
             ("missing_object", job.pk, storage_keys.segment(prefix, 0)),
         ]
-        assert summary["missing_objects"] == 2
+        assert summary["missing_objects"] == 3
 
     def test_a_finished_job_needs_its_video_and_its_picture(self, acme: Organization) -> None:
         now = timezone.now()
