@@ -18,6 +18,8 @@ from launcher.environment import ROOT
 from launcher.terminal import Failure, say
 
 HURRY = Hurry(lease=4, round=1)
+# Of what was broken; broken.log has all of it.
+SHOWN = 40
 
 
 def main() -> int:
@@ -45,8 +47,9 @@ def main() -> int:
         shutil.rmtree(folder)
         return 0
     say(f"\n  {len(broken)} times a promise was broken:")
-    for sentence in broken:
+    for sentence in broken[:SHOWN]:
         say(f"    {sentence}")
+    (stack.logs / "broken.log").write_text("\n".join(broken) + "\n")
     say(f"\n  Repeat it with SEED={seed}; what everybody wrote lies in {stack.logs}.")
     return 1
 

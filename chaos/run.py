@@ -161,6 +161,8 @@ def heal(stack: Stack, customers: Customers, deadline: float) -> int:
         while time.monotonic() < until:
             stack.keep()
             time.sleep(TICK_SECONDS)
+    if is_at_work(customers):
+        say("\n  The time was over before all was done: SECONDS=… gives more of it.")
     connections.close_all()
     return hurried
 
