@@ -20,6 +20,7 @@ from typing import Any
 
 import runpod  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
+from gpu_worker.contract import logs
 from gpu_worker.contract.turns import TURN_SECONDS
 from gpu_worker.interrupts import on_interrupt
 
@@ -123,7 +124,7 @@ def make_handler(worker: WorkerOnDemand) -> Callable[[dict[str, Any]], Awaitable
 
 def main(command: list[str] | None = None) -> int:
     """Serve requests until SIGTERM, with the worker process that `command` starts; its exit status."""
-    logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO"), stream=sys.stderr)
+    logs.to_stderr()
     worker = WorkerOnDemand(command or [sys.executable, "-m", "gpu_worker.worker", "--queue", "render-gpu"])
     began = time.monotonic()
     try:

@@ -99,11 +99,7 @@ def serve(
 
 
 def set_up_logging() -> None:
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    if os.environ.get("LOG_STYLE") == "json":
-        logging.getLogger().handlers[0].setFormatter(logs.JsonFormatter())
+    logs.to_stderr()
     # RQ tells of every job with its arguments, and those hold a token; S3's client tells signatures.
     for name in ("rq", "rq.worker", "boto3", "botocore", "s3transfer", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -12,6 +12,7 @@ or a secret.
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -39,6 +40,15 @@ def bind(**ids: Any) -> None:
 def current() -> Mapping[str, Any]:
     """The ids that are bound here."""
     return _bound.get()
+
+
+def to_stderr() -> None:
+    """Write this process's log as LOG_LEVEL and LOG_STYLE say: lines for people, or `json`."""
+    logging.basicConfig(
+        level=os.environ.get("LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    if os.environ.get("LOG_STYLE") == "json":
+        logging.getLogger().handlers[0].setFormatter(JsonFormatter())
 
 
 class JsonFormatter(logging.Formatter):

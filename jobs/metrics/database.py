@@ -1,9 +1,8 @@
 """What Postgres says. A scrape reads what is open, and a count of what has ended: never every job."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min, Q, Sum
 from django.utils import timezone
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -40,44 +39,32 @@ class Ended(Collector):
     """The jobs that have ended, by how; what they took, by whose they were."""
 
     def collect(self) -> Iterator[Metric]:
-        rows = list(EndedJobs.objects.all())
         labels = ["state", "engine", "preset", "mode", "code"]
         ended = CounterMetricFamily("avatar_jobs_ended", "Jobs that have ended.", labels=labels)
-        counts: dict[tuple[str, ...], int] = {}
-        for row in rows:
-            kind = (row.status, row.engine, row.preset, mode_of(row.livemode), row.error_code)
-            counts[kind] = counts.get(kind, 0) + row.jobs
-        for labelled, number in counts.items():
-            ended.add_metric(labelled, number)
+        kinds = EndedJobs.objects.values("status", "engine", "preset", "livemode", "error_code")
+        for row in kinds.annotate(n=Sum("jobs")):
+            mode = mode_of(row["livemode"])
+            ended.add_metric([row["status"], row["engine"], row["preset"], mode, row["error_code"]], row["n"])
         yield ended
-        yield from by_organization(rows)
+        yield from self._by_organization()
 
-
-@dataclass
-class Taken:
-    """What one organization's jobs took, at their end."""
-
-    gpu_seconds: float = 0
-    video_seconds: float = 0
-    charged_usd: float = 0
-
-
-def by_organization(rows: list[EndedJobs]) -> Iterator[Metric]:
-    taken: dict[str, Taken] = {}
-    for row in rows:
-        its = taken.setdefault(row.organization_id, Taken())
-        its.gpu_seconds += row.gpu_seconds if row.engine == EngineName.INFINITETALK else 0
-        its.video_seconds += float(row.charged_seconds)
-        its.charged_usd += float(row.cost_usd)
-    for name, attribute, documentation in (
-        ("avatar_gpu_seconds", "gpu_seconds", "GPU seconds of jobs that have ended."),
-        ("avatar_video_seconds", "video_seconds", "Seconds of video that were charged."),
-        ("avatar_charged_usd", "charged_usd", "What was charged."),
-    ):
-        family = CounterMetricFamily(name, documentation, labels=["organization"])
-        for organization, its in taken.items():
-            family.add_metric([organization], getattr(its, attribute))
-        yield family
+    def _by_organization(self) -> Iterator[Metric]:
+        families = [
+            CounterMetricFamily(name, documentation, labels=["organization"])
+            for name, documentation in (
+                ("avatar_gpu_seconds", "GPU seconds of jobs that have ended."),
+                ("avatar_video_seconds", "Seconds of video that were charged."),
+                ("avatar_charged_usd", "What was charged."),
+            )
+        ]
+        on_gpu = Sum("gpu_seconds", filter=Q(engine=EngineName.INFINITETALK), default=0.0)
+        rows = EndedJobs.objects.values_list("organization_id").annotate(
+            gpu=on_gpu, video=Sum("charged_seconds"), usd=Sum("cost_usd")
+        )
+        for organization, *taken in rows:
+            for family, value in zip(families, taken, strict=True):
+                family.add_metric([organization], float(value))
+        yield from families
 
 
 class Waiting(Collector):
