@@ -44,10 +44,12 @@ MEANINGS = {
     "MAX_UPLOAD_BYTES": "largest body of a request; a plan may allow less",
     "METRICS_TOKEN": "who sends it as a bearer token may read `/metrics`; unset, there is no such page",
     "MODEL_STORAGE_PATH": "folder of the prepared models",
-    "OTEL_EXPORTER_OTLP_ENDPOINT": "an OpenTelemetry collector to send traces to, by OTLP over HTTP; the SDK's other "
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "an OpenTelemetry collector to send traces to, by OTLP over HTTP; the "
+    "SDK's other "
     "`OTEL_` variables count, too",
     "OUTBOUND_ALLOW_PRIVATE": "for development: webhooks and fetches may reach private addresses",
-    "PROMETHEUS_MULTIPROC_DIR": "a folder in memory, needed where one server runs several web processes: each then "
+    "PROMETHEUS_MULTIPROC_DIR": "a folder in memory, needed where one server runs several web processes: "
+    "each then "
     "tells what all of them count",
     "PUBLIC_URL": "how clients write the API's address; links are built from it",
     "R2_ACCESS_KEY_ID": "key of the bucket; needed with `R2_BUCKET`",
@@ -61,7 +63,8 @@ MEANINGS = {
     "RUNPOD_API_KEY": "may use the endpoint; needed with `RUNPOD_ENDPOINT_ID`, and by the command "
     "`gpu_worker.endpoint plan`. Never in a render worker",
     "RUNPOD_BASE_URL": "where endpoints are asked for workers",
-    "RUNPOD_ENDPOINT_ID": "the RunPod endpoint whose workers are woken when jobs wait for a GPU; unset, nobody is",
+    "RUNPOD_ENDPOINT_ID": "the RunPod endpoint whose workers are woken when jobs wait for a GPU; unset, "
+    "nobody is",
     "RUNPOD_MAX_WORKERS": "no more wakes are outstanding than this, however many jobs wait",
     "SALT_KEY": "with `SECRET_KEY` makes the key of what is encrypted in the database; 50 characters or more",
     "SECRET_KEY": "signs sessions and links, the same for all; 50 characters or more",
@@ -74,7 +77,8 @@ MEANINGS = {
     "TRUSTED_PROXY_HOPS": "proxies of yours in front, each of which appends to X-Forwarded-For; "
     "`check --deploy` wants one at least",
     "WEB_THREADS": "requests that the web process serves at once, those that wait for events not counted",
-    "YIELD_AFTER_SECONDS": "after so long a render may be asked to yield its worker to other tenants that wait",
+    "YIELD_AFTER_SECONDS": "after so long a render may be asked to yield its worker to other tenants that "
+    "wait",
 }
 
 
