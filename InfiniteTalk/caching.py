@@ -71,10 +71,9 @@ class TeaCacheSlot(BaseState):
         if self.step < WARM_UP_STEPS or self.timestep_proj is None:
             compute = True
         else:
-            moved = (timestep_proj - self.timestep_proj).abs().mean() / self.timestep_proj.abs().mean()
-            self.change += reduce(
-                lambda sum_, c: sum_ * moved.item() + c, COEFFICIENTS[self.config.size], 0.0
-            )
+            difference = (timestep_proj - self.timestep_proj).abs().mean()
+            moved = (difference / self.timestep_proj.abs().mean()).item()
+            self.change += reduce(lambda sum_, c: sum_ * moved + c, COEFFICIENTS[self.config.size], 0.0)
             compute = self.change >= self.config.threshold
         if compute:
             self.change = 0.0

@@ -496,6 +496,14 @@ def modulated_layer_norm(hidden_states: Tensor, scale: Tensor, shift: Tensor, ep
     return F.layer_norm(hidden_states.float(), scale.shape[-1:], 1 + scale[0, 0], shift[0, 0], eps)
 
 
+def gated_sum(hidden_states: Tensor, output: Tensor, gate: Tensor) -> Tensor:
+    """`hidden_states + gate * output`, in float32 because the gate [1, 1, d] is, and rounded once.
+
+    Given the types as they are, a GPU converts value by value and holds no float32 copies of the two.
+    """
+    return torch.addcmul(hidden_states, output, gate).to(hidden_states.dtype)
+
+
 class InfiniteTalkTransformerBlock(nn.Module):
     """Wan's block with an audio attention, ungated, between cross-attention and feed-forward."""
 
@@ -575,7 +583,7 @@ class InfiniteTalkTransformerBlock(nn.Module):
         attn_output = self.attn1(norm_hidden_states, None, None, rotary_emb, layout=layout, speakers=speakers)
         if speakers is not None:
             attn_output, places = attn_output
-        hidden_states = torch.addcmul(hidden_states.float(), attn_output.float(), gate).to(dtype)
+        hidden_states = gated_sum(hidden_states, attn_output, gate)
 
         # 2. Cross-attention to text and image
         hidden_states = hidden_states + self.attn2(self.norm2(hidden_states), (text, image))
@@ -586,7 +594,7 @@ class InfiniteTalkTransformerBlock(nn.Module):
         # 4. Feed-forward
         norm_hidden_states = modulated_layer_norm(hidden_states, ffn_scale, ffn_shift, self.eps).to(dtype)
         ffn_output = self.ffn(norm_hidden_states)
-        return torch.addcmul(hidden_states.float(), ffn_output.float(), ffn_gate).to(dtype)
+        return gated_sum(hidden_states, ffn_output, ffn_gate)
 
 
 TransformerBlockRegistry.register(
