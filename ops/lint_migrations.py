@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 from avatar_api.embedded import Postgres
 
 OURS = ("accounts", "jobs")
+# By name, migrations that drop what no release uses any more, and the release that was the first not to.
+DROPS: dict[str, str] = {}
 
 
 def main() -> int:
@@ -34,7 +36,11 @@ def is_unfit(apps: Iterable[str]) -> bool:
     from django_migration_linter import MigrationLinter
 
     linter = MigrationLinter(
-        include_apps=apps, ignore_initial_migrations=True, all_warnings_as_errors=True, quiet=["ok", "ignore"]
+        include_apps=apps,
+        ignore_name=list(DROPS),
+        ignore_initial_migrations=True,
+        all_warnings_as_errors=True,
+        quiet=["ok", "ignore"],
     )
     linter.lint_all_migrations()
     return bool(linter.has_errors)
