@@ -12,8 +12,9 @@ import logging
 import random
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,25 +22,27 @@ if not __package__:
     # Run as a file: the package is found beside it, and not its modules as if each stood alone.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import av
 import torch
 from diffusers.hooks import apply_group_offloading
 from tqdm import tqdm
 
-from InfiniteTalk.audio import NoSoundError, Speech, combine_speakers, load_speech
+from InfiniteTalk.audio import Speech, combine_speakers, load_speech
 from InfiniteTalk.caching import TeaCacheConfig, enable_tea_cache
 from InfiniteTalk.completeness import IncompleteModelError
 from InfiniteTalk.guidance import AdaptiveProjectedGuidance
-from InfiniteTalk.input_file import GenerationInput, InputFileError, read_input
+from InfiniteTalk.input_file import GenerationInput, read_input
 from InfiniteTalk.loading import CheckpointPaths, LoadOptions, load_components
 from InfiniteTalk.lora import LoraError, merge_lora, named_by_file, read_lora
 from InfiniteTalk.model_configs import UnsupportedModelError
 from InfiniteTalk.offloading import keep_resident
 from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
-from InfiniteTalk.pipeline import InfiniteTalkPipeline
-from InfiniteTalk.reference import NoPictureError
+from InfiniteTalk.pipeline import PIXELS_PER_TOKEN, InfiniteTalkPipeline
+from InfiniteTalk.reference import Reference
 from InfiniteTalk.sampling import StepCallback, StepProgress
 from InfiniteTalk.settings import RenderSettings
 from InfiniteTalk.sizes import BUCKETS, Resolution, Size, choose_bucket
+from InfiniteTalk.speech_encoding import SpeechTooShortError
 from InfiniteTalk.transformer import EmptySpeakerMaskError
 from InfiniteTalk.video_file import VideoWriter, mixed_speech
 from InfiniteTalk.weight_files import WeightFileError
@@ -48,18 +51,50 @@ from InfiniteTalk.windows import FPS, WindowPlan, video_length
 SIZES: dict[str, Resolution] = {"infinitetalk-480": "480p", "infinitetalk-720": "720p"}
 DEFAULT_SHIFT = {"infinitetalk-480": 7.0, "infinitetalk-720": 11.0}
 DEFAULT_LORA_SCALE = 1.2
-EXPECTED_ERRORS = (
-    InputFileError,
-    NoSoundError,
-    NoPictureError,
+INPUT_ERRORS = (ValueError, OSError, av.error.FFmpegError)
+"""What reading and checking the arguments can meet; all of it is the user's to put right."""
+MODEL_ERRORS = (
     WeightFileError,
     UnknownKeysError,
     UnsupportedModelError,
     IncompleteModelError,
     LoraError,
     EmptySpeakerMaskError,
+    SpeechTooShortError,
 )
-"""What a user can put right; shown without a traceback."""
+"""What a user can put right after that; anything else keeps its traceback."""
+REFUSED = {
+    "--quant_dir": "the published 8-bit files are not read; --quant fp8 rounds the weights of --ckpt_dir",
+    "--dit_path": "a transformer merged into one file is not read; give --ckpt_dir and --infinitetalk_dir",
+    "--t5_cpu": "the text encoder computes where all do; --offload_model true takes it away afterwards",
+    "--scene_seg": "a video is not cut at its scenes; each window sees the picture of its moment",
+}
+"""Arguments of the published code that have no counterpart here, and why."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the arguments ask for, read and checked before any model is loaded.
+
+    Attributes:
+        request: What the input file says.
+        reference: The picture, opened.
+        speech: What each person says; None for one who is silent.
+        size: The video's size.
+        settings: How to render.
+        plan: The windows.
+        lora_scales: How strong each LoRA is.
+        output: The video to write.
+    """
+
+    request: GenerationInput
+    reference: Reference
+    speech: Sequence[Speech | None]
+    size: Size
+    settings: RenderSettings
+    plan: WindowPlan
+    lora_scales: Mapping[Path, float]
+    output: Path
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -123,7 +158,15 @@ def build_parser() -> argparse.ArgumentParser:
     memory.add_argument(
         "--offload_model", type=_truth, help="fetch whole models when needed; default on a GPU"
     )
+    for name in REFUSED:
+        parser.add_argument(name, nargs="?", action=_Refusal, help=argparse.SUPPRESS)
     return parser
+
+
+class _Refusal(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        (name,) = self.option_strings
+        parser.error(f"{name}: {REFUSED[name]}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -132,40 +175,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
-        render(options)
-    except EXPECTED_ERRORS as error:
+        order = read_order(options)
+    except INPUT_ERRORS as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    try:
+        render(order, options)
+    except MODEL_ERRORS as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
 
-def render(options: argparse.Namespace) -> None:
-    """Renders a video, window by window, and writes it."""
+def read_order(options: argparse.Namespace) -> Order:
+    """Reads what the arguments name, and checks that it fits together. Raises one of `INPUT_ERRORS`."""
     request = read_input(options.input_json)
     reference = request.reference()
-    size = (
-        options.size
-        if isinstance(options.size, Size)
-        else choose_bucket(reference.size, BUCKETS[SIZES[options.size]])
-    )
+    size = options.size
+    if not isinstance(size, Size):
+        size = choose_bucket(reference.size, BUCKETS[SIZES[size]])
     settings = _settings(options)
     speech = [None if path is None else load_speech(path) for path in request.speech]
     plan = WindowPlan(_video_frames(request, speech, options), settings.num_frames, settings.motion_frames)
-    pipeline = _pipeline(options, request.speakers)
     output = options.save_file.with_name(f"{options.save_file.name.removesuffix('.mp4')}.mp4")
+    if not output.parent.is_dir():
+        raise NotADirectoryError(f"{output.parent} is no folder to write {output.name} to")
+    return Order(request, reference, speech, size, settings, plan, _lora_scales(options), output)
+
+
+def render(order: Order, options: argparse.Namespace) -> None:
+    """Renders a video, window by window, and writes it."""
+    request, settings = order.request, order.settings
+    pipeline = _pipeline(options, request.speakers, order.lora_scales)
     sound = mixed_speech(request.speech, request.speaking_order)
-    with VideoWriter(output, size, sound) as writer, _progress(plan, settings) as show_step:
+    with (
+        VideoWriter(order.output, order.size, sound) as writer,
+        _progress(order.plan, settings) as show_step,
+    ):
         for window in pipeline.stream(
-            reference=reference,
-            speech=speech,
+            reference=order.reference,
+            speech=order.speech,
             prompt=request.prompt,
             settings=settings,
-            resolution=size,
+            resolution=order.size,
             speaking_order=request.speaking_order,
             boxes=request.boxes,
-            video_frames=plan.video_frames,
+            video_frames=order.plan.video_frames,
             callback=show_step,
         ):
             writer.write(window.frames)
-    print(f"{output}: {writer.num_frames} frames, {writer.num_frames / FPS:.2f} s, seed {settings.seed}")
+    seconds = writer.num_frames / FPS
+    print(f"{order.output}: {writer.num_frames} frames, {seconds:.2f} s, seed {settings.seed}")
 
 
 def _video_frames(
@@ -215,17 +272,18 @@ def _size_class(options: argparse.Namespace) -> Literal["infinitetalk-480", "inf
 # ---- The models --------------------------------------------------------------------------------------------
 
 
-def _pipeline(options: argparse.Namespace, speakers: Speakers) -> InfiniteTalkPipeline:
+def _pipeline(
+    options: argparse.Namespace, speakers: Speakers, lora_scales: Mapping[Path, float]
+) -> InfiniteTalkPipeline:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     streams = options.num_persistent_param_in_dit is not None
     offloads = device.type == "cuda" and (streams or options.offload_model is not False)
-    loras = named_by_file(options.lora_dir)
     components = load_components(
         CheckpointPaths(
             options.ckpt_dir,
             options.infinitetalk_dir,
             options.wav2vec_dir,
-            () if options.merge_lora else tuple(loras.values()),
+            () if options.merge_lora else tuple(lora_scales),
         ),
         speakers,
         LoadOptions(
@@ -236,7 +294,7 @@ def _pipeline(options: argparse.Namespace, speakers: Speakers) -> InfiniteTalkPi
         ),
     )
     pipeline = InfiniteTalkPipeline.from_components(components)
-    _use_loras(pipeline, loras, options)
+    _use_loras(pipeline, lora_scales, merge=options.merge_lora)
     if streams:
         _stream_blocks(pipeline, options.num_persistent_param_in_dit, device)
     elif offloads:
@@ -247,16 +305,21 @@ def _pipeline(options: argparse.Namespace, speakers: Speakers) -> InfiniteTalkPi
     return pipeline
 
 
-def _use_loras(pipeline: InfiniteTalkPipeline, loras: dict[str, Path], options: argparse.Namespace) -> None:
-    scales = options.lora_scale or [DEFAULT_LORA_SCALE] * len(loras)
-    if len(scales) != len(loras):
-        raise LoraError(f"{len(loras)} LoRA files but {len(scales)} scales")
-    named = dict(zip(loras, scales, strict=True))
-    if options.merge_lora:
-        for name, scale in named.items():
-            merge_lora(pipeline.transformer, read_lora(loras[name]), scale)
+def _lora_scales(options: argparse.Namespace) -> dict[Path, float]:
+    files = named_by_file(options.lora_dir).values()
+    scales = options.lora_scale or [DEFAULT_LORA_SCALE] * len(files)
+    if len(scales) != len(files):
+        raise LoraError(f"{len(files)} LoRA files but {len(scales)} scales")
+    return dict(zip(files, scales, strict=True))
+
+
+def _use_loras(pipeline: InfiniteTalkPipeline, scales: Mapping[Path, float], *, merge: bool) -> None:
+    if merge:
+        for file, scale in scales.items():
+            merge_lora(pipeline.transformer, read_lora(file), scale)
     elif pipeline.loras is not None:
-        pipeline.loras.use(named)
+        names = named_by_file(list(scales))
+        pipeline.loras.use({name: scales[file] for name, file in names.items()})
 
 
 def _stream_blocks(pipeline: InfiniteTalkPipeline, num_parameters: int, device: torch.device) -> None:
@@ -287,7 +350,12 @@ def _progress(plan: WindowPlan, settings: RenderSettings) -> Iterator[StepCallba
 def _size(text: str) -> str | Size:
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if match:
-        return Size(int(match[1]), int(match[2]))
+        size = Size(int(match[1]), int(match[2]))
+        if size.height % PIXELS_PER_TOKEN or size.width % PIXELS_PER_TOKEN:
+            raise argparse.ArgumentTypeError(
+                f"height and width must be multiples of {PIXELS_PER_TOKEN}, not {text}"
+            )
+        return size
     if text in SIZES:
         return text
     raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(SIZES)}, nor HEIGHTxWIDTH")

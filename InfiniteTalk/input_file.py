@@ -1,7 +1,7 @@
 """The command line's `input.json`: what to show, what to say."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,14 +62,17 @@ def read_input(path: Path) -> GenerationInput:
     Raises:
         InputFileError: Something is missing, or is not as it must be.
     """
-    content = json.loads(path.read_text())
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputFileError(f"{path} is no JSON: {error}") from error
     try:
         return GenerationInput(
             prompt=content["prompt"],
             picture=_existing(content["cond_video"], path.parent),
             speech=_speech(content["cond_audio"], path.parent),
             speaking_order=SPEAKING_ORDERS[content.get("audio_type", "para")],
-            boxes=tuple(PixelBox.from_reference(box) for box in content.get("bbox", {}).values()),
+            boxes=_boxes(content.get("bbox", {}), len(content["cond_audio"])),
         )
     except KeyError as error:
         raise InputFileError(f"{path} lacks or does not know {error}") from error
@@ -81,6 +84,15 @@ def _speech(audio: Mapping[str, Any], folder: Path) -> tuple[Path | None, ...]:
     if all(file is None for file in speech):
         raise InputFileError("nobody speaks")
     return speech
+
+
+def _boxes(boxes: Mapping[str, Sequence[float]], people: int) -> tuple[PixelBox, ...]:
+    if boxes and len(boxes) != people:
+        raise InputFileError(f"{people} people need as many boxes or none, not {len(boxes)}")
+    for person, box in boxes.items():
+        if len(box) != 4:
+            raise InputFileError(f"the box of {person} has {len(box)} numbers instead of 4")
+    return tuple(PixelBox.from_reference(box) for box in boxes.values())
 
 
 def _existing(name: str, folder: Path) -> Path:

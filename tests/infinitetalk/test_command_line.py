@@ -171,6 +171,35 @@ def test_a_mistake_is_told_in_a_sentence(
     assert not (tmp_path / "talk.mp4").exists()
 
 
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("--quant int8", "invalid choice: 'int8'"),
+        ("--quant_dir weights/fp8.safetensors", "published 8-bit files are not read"),
+        ("--dit_path merged.safetensors", "give --ckpt_dir and --infinitetalk_dir"),
+        ("--t5_cpu", "--t5_cpu: the text encoder computes where all do"),
+        ("--scene_seg true", "not cut at its scenes"),
+        ("--size 50x32", "multiples of 16, not 50x32"),
+        ("--sample_steps 0", "at least one step"),
+        ("--motion_frame 4", "1 more than a multiple of 4"),
+        ("--lora_scale 1.0", "0 LoRA files but 1 scales"),
+        ("--save_file nowhere/talk", "nowhere is no folder"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_any_model_is_loaded(
+    write_input: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    mistake: str,
+    message: str,
+) -> None:
+    request = f"--input_json={write_input()}"
+    with pytest.raises(SystemExit, match="2"):
+        main([*checkpoint(tmp_path / "no weights"), request, *mistake.split()])
+
+    assert message in capsys.readouterr().err
+
+
 def test_the_boxes_of_an_input_file_go_down_the_rows_first(write_input: Callable[..., Path]) -> None:
     request = write_input(
         cond_audio={"person1": "one.wav", "person2": "None"},
@@ -190,6 +219,8 @@ def test_the_boxes_of_an_input_file_go_down_the_rows_first(write_input: Callable
         ({"audio_type": "sometimes"}, "sometimes"),
         ({"cond_audio": {}}, "person1"),
         ({"cond_audio": {"person1": "None", "person2": "None"}}, "nobody speaks"),
+        ({"bbox": {"person1": [1, 2, 3, 4], "person2": [1, 2, 3, 4]}}, "1 people need as many boxes or none"),
+        ({"bbox": {"person1": [1, 2, 3]}}, "the box of person1 has 3 numbers"),
     ],
 )
 def test_an_input_file_that_lacks_something_says_what(
@@ -197,3 +228,10 @@ def test_an_input_file_that_lacks_something_says_what(
 ) -> None:
     with pytest.raises(InputFileError, match=message):
         read_input(write_input(**changes))
+
+
+def test_an_input_file_that_is_no_json_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "input.json").write_text("{'prompt': 'single quotes'}")
+
+    with pytest.raises(InputFileError, match=r"input\.json is no JSON"):
+        read_input(tmp_path / "input.json")
