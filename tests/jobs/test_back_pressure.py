@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from django.db import InterfaceError, InternalError, OperationalError, connection
 from django.test import Client
+from environs import Env
 from PIL import Image
 from pytest_django import Settings
 from rest_framework.test import APIClient
@@ -21,6 +22,7 @@ from accounts.models import Organization
 from avatar_api.common import problems
 from avatar_api.common.own_folder import own_folder
 from avatar_api.common.trouble import NotDeletedError
+from gpu_worker.contract.object_store import storage_backend
 from jobs.models import IdempotencyClaim, Job
 from tests import factories
 from tests.jobs.clients import form
@@ -138,6 +140,26 @@ class TestDiskFull:
             assert refused(response) == 5
         assert_nothing_is_left(store)
         assert acme_client.put(upload["url"], noise, content_type="image/jpeg").status_code == 204
+
+
+def test_the_object_store_away(
+    acme_client: APIClient,
+    portrait: bytes,
+    speech: bytes,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "R2_BUCKET": "bucket",
+        "R2_ENDPOINT_URL": "http://127.0.0.1:9",
+        "R2_ACCESS_KEY_ID": "id",
+        "R2_SECRET_ACCESS_KEY": "secret",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings.STORAGES = settings.STORAGES | {"default": storage_backend(Env(), Path())}
+    assert refused(acme_client.post("/v1/jobs", form(portrait, speech), **ONCE)) == 5
+    assert not Job.objects.exists()
+    assert not IdempotencyClaim.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
