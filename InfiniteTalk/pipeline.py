@@ -46,7 +46,8 @@ class InfiniteTalkPipeline(DiffusionPipeline):
     """Renders a talking video window by window.
 
     An ordinary diffusers pipeline in all that concerns its models: `to`, `enable_model_cpu_offload`,
-    `enable_group_offload` and the VAE's tiling work. The speech encoder computes where it is.
+    `enable_group_offload` and the VAE's tiling work. The speech encoder computes where it is. Encoders and
+    tokenizer may be None where `stream` is given all that they would encode.
 
     Args:
         transformer: InfiniteTalk's transformer, with the audio layers for one or for two speakers.
@@ -168,8 +169,8 @@ class InfiniteTalkPipeline(DiffusionPipeline):
             ValueError: Arguments that do not fit each other.
         """
         given = given or Precomputed()
-        voices = [] if given.audio_embeds else self._voices(speech, speaking_order)
-        embeddings = given.audio_embeds or self._embed(voices, settings)
+        voices = [] if len(given.audio_embeds) else self._voices(speech, speaking_order)
+        embeddings = self._embed(voices, settings) if voices else given.audio_embeds
         size = self._size(reference, resolution)
         if video_frames is None:
             video_frames = self._video_frames(voices, embeddings, settings)
@@ -224,7 +225,7 @@ class InfiniteTalkPipeline(DiffusionPipeline):
     ) -> int:
         if voices:
             return video_length(len(voices[0]), settings.reference_compat)
-        return len(embeddings[0])
+        return max(map(len, embeddings))
 
     @staticmethod
     def _size(reference: Reference, resolution: Resolution | Size) -> Size:

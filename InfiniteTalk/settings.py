@@ -24,8 +24,10 @@ class RenderSettings:
         motion_frames: How many of them it shares with the window before, 1 more than a multiple of 4.
         color_correction_strength: 0 to leave colours alone, 1 to match those of the reference fully.
         reference_compat: Reproduce the published code where it is random or mistaken: one generator for the
-            whole run, frames counted in floating point, source frames taken by number, the first picture's
-            colours for a whole video, no pass saved, brightness rounded down.
+            whole run, frames counted in floating point, speech encoded at once however long, the first
+            picture's colours for a whole video, no pass saved, brightness rounded down. Two more are chosen
+            where they are: `VideoReference` (source frames by number) and `TeaCacheConfig` (three slots by
+            turns) have arguments of this name, and `PixelBox.from_reference` reads boxes its way.
     """
 
     num_inference_steps: int
@@ -57,7 +59,7 @@ class Precomputed:
     Attributes:
         prompt_embeds: [1, n, width].
         negative_prompt_embeds: [1, n, width].
-        audio_embeds: One for each speaker, [L, layers, width].
+        audio_embeds: One for each speaker, [L, layers, width]; the video is as long as the longest.
         image_embeds: [1, 257, width] by index of the window; for a still that of window 0 is for all.
         reference_latents: [1, 16, T, h, w], likewise.
         initial_noise: [1, 16, T, h, w] by index of the window.

@@ -15,7 +15,9 @@ from InfiniteTalk.states import StepState, WindowState
 from .tiny_renders import arguments, load, same_frames, settings
 
 VARIANTS = [
-    pytest.param(settings(), id="two passes"),
+    pytest.param(settings(audio_guidance_scale=1.0), id="one pass"),
+    pytest.param(settings(apg=AdaptiveProjectedGuidance()), id="two passes with APG"),
+    pytest.param(settings(text_guidance_scale=5.0, audio_guidance_scale=1.0), id="guided by text alone"),
     pytest.param(
         settings(text_guidance_scale=5.0, apg=AdaptiveProjectedGuidance()), id="three passes with APG"
     ),

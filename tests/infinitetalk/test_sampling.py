@@ -9,6 +9,7 @@ from InfiniteTalk.noise import window_generator
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.sampling import StepProgress, flow_match_timesteps
 from InfiniteTalk.settings import Precomputed
+from InfiniteTalk.sizes import Size
 from InfiniteTalk.speech_encoding import encode_speech
 from tests.infinitetalk.recordings import error, metadata, tensors
 
@@ -113,7 +114,16 @@ def test_a_run_can_be_replayed_from_tensors_alone(pipeline: InfiniteTalkPipeline
         initial_noise={w: torch.randn(1, 16, 4, 6, 4, generator=window_generator(7, w)) for w in (0, 1)},
         audio_embeds=[speech],
     )
-    replayed = pipeline.stream(
+    without_encoders = InfiniteTalkPipeline(pipeline.transformer, pipeline.vae, *[None] * 5)
+    replayed = without_encoders.stream(
         **arguments(speech=(), prompt="Not read.", settings=settings(seed=99), video_frames=21, given=given)
     )
     assert same_frames(list(replayed), windows)
+
+
+def test_given_speech_of_two_people_is_as_long_as_the_longer_one(tiny_checkpoint: Path) -> None:
+    pipeline = load(tiny_checkpoint, "multi")
+    speech = encode_speech(normalize_loudness(SPEECH), pipeline.wav2vec2, pipeline.feature_extractor)
+    given = Precomputed(audio_embeds=[speech[:9], speech[:17]])
+    windows = pipeline.stream(**arguments(speech=(), given=given, resolution=Size(64, 64)))
+    assert sum(len(window.frames) for window in windows) == 17
