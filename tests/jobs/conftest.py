@@ -50,7 +50,7 @@ def speech() -> bytes:
     return wav(0.5)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     pytest.importorskip("nanio")
     with S3Server(tmp_path_factory.mktemp("s3")) as server:
