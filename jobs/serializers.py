@@ -55,8 +55,15 @@ class JobSerializer(serializers.Serializer):
     stage = serializers.ChoiceField(choices=Stage.choices, allow_null=True)
     progress = serializers.IntegerField(help_text="0–100")
     window = WindowSerializer()
-    queue_position = serializers.IntegerField(allow_null=True)
-    eta_seconds = serializers.FloatField(allow_null=True)
+    queue_position = serializers.IntegerField(
+        allow_null=True,
+        help_text="Its place among the jobs that no worker has begun, in the order in which they are sent; "
+        "jobs still to come may be sent before. Null while files are fetched and once a worker has it.",
+    )
+    eta_seconds = serializers.FloatField(
+        allow_null=True,
+        help_text="Until its end, if nothing else came. Null while no worker is there or files are fetched.",
+    )
     livemode = serializers.BooleanField()
     input = serializers.DictField()
     stream_url = serializers.URLField(
