@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from InfiniteTalk.audio import audio_windows
+from InfiniteTalk.caching import TeaCacheConfig, disable_tea_cache, enable_tea_cache
 from InfiniteTalk.color import match_color
 from InfiniteTalk.conditioning import (
     NEGATIVE_PROMPT,
@@ -25,12 +26,14 @@ from InfiniteTalk.guidance import AdaptiveProjectedGuidance
 from InfiniteTalk.latents import decode_latents, encode_frames
 from InfiniteTalk.loudness import normalize_loudness
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
+from InfiniteTalk.reference import Reference, StillReference, VideoReference
 from InfiniteTalk.sampling import flow_match_timesteps
 from InfiniteTalk.settings import RenderSettings
 from InfiniteTalk.sizes import Size, resize_image
 from InfiniteTalk.speech_encoding import encode_speech
 
 from .recordings import error
+from .test_reference import write_video
 from .tiny_renders import PORTRAIT, SIZE, SPEECH, arguments, load, settings
 
 THREE_WINDOWS = SPEECH[: 28 * 640]
@@ -48,10 +51,11 @@ VARIANTS = [
 
 @dataclass
 class Published:
-    """The published sampling loop for a still."""
+    """The published sampling loop."""
 
     pipeline: InfiniteTalkPipeline
     settings: RenderSettings
+    reference: Reference = field(default_factory=lambda: StillReference(PORTRAIT))
     size: Size = SIZE
     voices: Sequence[np.ndarray] = (THREE_WINDOWS,)
     masks: torch.Tensor | None = None
@@ -69,29 +73,32 @@ class Published:
             )
             for voice in self.voices
         ]
-        picture = resize_image(PORTRAIT, self.size)
-        grey = torch.zeros(1, 3, how.num_frames - 1, *picture.shape[3:])
-        reference = encode_frames(pipeline.vae, torch.cat([picture, grey], dim=2))
-        first = torch.zeros(1, 4, *reference.shape[2:])
-        first[:, :, 0] = 1
-        self.y = torch.cat([first, reference], dim=1)
-        self.clip = encode_image(pipeline.image_encoder, picture)
         self.texts = [
             encode_prompt(pipeline.text_encoder, pipeline.tokenizer, text)
             for text in ("A person is talking.", NEGATIVE_PROMPT)
         ]
         torch.manual_seed(how.seed)
-        chunks, motion, start = [], picture, 0
+        first_picture = motion = resize_image(self.reference.frame(0), self.size)
+        chunks, start = [], 0
         while True:
+            self.see(resize_image(self.reference.frame(start), self.size))
             windows = audio_windows(speech, start, how.num_frames)
-            noise = torch.randn(reference.shape[1:])[None]
+            noise = torch.randn(16, *self.y.shape[2:])[None]
             chunk = self.chunk(noise, encode_frames(pipeline.vae, motion), windows, later=start > 0)
-            chunk = match_color(chunk, picture, how.color_correction_strength)
+            chunk = match_color(chunk, first_picture, how.color_correction_strength)
             chunks.append(chunk if start == 0 else chunk[:, :, how.motion_frames :])
             if start + how.num_frames >= len(speech[0]):
                 return torch.cat(chunks, dim=2)[:, :, : len(speech[0])]
             motion = chunk[:, :, -how.motion_frames :]
             start += how.num_frames - how.motion_frames
+
+    def see(self, picture: torch.Tensor) -> None:
+        grey = torch.zeros(1, 3, self.settings.num_frames - 1, *picture.shape[3:])
+        reference = encode_frames(self.pipeline.vae, torch.cat([picture, grey], dim=2))
+        first = torch.zeros(1, 4, *reference.shape[2:])
+        first[:, :, 0] = 1
+        self.y = torch.cat([first, reference], dim=1)
+        self.clip = encode_image(self.pipeline.image_encoder, picture)
 
     def chunk(self, x: torch.Tensor, motion: torch.Tensor, audio: torch.Tensor, later: bool) -> torch.Tensor:
         times = flow_match_timesteps(self.settings.num_inference_steps, self.settings.shift)
@@ -176,7 +183,7 @@ def test_two_people_follow_the_published_loop_step_by_step(tiny_checkpoint: Path
     voices = [SPEECH[: 20 * 640], SPEECH[15 * 640 : 35 * 640]]
     pipeline = load(tiny_checkpoint, "multi")
     masks = speaker_masks(half_picture_boxes(source), source, size)
-    published = Published(pipeline, how, size, voices, masks)
+    published = Published(pipeline, how, size=size, voices=voices, masks=masks)
     expected = published.render()
     steps: list[torch.Tensor] = []
     windows = pipeline.stream(
@@ -192,6 +199,44 @@ def test_two_people_follow_the_published_loop_step_by_step(tiny_checkpoint: Path
     assert len(frames) == 20
     assert max(error(ours, theirs) for ours, theirs in zip(steps, published.latents, strict=True)) < 1e-4
     assert error(frames.permute(3, 0, 1, 2)[None], expected) < 5e-4
+
+
+def test_a_video_follows_the_published_loop_from_its_pictures_by_number_and_its_first_colours(
+    pipeline: InfiniteTalkPipeline, tmp_path: Path
+) -> None:
+    how = settings(reference_compat=True)
+    reference = VideoReference(write_video(tmp_path / "brighter.mp4", rate=50, frames=40), True)
+    published = Published(pipeline, how, reference)
+    expected = published.render()
+    steps: list[torch.Tensor] = []
+    windows = pipeline.stream(
+        **arguments(
+            reference=reference,
+            speech=[THREE_WINDOWS],
+            settings=how,
+            output_type="float32",
+            callback=lambda done: steps.append(done.latents.clone()),
+        )
+    )
+    frames = torch.cat([torch.from_numpy(window.frames) for window in windows])
+    assert max(error(ours, theirs) for ours, theirs in zip(steps, published.latents, strict=True)) < 1e-4
+    assert error(frames.permute(3, 0, 1, 2)[None], expected) < 5e-4
+
+
+def test_tea_cache_runs_on_from_window_to_window_as_published(pipeline: InfiniteTalkPipeline) -> None:
+    computed: list[bool] = []
+    handle = pipeline.transformer.blocks[1].register_forward_hook(
+        lambda module, arguments, output: computed.append(output is not arguments[0])
+    )
+    enable_tea_cache(pipeline.transformer, TeaCacheConfig(1e9, "infinitetalk-480", 8, reference_compat=True))
+    try:
+        how = settings(num_inference_steps=8, reference_compat=True)
+        list(pipeline.stream(**arguments(settings=how, video_frames=21)))
+    finally:
+        disable_tea_cache(pipeline.transformer)
+        handle.remove()
+    # It counts 3 passes a step, of which 5 steps are computed; here a step has 2, and the windows 16 each.
+    assert computed == [call % 24 < 15 for call in range(32)]
 
 
 def test_brightness_is_rounded_down_as_published(pipeline: InfiniteTalkPipeline) -> None:
