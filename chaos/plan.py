@@ -166,8 +166,12 @@ def faults(seed: int, seconds: float, gap: tuple[float, float], lost_seconds: fl
     targets = {kind: _dealt(chance, names) for kind, names in TARGETS.items()}
 
     def endless() -> Iterator[Fault]:
-        at = 0.0
+        at = frozen_until = 0.0
         for kind in _dealt(chance, DECK):
+            if kind is Kind.FREEZE_LONG and at < frozen_until:
+                continue  # One at a time, or nobody renders for minutes.
+            if kind is Kind.FREEZE_LONG:
+                frozen_until = at + lost_seconds
             at += chance.uniform(*gap)
             target = next(targets[kind]) if kind in targets else ""
             jump = CLOCK_JUMPS[target] if kind is Kind.CLOCK else 0.0

@@ -1,10 +1,9 @@
 """One run: start, undisturbed renders, the storm, healing, and the promises. Django is set up before."""
 
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from django.core.management import call_command
 from django.db import connections
@@ -13,10 +12,10 @@ from django.utils import timezone
 
 from chaos import plan, table
 from chaos.customers import Customers
-from chaos.faults import Mischief, Undo, what_it_holds
 from chaos.plan import Fault, Order, Variant
 from chaos.promises import Promises, Video, decoded
 from chaos.stack import Stack
+from chaos.storm import TICK_SECONDS, Storm
 from chaos.tenants import make_tenants
 from gpu_worker.contract import signals
 from jobs.models import Job, JobEvent, WebhookDelivery
@@ -25,7 +24,6 @@ from jobs.states import OPEN
 from jobs.storage_audit import Audit
 from launcher.terminal import Failure, say, step
 
-TICK_SECONDS = 0.05
 POLL_SECONDS = 0.5
 CALM_SECONDS = 120.0
 # What a webhook's next try may still be waited for; later ones the customers ask for at once.
@@ -49,14 +47,6 @@ class Settings:
     short: bool
 
 
-@dataclass(frozen=True)
-class Storm:
-    """What was done, and when each of it was over."""
-
-    made: list[Fault]
-    ends: list[datetime]
-
-
 def run(settings: Settings, stack: Stack) -> list[str]:
     """Returns: a sentence for each time that a promise was broken."""
     deadline = time.monotonic() + settings.seconds
@@ -73,7 +63,8 @@ def run(settings: Settings, stack: Stack) -> list[str]:
             undisturbed = render_undisturbed(stack, customers, list(dict.fromkeys(variants)))
         orders, faults = plans(settings, deadline)
         with step(f"{len(orders)} orders, {len(faults)} faults"):
-            storm = make_storm(stack, customers, orders, faults, settings.seed)
+            storm = Storm(stack, customers, orders, faults, settings.seed)
+            storm.rage()
         with step("heal"):
             hurried = heal(stack, customers, deadline - (5 if settings.short else CHECKING_SECONDS))
         customers.leave()
@@ -112,40 +103,6 @@ def render_undisturbed(
         if job["output"] is None:
             raise Failure(f"Nothing was disturbed, and yet {job['id']} {job['status']}: {job['error']}.")
     return {variant: decoded(customers.video(job)) for variant, job in jobs.items()}
-
-
-def make_storm(
-    stack: Stack, customers: Customers, orders: Sequence[Order], faults: Sequence[Fault], seed: int
-) -> Storm:
-    """Place the orders and make the faults, each at its time; a fault waits for what another one holds."""
-    mischief = Mischief(stack, seed)
-    began = time.monotonic()
-    to_order, to_make = deque(orders), deque(faults)
-    at_work: list[tuple[float, Fault, Undo]] = []
-    storm = Storm([], [])
-    while to_order or to_make or at_work:
-        now = time.monotonic() - began
-        while to_order and to_order[0].at <= now:
-            customers.place(to_order.popleft())
-        for ending in [each for each in at_work if each[0] <= now]:
-            at_work.remove(ending)
-            ending[2]()
-            storm.ends.append(datetime.now(UTC))
-        held = {what_it_holds(fault) for _, fault, _ in at_work}
-        due = [fault for fault in to_make if fault.at <= now and what_it_holds(fault) not in held]
-        if due:
-            to_make.remove(due[0])
-            note(stack, due[0], now)
-            at_work.append((now + due[0].seconds, due[0], mischief.make(due[0])))
-            storm.made.append(due[0])
-        stack.keep()
-        time.sleep(TICK_SECONDS)
-    return storm
-
-
-def note(stack: Stack, fault: Fault, now: float) -> None:
-    with (stack.logs / "faults.log").open("a") as log:
-        log.write(f"{datetime.now(UTC):%H:%M:%S.%f} {now:6.1f} {fault}\n")
 
 
 def heal(stack: Stack, customers: Customers, deadline: float) -> int:
