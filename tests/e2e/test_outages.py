@@ -24,7 +24,7 @@ def test_no_request_fails_after_the_database_has_cut_every_connection(live: Live
     assert status_of_a_request(live) == 200
     with psycopg.connect(stack.Postgres(live.state / "postgres").url) as database:
         database.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"  # Waits until it is cut.
             " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
     assert {status_of_a_request(live) for _ in range(REQUESTS)} == {200}
