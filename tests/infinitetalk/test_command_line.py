@@ -12,8 +12,11 @@ import pytest
 from PIL import Image
 
 from InfiniteTalk.conditioning import PixelBox
-from InfiniteTalk.generate_infinitetalk import main
+from InfiniteTalk.generate_infinitetalk import build_parser, main, read_order
+from InfiniteTalk.guidance import AdaptiveProjectedGuidance
 from InfiniteTalk.input_file import InputFileError, read_input
+from InfiniteTalk.settings import RenderSettings
+from InfiniteTalk.sizes import Size
 
 from .conftest import FUSIONX, LIGHTX2V
 
@@ -157,6 +160,27 @@ def test_what_is_left_of_the_speech_is_said(
 
     assert "the speech takes 10 frames; --mode clip ends the video after 5" in capsys.readouterr().out
     assert probe(tmp_path / "clip.mp4").num_frames == 5
+
+
+def test_what_is_not_said_is_as_in_the_published_code(
+    write_input: Callable[..., Path], tmp_path: Path
+) -> None:
+    arguments = ["--task", "infinitetalk-14B", "--size", "infinitetalk-720", "--save_file", "test_output"]
+    options = build_parser().parse_args(
+        [*checkpoint(tmp_path), *arguments, "--input_json", str(write_input())]
+    )
+    order = read_order(options)
+
+    assert order.settings == RenderSettings(40, 11.0, 5.0, 4.0, None, 42, 81, 9, 1.0)
+    assert order.size == Size(832, 1088)
+    assert (options.mode, options.max_frame_num) == ("clip", 1000)
+    assert order.output == Path("test_output.mp4")
+    with_apg = build_parser().parse_args(
+        [*checkpoint(tmp_path), "--input_json", str(write_input()), "--use_apg", "--base_seed=-1"]
+    )
+    assert read_order(with_apg).settings.apg == AdaptiveProjectedGuidance(-0.75, 55.0)
+    assert read_order(with_apg).settings.shift == 7.0
+    assert read_order(with_apg).settings.seed != read_order(with_apg).settings.seed
 
 
 def test_a_mistake_is_told_in_a_sentence(

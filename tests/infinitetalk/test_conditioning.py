@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
@@ -10,11 +11,14 @@ from InfiniteTalk.conditioning import (
     SpeakerBox,
     clean_prompt,
     encode_image,
+    encode_prompt,
     half_picture_boxes,
     reference_latents,
     speaker_masks,
 )
 from InfiniteTalk.latents import decode_latents, encode_frames
+from InfiniteTalk.loading import LoadOptions, load_text_encoder, load_tokenizer
+from InfiniteTalk.original_checkpoint import OriginalCheckpoint
 from InfiniteTalk.sizes import Size
 from tests.infinitetalk.recordings import error, metadata, tensors
 
@@ -83,6 +87,35 @@ def test_the_image_encoder_gives_all_its_positions_without_the_final_norm() -> N
     assert features.shape == (1, 5, 32)
     encoder.post_layernorm.requires_grad_(False).weight.zero_()
     assert torch.equal(encode_image(encoder, picture), features)
+
+
+@torch.no_grad()
+def test_a_picture_is_stretched_to_a_square_and_brought_to_clips_own_range() -> None:
+    config = CLIPVisionConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    encoder, seen = CLIPVisionModel(config).eval(), []
+    encoder.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    left_black_right_white = torch.ones(1, 3, 1, 96, 64)
+    left_black_right_white[..., :32] = -1
+    encode_image(encoder, left_black_right_white)
+
+    assert seen[0].shape == (1, 3, 224, 224)
+    mean = np.array([0.48145466, 0.4578275, 0.40821073])
+    std = np.array([0.26862954, 0.26130258, 0.27577711])
+    assert seen[0][0, :, 100, 10].numpy() == pytest.approx((0 - mean) / std, abs=1e-5)
+    assert seen[0][0, :, 100, -10].numpy() == pytest.approx((1 - mean) / std, abs=1e-5)
+
+
+@torch.no_grad()
+def test_a_prompt_is_embedded_as_if_there_were_no_padding(tiny_original: OriginalCheckpoint) -> None:
+    options = LoadOptions(torch_dtype=torch.float32)
+    text_encoder = load_text_encoder(tiny_original.ckpt_dir, options)
+    tokenizer = load_tokenizer(tiny_original.ckpt_dir)
+    embeds = encode_prompt(text_encoder, tokenizer, " A person  is talking. ")
+
+    tokens = tokenizer("A person is talking.", return_tensors="pt").input_ids
+    assert tokens[0, -1] == tokenizer.eos_token_id
+    assert error(embeds, text_encoder(tokens).last_hidden_state) < 1e-5
+    assert encode_prompt(text_encoder, tokenizer, "talking " * 600).shape[1] == 512
 
 
 def test_a_prompt_is_repaired_before_it_is_read() -> None:
