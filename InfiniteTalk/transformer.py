@@ -71,14 +71,20 @@ class BlockContext:
 
 
 class ProjectedContext:
-    """One kind of context (text, image or audio) for all blocks; passes that have it in common share it."""
+    """One kind of context (text, image or audio) for all blocks; passes that have it in common share it.
+
+    Attributes:
+        blocks: The context as each block sees it; empty until the first forward.
+        speakers: Of the audio of two speakers: where they are, looked up once because the GPU is waited for.
+    """
 
     def __init__(self) -> None:
-        self.blocks: list[BlockContext] = []
+        self.clear()
 
     def clear(self) -> None:
         """Forget the context, because it changes."""
-        self.blocks = []
+        self.blocks: list[BlockContext] = []
+        self.speakers: SpeakerClasses | None = None
 
     @property
     def nbytes(self) -> int:
@@ -755,7 +761,8 @@ class InfiniteTalkTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, 
             audio_embeds: windows of speech [P, F, 5, 12, 768], P = 1 or 2. None is null audio, the same as
                 zeros of one speaker but with two distinct frames instead of T.
             speaker_masks: [3, h, w]: speaker 1, speaker 2, background. Needed with two speakers, else unused.
-            context_cache: keeps what text, image and audio become in the blocks; filled by the first forward.
+            context_cache: keeps what text, image and audio become in the blocks, and with the audio the
+                speakers' places; filled by the first forward.
             attention_kwargs: `scale` is the scale of LoRA layers during this call.
             return_dict: whether to return an output object instead of a tuple.
 
@@ -786,7 +793,10 @@ class InfiniteTalkTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, 
         speakers = None
         if audio_embeds is not None and speaker_masks is not None and audio_embeds.shape[0] == 2:
             head_dim = self.config.attention_head_dim
-            speakers = SpeakerClasses.from_masks(speaker_masks, token_grid, head_dim, dtype)
+            speakers = cache.audio.speakers or SpeakerClasses.from_masks(
+                speaker_masks, token_grid, head_dim, dtype
+            )
+            cache.audio.speakers = speakers
 
         # 3. Blocks
         for block, *contexts in zip(self.blocks, texts, images, audios, strict=True):

@@ -54,6 +54,22 @@ def test_a_new_window_gets_its_own_audio(model: InfiniteTalkTransformer3DModel) 
     assert torch.equal(cached, predict(model, "transformer_one", 0, audio_embeds=other_audio))
 
 
+def test_the_places_of_two_speakers_are_looked_up_once_a_window(
+    model: InfiniteTalkTransformer3DModel,
+) -> None:
+    cache = InfiniteTalkContextCache()
+    swapped = tensors("transformer_two")["ref_target_masks"][[1, 0, 2]]
+    first = predict(model, "transformer_two", 0, context_cache=cache)
+
+    kept = predict(model, "transformer_two", 0, context_cache=cache, speaker_masks=swapped)
+    cache.clear_audio()
+    anew = predict(model, "transformer_two", 0, context_cache=cache, speaker_masks=swapped)
+
+    assert torch.equal(kept, first)
+    assert torch.equal(anew, predict(model, "transformer_two", 0, speaker_masks=swapped))
+    assert not torch.equal(anew, first)
+
+
 def test_passes_share_what_they_have_in_common(model: InfiniteTalkTransformer3DModel) -> None:
     cond = InfiniteTalkContextCache()
     drop_audio = InfiniteTalkContextCache(text=cond.text, image=cond.image)
