@@ -122,7 +122,8 @@ def test_two_people_speak_with_a_lora_over_float8(
             *checkpoint(prepared_fp8, "multi"),
             *("--mode=streaming", f"--input_json={request}", f"--save_file={tmp_path / 'talk.mp4'}"),
             *("--lora_dir", str(loras / f"{LIGHTX2V}.safetensors"), str(loras / f"{FUSIONX}.safetensors")),
-            *("--lora_scale", "1.0", "0.5", "--use_apg", "--num_persistent_param_in_dit=0"),
+            *("--lora_scale", "1.0", "0.5", "--num_persistent_param_in_dit=0"),
+            *("--use_apg", "--use_teacache", "--teacache_thresh=0.3", "--color_correction_strength=0.5"),
         ]
     )
 
@@ -156,7 +157,7 @@ def test_what_is_left_of_the_speech_is_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = ["--mode=clip", f"--input_json={write_input()}", f"--save_file={tmp_path / 'clip'}"]
-    main([*SMALL.split(), *checkpoint(prepared_bf16), *arguments])
+    main([*SMALL.split(), *checkpoint(prepared_bf16), *arguments, "--quant=fp8"])
 
     assert "the speech takes 10 frames; --mode clip ends the video after 5" in capsys.readouterr().out
     assert probe(tmp_path / "clip.mp4").num_frames == 5
