@@ -41,7 +41,7 @@ class TeaCacheConfig:
         num_inference_steps: steps of a window, after which a slot starts afresh.
         reference_compat: take turns among three slots, as the published code does, instead of keeping one for
             each kind of pass. The same with three passes a step; with two, a skipped pass gets the residual
-            of the other kind.
+            of the other kind, and windows depend on those before: one rendered alone has other bits.
     """
 
     threshold: float

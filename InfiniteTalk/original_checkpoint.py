@@ -4,6 +4,7 @@ Shared by conversion (which writes them down again) and loading (which builds mo
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from InfiniteTalk.encoder_key_maps import T5_KEYS, VAE_KEYS, WAV2VEC2_KEYS, Plac
 from InfiniteTalk.key_maps import UnknownKeyError, transformer_key
 from InfiniteTalk.model_configs import count_layers
 from InfiniteTalk.weight_files import BrokenFileError, NotAFileError, WeightFile, open_weights
+
+logger = logging.getLogger(__name__)
 
 Speakers = Literal["single", "multi"]
 SPEAKERS: tuple[Speakers, ...] = ("single", "multi")
@@ -108,7 +111,7 @@ place_wav2vec2: Place = WAV2VEC2_KEYS.place
 
 
 def read_original(path: Path, place: Place) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yields the tensors of one original file under our names, one at a time.
+    """Yields the tensors of one original file under our names, one at a time; logs those that are dropped.
 
     Args:
         path: `.safetensors` or `.pth`.
@@ -119,7 +122,11 @@ def read_original(path: Path, place: Place) -> Iterator[tuple[str, torch.Tensor]
         WeightFileError: The file cannot be used.
     """
     with open_weights(path) as file:
-        for key, placement in _placements(path, file, place).items():
+        placements = _placements(path, file, place)
+        if dropped := sorted(set(file.names()) - placements.keys()):
+            logger.info("%s: %d weights are not needed and dropped", path.name, len(dropped))
+            logger.debug("dropped: %s", ", ".join(dropped))
+        for key, placement in placements.items():
             tensor = file.tensor(key)
             if not tensor.is_floating_point():
                 raise BrokenFileError(

@@ -1,4 +1,5 @@
 import errno
+import logging
 import resource
 import shutil
 from collections.abc import Iterator
@@ -14,7 +15,13 @@ from transformers import CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Model
 from InfiniteTalk.completeness import IncompleteModelError
 from InfiniteTalk.conversion import PrecisionMismatchError, convert, plan_conversion
 from InfiniteTalk.lora import LoraError, named_by_file
-from InfiniteTalk.original_checkpoint import CLIP_FILE, OriginalCheckpoint, UnknownKeysError
+from InfiniteTalk.original_checkpoint import (
+    CLIP_FILE,
+    OriginalCheckpoint,
+    UnknownKeysError,
+    place_clip,
+    read_original,
+)
 from InfiniteTalk.precision import Precision
 from InfiniteTalk.weight_files import BrokenFileError, NotAFileError
 
@@ -84,6 +91,20 @@ def test_only_the_used_part_of_clip_is_kept(prepared_bf16: Path) -> None:
 
     assert "encoder.layers.1.mlp.fc1.weight" in keys
     assert not any("layers.2" in key or "text" in key for key in keys)
+
+
+def test_what_is_dropped_is_named(
+    tiny_original: OriginalCheckpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tiny_original.ckpt_dir / CLIP_FILE
+    with caplog.at_level(logging.DEBUG, "InfiniteTalk"):
+        kept = dict(read_original(file, place_clip(file)))
+
+    used = {key for key in torch.load(file) if key not in caplog.text}
+    assert "textual." in caplog.text
+    assert "visual.transformer.2.mlp.0.weight" in caplog.text
+    fused = sum("to_qkv" in key for key in used)  # Each becomes three.
+    assert len(kept) == len(used) + 2 * fused
 
 
 def test_each_source_may_be_deleted_once_its_step_is_done(
