@@ -6,6 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
+from jobs import standing
 from jobs.models import Job
 from tests import factories
 from tests.jobs.clients import form
@@ -42,3 +43,13 @@ def test_the_list_is_read_in_the_order_of_its_index(acme: Organization) -> None:
         plan = plan_of(asked)
         assert "Index Scan using job_list" in plan
         assert "Sort" not in plan
+
+
+def test_dispatch_finds_its_jobs_by_indexes_that_hold_no_others(acme: Organization) -> None:
+    factories.job(acme)
+    waiting = Job.objects.filter(standing.WAITING, engine="preview").order_by(
+        "organization", "livemode", "id"
+    )
+    assert "Index Scan using job_next" in plan_of(waiting)
+    at_work = Job.objects.filter(standing.ACTIVE).order_by("engine")
+    assert "Index Scan using job_active" in plan_of(at_work)

@@ -127,6 +127,14 @@ def test_a_hand_back_of_a_job_that_should_be_canceled_cancels_it(job: Job) -> No
     assert told(job, ReportKind.HANDED_BACK).status == "canceled"
 
 
+@pytest.mark.parametrize("kind", [ReportKind.FAILED, ReportKind.CANCELED, ReportKind.SUCCEEDED])
+def test_an_attempt_that_was_given_up_has_no_say_any_more(job: Job, kind: ReportKind) -> None:
+    told(job, ReportKind.STARTED)
+    transitions.lose(job.id, 1)
+    told(job, kind)
+    assert (job.status, job.losses, job.gpu_seconds) == ("queued", 1, 0.0)
+
+
 def test_gpu_seconds_of_all_attempts_add_up(job: Job) -> None:
     told(job, ReportKind.WINDOW, windows_done=1, gpu_seconds=5.0)
     told(job, ReportKind.HANDED_BACK, windows_done=1, gpu_seconds=6.0)
