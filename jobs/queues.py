@@ -29,11 +29,40 @@ def put_back(queue: Queue) -> int:
     executions = queue.started_job_registry.get_job_and_execution_ids(cleanup=False)
     taken = {*queue.intermediate_queue.get_job_ids(), *(rq_id for rq_id, _ in executions)}
     for rq_id in taken:
-        if (job := queue.fetch_job(rq_id)) is not None:
-            queue.enqueue_job(job, at_front=True)
-        queue.intermediate_queue.remove(rq_id)
+        _put_back(queue, rq_id)
     queue.connection.delete(queue.started_job_registry.key)
     return len(taken)
+
+
+def put_back_unbegun(queue: Queue) -> int:
+    """Put back what a worker took and never began, because it died or Redis broke off in mid-sentence.
+
+    Returns:
+        How many there were.
+    """
+    unbegun = take_unbegun(queue)
+    for rq_id in unbegun:
+        _put_back(queue, rq_id)
+    return len(unbegun)
+
+
+def take_unbegun(queue: Queue) -> list[str]:
+    """Remove from RQ's intermediate queue what was there at the last call already.
+
+    Between taking and beginning lie milliseconds, so what two rounds find there is in nobody's hands.
+    """
+    between = queue.intermediate_queue
+    unbegun = [rq_id for rq_id in between.get_job_ids() if not between.set_first_seen(rq_id)]
+    for rq_id in unbegun:
+        between.remove(rq_id)
+        queue.connection.delete(between.get_first_seen_key(rq_id))
+    return unbegun
+
+
+def _put_back(queue: Queue, rq_id: str) -> None:
+    if (job := queue.fetch_job(rq_id)) is not None:
+        queue.enqueue_job(job, at_front=True)
+    queue.intermediate_queue.remove(rq_id)
 
 
 def outbound_queue(connection: Redis) -> Queue:

@@ -22,8 +22,9 @@ from avatar_api.common.trouble import STORE_TROUBLE
 from gpu_worker.contract import signals, storage_keys
 from gpu_worker.contract.queues import RenderJob, render_job_id, render_queue, report_queue
 from gpu_worker.contract.spec import EngineName, RenderedVideo
-from jobs import assets, dispatch, fetching, idempotency, pace, retention, transitions, yielding
+from jobs import assets, dispatch, fetching, idempotency, pace, queues, retention, transitions, yielding
 from jobs.models import Job
+from jobs.queues import outbound_queue
 from jobs.states import Status
 from jobs.waking import bell
 from jobs.webhooks import outbox
@@ -45,6 +46,7 @@ class Repaired:
     """How much one round mended.
 
     Attributes:
+        put_back: Reports, and tasks of `outbound`, that a worker took and never began.
         unrung: Announced attempts that the queue had lost.
         lost: Attempts whose worker was given up.
         rescued: Lost attempts that turned out to be finished.
@@ -58,6 +60,7 @@ class Repaired:
         yielding: Jobs that were asked to give their worker up for others.
     """
 
+    put_back: int
     unrung: int
     lost: int
     rescued: int
@@ -76,6 +79,7 @@ def repair() -> Repaired:
     redis = dispatch.redis_client()
     try:
         _note_outage(redis)
+        put_back = _put_back_unbegun(redis)
         unrung = 0
         outcomes: list[str] = []
         if report_queue(redis).is_empty():  # What workers have said counts before what is missing.
@@ -87,6 +91,7 @@ def repair() -> Repaired:
     finally:
         redis.close()
     return Repaired(
+        put_back=put_back,
         unrung=unrung,
         lost=outcomes.count("lost"),
         rescued=outcomes.count("rescued"),
@@ -118,6 +123,12 @@ def _judge_all(redis: Redis) -> list[str]:
     return [_judge(job, redis) for job in Job.objects.filter(status=Status.PROCESSING)]
 
 
+def _put_back_unbegun(redis: Redis) -> int:
+    for engine in EngineName:
+        queues.take_unbegun(render_queue(engine, redis))  # Their jobs are rung again, as new attempts.
+    return sum(queues.put_back_unbegun(queue) for queue in (report_queue(redis), outbound_queue(redis)))
+
+
 def _note_outage(redis: Redis) -> None:
     """Start every count of missing leases anew when nobody could watch them since the last rounds."""
     if not redis.set(WATCHED_KEY, "1", ex=3 * EVERY_SECONDS, get=True):
@@ -141,7 +152,6 @@ def _unring_if_gone(job: Job, redis: Redis) -> bool:
     if redis.lpos(queue.key, rq_id) is not None:
         return False
     # A worker took it and was lost before it could say so. One that is about to say so will be superseded.
-    queue.intermediate_queue.remove(rq_id)
     return transitions.unring(job.id, job.attempt)
 
 

@@ -82,7 +82,7 @@ def test_an_attempt_that_a_worker_took_and_was_lost_over_at_once_is_rung_again(
     repair()
     queue = render_queue(EngineName.PREVIEW, redis)
     redis.lmove(queue.key, queue.intermediate_queue.key)  # What RQ's dequeue does first.
-    assert after(job, 11).attempt == 2
+    assert after(job, 11, 22).attempt == 2
     assert queue.job_ids == [f"{job.id}-2"]
     assert queue.intermediate_queue.get_job_ids() == []
 

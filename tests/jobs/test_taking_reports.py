@@ -12,6 +12,7 @@ from jobs import tasks
 from jobs.management.commands.control_worker import worker_of
 from jobs.models import Job
 from jobs.queues import put_back
+from jobs.repair import repair
 from tests import factories
 from tests.jobs.reports import report, rung
 
@@ -51,6 +52,17 @@ def test_what_a_reader_was_about_to_take_is_not_forgotten(job: Job, redis: Redis
     assert put_back(queue) == 1
     assert queue.job_ids == [ReportKind.STARTED]
     assert put_back(queue) == 0
+
+
+def test_a_report_that_its_reader_took_as_redis_broke_off_is_put_back_by_repair(
+    job: Job, redis: Redis
+) -> None:
+    queue = sent(job, ReportKind.SUCCEEDED, redis=redis)
+    redis.lmove(queue.key, queue.intermediate_queue.key)
+    assert repair().put_back == 0  # It may be in somebody's hands.
+    assert repair().put_back == 1
+    assert queue.job_ids == [ReportKind.SUCCEEDED]
+    assert repair().put_back == 0
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
