@@ -18,7 +18,7 @@ from environs import FileAwareEnv
 from gpu_worker.contract import logs
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
     from opentelemetry.trace import Tracer
     from sentry_sdk.types import Event, Hint
 
@@ -131,8 +131,8 @@ def otlp_processor() -> "SpanProcessor":
     return BatchSpanProcessor(OTLPSpanExporter())
 
 
-def trace_to(processor: "SpanProcessor", service: str) -> None:
-    """Give every span from now on to `processor`."""
+def trace_to(processor: "SpanProcessor", service: str) -> "TracerProvider":
+    """Give every span from now on to `processor`, until what is returned is shut down."""
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
 
@@ -141,6 +141,7 @@ def trace_to(processor: "SpanProcessor", service: str) -> None:
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     provider.add_span_processor(processor)
     _tracer = provider.get_tracer("avatar")
+    return provider
 
 
 @contextmanager

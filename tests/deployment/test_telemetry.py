@@ -1,5 +1,6 @@
 """What leaves the house for Sentry and OpenTelemetry, as receivers on loopback get it."""
 
+import gc
 import json
 import re
 from collections.abc import Iterator
@@ -26,9 +27,13 @@ SET_UP = "from gpu_worker.contract import telemetry, logs; telemetry.set_up('ava
 def spans() -> Iterator[InMemorySpanExporter]:
     """Where spans of this process go, for the time of a test."""
     exporter = InMemorySpanExporter()
-    telemetry.trace_to(SimpleSpanProcessor(exporter), "test")
+    provider = telemetry.trace_to(SimpleSpanProcessor(exporter), "test")
     yield exporter
+    provider.shutdown()
     telemetry._tracer = None
+    # As long as it lives it starts threads in every forked process, which may then enter no namespace.
+    del provider
+    gc.collect()
 
 
 @pytest.fixture

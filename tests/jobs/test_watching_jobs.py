@@ -75,11 +75,11 @@ def test_a_listener_hears_each_state_and_the_end(job: Job, bearer: dict[str, str
         await request.task
 
     run(scenario)
-    # Progress may be told several times.
-    assert list(dict.fromkeys(heard)) == [
+    # Progress may be told several times, of the queue as well.
+    assert ("progress", "processing") in heard
+    assert [each for each in heard if each[0] != "progress"] == [
         ("status", "queued"),
         ("status", "processing"),
-        ("progress", "processing"),
         ("status", "succeeded"),
         ("done", "succeeded"),
     ]
