@@ -97,11 +97,11 @@ PARAMETERS: dict[str, Document] = {
         "schema": {"type": "string"},
     },
     "X-Organization": {
-        "description": "For whom a signed-in person asks; keys know. Default: as chosen on a page, or the first.",
+        "description": "For whom a signed-in person asks; a key knows. Default: as chosen on a page.",
         "schema": {"type": "string"},
     },
     "X-Mode": {
-        "description": "`live` or `test`, for a signed-in person; keys know. Default: as chosen on a page, or `test`.",
+        "description": "`live` or `test`, for a signed-in person; a key knows. Default: as chosen on a page.",
         "schema": {"type": "string"},
         "example": "live",
     },
