@@ -24,6 +24,8 @@ PORTRAIT_SIDE = 320
 REQUEST_SECONDS = 20.0
 PAUSE_SECONDS = 0.7
 AT_ONCE = 16
+# How long a request is repeated after everything should have healed.
+LAST_SECONDS = 30.0
 
 
 class RefusedError(Exception):
@@ -123,6 +125,7 @@ class Customers:
             RefusedError: The answer is another one than wanted, or there was none to the end.
         """
         last = "never sent"
+        began = time.monotonic()
         while True:
             try:
                 response = send()
@@ -136,7 +139,7 @@ class Customers:
                     raise RefusedError(last)
                 if response.status_code == 500:
                     self.errors.append(last)
-            if self._gone.is_set():
+            if self._gone.is_set() and time.monotonic() - began > LAST_SECONDS:
                 raise RefusedError(f"no answer to the end; the last was {last}")
             self.repeats += 1
             time.sleep(PAUSE_SECONDS)
