@@ -1,8 +1,7 @@
 """What control processes count for `/metrics`: every counter that they share, in one place."""
 
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from django.conf import settings
 from redis import Redis
@@ -10,9 +9,6 @@ from redis import Redis
 from avatar_api.common import trouble
 from avatar_api.common.shared_counters import SharedCounter, SharedHistogram, client, key_of
 from jobs.models import Job
-
-if TYPE_CHECKING:
-    from jobs.repair import Repaired
 
 window_seconds = SharedHistogram(
     "avatar_window_seconds",
@@ -63,9 +59,9 @@ def count_start(job: Job) -> None:
     wait_seconds.observe(job.engine, "live" if job.livemode else "test", number=waited)
 
 
-def count_repair(round_: "Repaired") -> None:
-    """A round of repair has ended."""
-    repaired.add_all({(what,): number for what, number in asdict(round_).items()})
+def count_repair(mended: Mapping[str, int]) -> None:
+    """A round of repair has ended; how much it has mended of what."""
+    repaired.add_all({(what,): number for what, number in mended.items()})
     client(settings.REDIS_URL).set(LAST_REPAIR, time.time())
 
 

@@ -18,12 +18,12 @@ from rq import Queue, Worker
 from gpu_worker.contract import signals, storage_keys
 from gpu_worker.contract.queues import RENDER_FUNCTION, render_job_id, render_queue
 from gpu_worker.contract.spec import EngineName, RenderSpec
-from jobs import pace, standing
-from jobs.fairness import Clock, give_slices
 from jobs.models import Job, JobEvent
-from jobs.pace import Paces
+from jobs.queueing import pace, standing
+from jobs.queueing.fairness import Clock, give_slices
+from jobs.queueing.pace import Paces
+from jobs.queueing.standing import AtWork
 from jobs.specs import spec_of
-from jobs.standing import AtWork
 from jobs.waking import bell
 
 log = logging.getLogger(__name__)

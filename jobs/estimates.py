@@ -12,9 +12,10 @@ from avatar_api.common.problems import Problem
 from gpu_worker.contract import costs
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import EngineName
-from jobs import drafts, inputs, pace, pricing, quotas, resources, sources
+from jobs import drafts, inputs, pricing, quotas, resources, sources
 from jobs.inputs import CheckedFile
 from jobs.models import Job
+from jobs.queueing import pace
 from jobs.requests import AskedFile, JobRequest
 from jobs.sources import Remote, SourceError
 

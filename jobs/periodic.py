@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 
 from django.db import connection
 from django.db.utils import Error
@@ -53,5 +54,5 @@ def repair_alone() -> Repaired | None:
             repaired = repair()
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [PERIODIC_LOCK])
-    counted.count_repair(repaired)
+    counted.count_repair(asdict(repaired))
     return repaired

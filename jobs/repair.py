@@ -22,8 +22,9 @@ from avatar_api.common.trouble import STORE_TROUBLE
 from gpu_worker.contract import signals, storage_keys
 from gpu_worker.contract.queues import RenderJob, render_job_id, render_queue, report_queue
 from gpu_worker.contract.spec import EngineName, RenderedVideo
-from jobs import assets, dispatch, fetching, idempotency, pace, queues, retention, transitions, yielding
+from jobs import assets, dispatch, fetching, idempotency, queues, retention, transitions
 from jobs.models import Job
+from jobs.queueing import pace, yielding
 from jobs.queues import outbound_queue
 from jobs.states import Status
 from jobs.waking import bell

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from gpu_worker.contract import signals, storage_keys
-from jobs import links, outlook, streams
+from jobs import links, streams
 from jobs.links import Download
 from jobs.models import Job
-from jobs.outlook import Prospect
+from jobs.queueing import outlook
+from jobs.queueing.outlook import Prospect
 from jobs.states import RETRYABLE_ERRORS, Stage, Status
 
 # What a finished job offers: the key below its prefix, the media type, the file name's ending.

@@ -1,4 +1,4 @@
-"""How far tenants have been served, for `jobs.fairness`."""
+"""How far tenants have been served, for `jobs.queueing.fairness`."""
 
 from django.db import models
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from avatar_api.common.fields import TimestampField
 from jobs import resources, streams
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
-from jobs.outlook import Prospect
+from jobs.queueing.outlook import Prospect
 from jobs.serializers import JOB
 
 TEST_EVENT = "webhook.test"

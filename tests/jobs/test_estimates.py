@@ -11,8 +11,9 @@ from redis import Redis
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
-from jobs import estimates, pace
+from jobs import estimates
 from jobs.models import Asset, IdempotencyClaim, Job, JobEvent, MonthlyUsage
+from jobs.queueing import pace
 from jobs.queues import outbound_queue
 from tests import factories
 from tests.jobs.clients import form, keyed, wav

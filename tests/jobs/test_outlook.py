@@ -13,9 +13,10 @@ from accounts.limits import effective_limits, limit_in_sql
 from accounts.models import Organization
 from gpu_worker.contract import signals
 from gpu_worker.contract.signals import Progress
-from jobs import dispatch, outlook, pace, transitions
+from jobs import dispatch, transitions
 from jobs.models import Job
-from jobs.outlook import Prospect
+from jobs.queueing import outlook, pace
+from jobs.queueing.outlook import Prospect
 from tests import factories
 from tests.jobs.clients import keyed
 from tests.jobs.render_workers import begin, end, register

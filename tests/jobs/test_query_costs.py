@@ -6,8 +6,8 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
-from jobs import standing
 from jobs.models import Job
+from jobs.queueing import standing
 from tests import factories
 from tests.jobs.clients import form
 

@@ -22,11 +22,11 @@ from gpu_worker.contract.signals import Stop
 from gpu_worker.contract.spec import EngineName, RenderReport, ReportKind
 from jobs import dispatch, transitions
 from jobs.models import Job
+from jobs.queueing.yielding import end_slices
 from jobs.tasks import record
 from jobs.waking import readings
 from jobs.waking.endpoint import Health, Workers
 from jobs.waking.readings import Reading
-from jobs.yielding import end_slices
 from tests import factories
 from tests.gpu_worker.playing_control import Control, host_here, wait_until
 from tests.jobs.clients import form, keyed, png, wav

@@ -20,11 +20,12 @@ from rq import Worker
 from gpu_worker.contract import signals
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName
-from jobs import dispatch, pace, standing
-from jobs.fairness import Candidate, Tenant, go_on
+from jobs import dispatch
 from jobs.models import Job
-from jobs.pace import Paces
-from jobs.standing import AtWork, tenant_of
+from jobs.queueing import pace, standing
+from jobs.queueing.fairness import Candidate, Tenant, go_on
+from jobs.queueing.pace import Paces
+from jobs.queueing.standing import AtWork, tenant_of
 from jobs.states import Status
 from jobs.waking import readings
 

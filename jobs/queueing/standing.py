@@ -1,4 +1,4 @@
-"""What `jobs.fairness` needs to know of an engine's tenants, read from the database and written back."""
+"""What fairness needs to know of an engine's tenants, read from the database and written back."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ from django.db.models.functions import RowNumber
 
 from accounts.limits import effective_limits
 from gpu_worker.contract.spec import EngineName
-from jobs import pace
-from jobs.fairness import Candidate, Clock, Share, Tenant
 from jobs.models import Job, VirtualTime
-from jobs.pace import Paces
+from jobs.queueing import pace
+from jobs.queueing.fairness import Candidate, Clock, Share, Tenant
+from jobs.queueing.pace import Paces
 from jobs.states import Status
 
 DISPATCH_LOCK = 0x6176_6174  # "avat"

@@ -1,7 +1,7 @@
 """How many jobs start before a job, and when it will have ended, if nothing else came.
 
-The rules of `jobs.fairness` are played through, up to a limit. Of other tenants no more is known than how
-many jobs wait and what they take together, so all of one tenant's take equally long here.
+The rules of `jobs.queueing.fairness` are played through, up to a limit. Of other tenants no more is known
+than how many jobs wait and what they take together, so all of one tenant's take equally long here.
 """
 
 import heapq
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from math import ceil
 
-from jobs.fairness import Candidate, Clock, Share, Tenant, next_tenant
+from jobs.queueing.fairness import Candidate, Clock, Share, Tenant, next_tenant
 
 # A play looks at every tenant for every slice. So many looks take some milliseconds; what comes later is
 # reckoned from its pace.

@@ -21,11 +21,12 @@ from gpu_worker.contract import signals
 from gpu_worker.contract.queues import RENDER_QUEUES
 from gpu_worker.contract.signals import Progress
 from gpu_worker.contract.spec import EngineName
-from jobs import dispatch, forecast, pace
-from jobs.fairness import Clock, Share, Tenant
-from jobs.forecast import Forecast, Line, Piece, Queue, Running
+from jobs import dispatch
 from jobs.models import Job
-from jobs.pace import Kind, Paces
+from jobs.queueing import forecast, pace
+from jobs.queueing.fairness import Clock, Share, Tenant
+from jobs.queueing.forecast import Forecast, Line, Piece, Queue, Running
+from jobs.queueing.pace import Kind, Paces
 from jobs.states import OPEN, Status
 
 log = logging.getLogger(__name__)
