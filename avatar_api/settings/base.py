@@ -187,9 +187,6 @@ GPU_BUDGET_USD_PER_DAY = env.float("GPU_BUDGET_USD_PER_DAY", 0)
 
 # Requests that the web process serves at once.
 WEB_THREADS = env.int("WEB_THREADS", 8)
-# Connections of one process: one for each thread, and for the two that read for those who wait. Nobody waits
-# five seconds for one unless the database is away: then the request is told so, and its thread is free again.
-DATABASE_POOL = {"min_size": 1, "max_size": WEB_THREADS + 2, "timeout": 5}
 
 
 def database(url: str, **options: object) -> dict[str, object]:
@@ -198,7 +195,9 @@ def database(url: str, **options: object) -> dict[str, object]:
 
     config: dict[str, object] = dict(dj_database_url.parse(url))
     config["ENGINE"] = "django.db.backends.postgresql"
-    # A pool would hand out connections that a restart of Postgres has cut, each of them good for one error.
+    # Each thread keeps its connection, and asks before a request uses it whether a restart of Postgres cut
+    # it. A pool pauses ever longer from one cut connection to the next, and fails requests meanwhile.
+    config["CONN_MAX_AGE"] = 600
     config["CONN_HEALTH_CHECKS"] = True
     config.setdefault("OPTIONS", {}).update(options)  # type: ignore[attr-defined]
     return config

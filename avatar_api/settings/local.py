@@ -2,7 +2,7 @@
 
 from avatar_api.embedded import Postgres, Valkey
 from avatar_api.settings.base import *  # noqa: F403
-from avatar_api.settings.base import DATABASE_POOL, STATE_DIR, STORAGES, database, env, rq_queues
+from avatar_api.settings.base import STATE_DIR, STORAGES, database, env, rq_queues
 
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY", "local-only-and-never-in-production-0123456789abcdef")
@@ -10,7 +10,7 @@ SALT_KEY = env.str("SALT_KEY", "local-only-salt")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 DATABASE_URL = env.str("DATABASE_URL", Postgres(STATE_DIR / "postgres").url)
 REDIS_URL = env.str("REDIS_URL", Valkey(STATE_DIR / "valkey").url)
-DATABASES = {"default": database(DATABASE_URL, pool=DATABASE_POOL, connect_timeout=5)}
+DATABASES = {"default": database(DATABASE_URL, connect_timeout=5)}
 RQ_QUEUES = rq_queues(REDIS_URL)
 
 # Static files are served from the packages that bring them, without collecting them first.

@@ -1,7 +1,7 @@
 """Production: every secret and address comes from the environment, and none has a default."""
 
 from avatar_api.settings.base import *  # noqa: F403
-from avatar_api.settings.base import DATABASE_POOL, LOG_LEVEL, database, env, rq_queues
+from avatar_api.settings.base import LOG_LEVEL, database, env, rq_queues
 from avatar_api.settings.logs import logging_config
 
 PRODUCTION = True
@@ -15,7 +15,7 @@ ALLOWED_HOSTS = [*env.list("ALLOWED_HOSTS"), "127.0.0.1"]
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 DATABASE_URL = env.str("DATABASE_URL")
 REDIS_URL = env.str("REDIS_URL")
-DATABASES = {"default": database(DATABASE_URL, pool=DATABASE_POOL, connect_timeout=5)}
+DATABASES = {"default": database(DATABASE_URL, connect_timeout=5)}
 RQ_QUEUES = rq_queues(REDIS_URL)
 
 LOGGING = logging_config(level=LOG_LEVEL, style=env.str("LOG_STYLE", "json"))

@@ -2,13 +2,15 @@
 
 import http.client
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 
 from launcher import stack
 from tests.e2e.conftest import Live
 
-REQUESTS = 12
+REQUESTS = 24
+AT_ONCE = 8
 
 
 def status_of_a_request(live: Live) -> int:
@@ -21,7 +23,8 @@ def status_of_a_request(live: Live) -> int:
 
 
 def test_no_request_fails_after_the_database_has_cut_every_connection(live: Live) -> None:
-    assert status_of_a_request(live) == 200
+    with ThreadPoolExecutor(AT_ONCE) as crowd:  # Every thread has had a connection.
+        assert set(crowd.map(status_of_a_request, [live] * REQUESTS)) == {200}
     with psycopg.connect(stack.Postgres(live.state / "postgres").url) as database:
         database.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"  # Waits until it is cut.
