@@ -32,7 +32,9 @@ VIDEO_OPTIONS = {
     "profile": "high",
     # One key frame a window, its first. Without B-frames the order of decoding is the order of showing,
     # so that windows encoded by different attempts join with no gap, no overlap and no edit list.
-    "x264-params": f"keyint={WINDOW_FRAMES}:scenecut=0:bframes=0:open-gop=0",
+    # Without the macroblock tree the same frames always give the same bits: at widths that aren't multiples
+    # of 128 it reads on behind the last block, whatever lies there.
+    "x264-params": f"keyint={WINDOW_FRAMES}:scenecut=0:bframes=0:open-gop=0:mbtree=0",
 }
 SEGMENT_OPTIONS = {
     "movflags": "+cmaf+empty_moov+frag_custom+frag_discont+skip_trailer",
