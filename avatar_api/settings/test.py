@@ -16,7 +16,8 @@ REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     # Each parallel test process has a Redis database of its own, as pytest-django gives it one of Postgres.
     REDIS_URL = re.sub(r"\d+$", str(1 + int(worker.removeprefix("gw"))), REDIS_URL)
-DATABASES = {"default": database(DATABASE_URL)}
+# Threads of tests come and go: their connections end with the request that they are for.
+DATABASES = {"default": database(DATABASE_URL) | {"CONN_MAX_AGE": 0}}
 RQ_QUEUES = rq_queues(REDIS_URL)
 STORAGES = STORAGES | {
     "default": folder_backend(STATE_DIR / "test-store"),

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from django.db import connection
+from django.db import close_old_connections
 from rest_framework.utils.encoders import JSONEncoder
 
 from jobs import etags, resources
@@ -69,10 +69,11 @@ class Snapshots:
 
 
 def read(job_id: str, base_url: str) -> Snapshot:
-    """Read a job in the calling thread, and give its database connection back."""
+    """Read a job in the calling thread, whose connection serves for the next reading as well."""
+    close_old_connections()
     try:
         shown = JOB.to_representation(resources.present(Job.objects.get(pk=job_id), base_url))
     finally:
-        connection.close()
+        close_old_connections()
     body = json.dumps(shown, cls=JSONEncoder, separators=(",", ":"), ensure_ascii=False).encode()
     return Snapshot(etags.of_job(shown), shown["status"], body)
