@@ -15,7 +15,7 @@ from accounts.rate_limits import RateLimitState
 from accounts.tenant import Tenant
 from avatar_api.common.problems import Problem
 from avatar_api.common.strict_json import StrictJSONParser
-from gpu_worker.contract import logs
+from gpu_worker.common import logs
 
 __all__ = ["Tenant", "TenantView"]
 

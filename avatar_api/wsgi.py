@@ -7,7 +7,7 @@ from typing import Any
 from django.core.wsgi import get_wsgi_application
 
 from avatar_api.common.request_body import WholeBody
-from gpu_worker.contract import telemetry
+from gpu_worker.common import telemetry
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avatar_api.settings.production")
 _django = get_wsgi_application()

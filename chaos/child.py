@@ -54,10 +54,10 @@ def keep_clock(file: Path) -> None:
 
 
 def shorten_leases(seconds: int) -> None:
-    from gpu_worker.contract import signals
+    from gpu_worker.contract import coordination
 
-    signals.LEASE_SECONDS = seconds
-    signals.HEARTBEAT_SECONDS = max(1, seconds // 5)
+    coordination.LEASE_SECONDS = seconds
+    coordination.HEARTBEAT_SECONDS = max(1, seconds // 5)
 
 
 def run_control_worker(arguments: list[str], round_seconds: int | None) -> None:

@@ -17,7 +17,7 @@ from chaos.promises import Promises, Video, decoded
 from chaos.stack import Stack
 from chaos.storm import TICK_SECONDS, Storm
 from chaos.tenants import make_tenants
-from gpu_worker.contract import signals
+from gpu_worker.contract import coordination
 from jobs.models import Job, JobEvent, WebhookDelivery
 from jobs.repair import EVERY_SECONDS
 from jobs.states import OPEN
@@ -29,7 +29,7 @@ CALM_SECONDS = 120.0
 # What a webhook's next try may still be waited for; later ones the customers ask for at once.
 PATIENCE_SECONDS = 5.0
 # Of a run's time: for healing, in which a lost worker is found out, and for looking at everything.
-HEALING_SECONDS = 2 * signals.LEASE_SECONDS + 2 * EVERY_SECONDS + 40.0
+HEALING_SECONDS = 2 * coordination.LEASE_SECONDS + 2 * EVERY_SECONDS + 40.0
 CHECKING_SECONDS = 60.0
 GAP_SECONDS = (2.0, 5.0)
 # Orders come in this part of the storm.
@@ -76,7 +76,7 @@ def plans(settings: Settings, deadline: float) -> tuple[list[Order], list[Fault]
         orders = plan.orders(settings.seed, settings.jobs, SHORT_ORDERING_SECONDS, plan.SHORT_VARIANTS)
         return orders, list(plan.SHORT_FAULTS)
     seconds = max(30.0, deadline - time.monotonic() - HEALING_SECONDS - CHECKING_SECONDS)
-    lost_seconds = 2 * signals.LEASE_SECONDS + 2 * EVERY_SECONDS
+    lost_seconds = 2 * coordination.LEASE_SECONDS + 2 * EVERY_SECONDS
     orders = plan.orders(settings.seed, settings.jobs, ORDERING_SHARE * seconds, plan.VARIANTS)
     return orders, plan.faults(settings.seed, seconds, GAP_SECONDS, lost_seconds)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from gpu_worker import media, resume, simulation, sound
 from gpu_worker.contract import storage_keys
+from gpu_worker.contract.coordination import Progress, Stop
 from gpu_worker.contract.presets import PRESETS
-from gpu_worker.contract.signals import Progress, Stop
 from gpu_worker.contract.spec import SLOW, ReferenceKind, RenderedVideo, RenderReport, RenderSpec, ReportKind
 from gpu_worker.contract.windows import Window, plan
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from gpu_worker.contract import signals
-from gpu_worker.contract.signals import WorkerFacts
+from gpu_worker.contract import coordination
+from gpu_worker.contract.coordination import WorkerFacts
 from gpu_worker.host import Host
 from gpu_worker.ticker import Ticker
 
@@ -28,14 +28,14 @@ def told(worker: Host, started_with: int) -> Iterator[None]:
     cold_start_seconds = process_seconds(started_with)
 
     def tell() -> None:
-        signals.write_worker(worker.redis, collect(worker, cold_start_seconds))
+        coordination.write_worker(worker.redis, collect(worker, cold_start_seconds))
 
     with suppress(RedisError):  # The ticker tries again, and says so when Redis stays away.
         tell()
-    with Ticker(signals.HEARTBEAT_SECONDS, tell, "facts"):
+    with Ticker(coordination.HEARTBEAT_SECONDS, tell, "facts"):
         yield
     with suppress(RedisError):  # Then it is forgotten within a minute.
-        signals.forget_worker(worker.redis, worker.name)
+        coordination.forget_worker(worker.redis, worker.name)
 
 
 def collect(worker: Host, cold_start_seconds: float) -> WorkerFacts:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from django.core.files.storage import Storage
 from redis import Redis
 
-from gpu_worker.contract.scratch import Scratch
-from gpu_worker.contract.signals import Stop
+from gpu_worker.common.scratch import Scratch
+from gpu_worker.contract.coordination import Stop
 from gpu_worker.contract.spec import EngineName
 from gpu_worker.engines.base import Engine
 from gpu_worker.report import Outbox

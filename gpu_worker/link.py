@@ -12,8 +12,8 @@ from typing import Self
 from redis import Redis
 from redis.exceptions import RedisError
 
-from gpu_worker.contract import signals
-from gpu_worker.contract.signals import Progress, Stop
+from gpu_worker.contract import coordination
+from gpu_worker.contract.coordination import Progress, Stop
 from gpu_worker.contract.spec import RenderSpec
 from gpu_worker.ticker import Ticker
 
@@ -65,15 +65,15 @@ class Link:
     def _tick(self) -> None:
         self._listen()
         if time.monotonic() >= self._lease_due:
-            signals.hold_lease(self._redis, self._spec.job_id, self._spec.attempt, self._worker_name)
-            self._lease_due = time.monotonic() + signals.HEARTBEAT_SECONDS
+            coordination.hold_lease(self._redis, self._spec.job_id, self._spec.attempt, self._worker_name)
+            self._lease_due = time.monotonic() + coordination.HEARTBEAT_SECONDS
         if self._progress is not None and self._progress != self._told:
             progress = self._progress
-            signals.write_progress(self._redis, self._spec.job_id, progress)
+            coordination.write_progress(self._redis, self._spec.job_id, progress)
             self._told = progress
 
     def _listen(self) -> None:
-        control = signals.read_control(self._redis, self._spec.job_id)
+        control = coordination.read_control(self._redis, self._spec.job_id)
         if control is None:
             return
         # A smaller number can only come from a Redis that was restored; it supersedes nobody.

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpu_worker import media
-from gpu_worker.contract import logs, storage_keys
+from gpu_worker.common import logs
+from gpu_worker.contract import storage_keys
 from gpu_worker.contract.windows import Window
 from gpu_worker.engines.base import RenderedWindow
 from gpu_worker.patience import Disk

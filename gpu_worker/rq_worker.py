@@ -14,8 +14,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
+from gpu_worker.contract.coordination import HEARTBEAT_SECONDS
 from gpu_worker.contract.queues import RenderJob, open_queue
-from gpu_worker.contract.signals import HEARTBEAT_SECONDS
 from gpu_worker.host import Host
 from gpu_worker.ticker import Ticker
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import runpod  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-from gpu_worker.contract import logs
+from gpu_worker.common import logs
 from gpu_worker.contract.turns import TURN_SECONDS
 from gpu_worker.interrupts import on_interrupt
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from environs import FileAwareEnv
 
-from gpu_worker.contract.object_store import storage_backend
+from gpu_worker.common.object_store import storage_backend
 
 env = FileAwareEnv(strip_whitespace=True)
 

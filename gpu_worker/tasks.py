@@ -6,7 +6,8 @@ from typing import Any
 
 from gpu_worker import errors, host
 from gpu_worker.attempt import Attempt
-from gpu_worker.contract import logs, signals, telemetry
+from gpu_worker.common import logs, telemetry
+from gpu_worker.contract import coordination
 from gpu_worker.contract.spec import SPEC_VERSION, RenderReport, RenderSpec, ReportKind, SpecError
 from gpu_worker.host import Host
 
@@ -56,7 +57,7 @@ def refuse(worker: Host, data: dict[str, Any], error: SpecError) -> None:
         failure = errors.translate(error)
         _report(worker, data, ReportKind.FAILED, failure)
         return
-    signals.hold_lease(worker.redis, data["job_id"], data["attempt"], worker.name)
+    coordination.hold_lease(worker.redis, data["job_id"], data["attempt"], worker.name)
     worker.shutdown.wait(worker.next_refusal - time.monotonic())
     worker.next_refusal = time.monotonic() + REFUSAL_SECONDS
     _report(worker, data, ReportKind.HANDED_BACK)

@@ -18,9 +18,9 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 
 from gpu_worker import engines, facts, host, rq_worker
-from gpu_worker.contract import logs, telemetry
+from gpu_worker.common import logs, telemetry
+from gpu_worker.common.scratch import Scratch
 from gpu_worker.contract.queues import RENDER_QUEUES
-from gpu_worker.contract.scratch import Scratch
 from gpu_worker.contract.spec import EngineName
 from gpu_worker.engines.base import Engine, RenderError
 from gpu_worker.model_store.errors import ModelStoreError

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from django.conf import settings
 from redis import Redis
 
-from avatar_api.common import trouble
+from avatar_api.common import transient_errors
 from avatar_api.common.shared_counters import SharedCounter, SharedHistogram, client, key_of
 from jobs.models import Job
 
@@ -40,7 +40,7 @@ EVERYTHING: tuple[SharedCounter | SharedHistogram, ...] = (
     wait_seconds,
     repaired,
     webhook_tries,
-    trouble.met,
+    transient_errors.met,
 )
 """What the page of metrics tells; a new counter is added here."""
 

@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, Worker
 
-from gpu_worker.contract import signals, storage_keys
+from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.queues import RENDER_FUNCTION, render_job_id, render_queue
 from gpu_worker.contract.spec import EngineName, RenderSpec
 from jobs.models import Job, JobEvent
@@ -115,7 +115,7 @@ def hash_token(token: str) -> str:
 
 
 def _enqueue(queue: Queue, redis: Redis, spec: RenderSpec) -> None:
-    signals.announce_attempt(redis, spec.job_id, spec.attempt)
+    coordination.announce_attempt(redis, spec.job_id, spec.attempt)
     rq_id = render_job_id(spec.job_id, spec.attempt)
     queue.enqueue(
         RENDER_FUNCTION,

@@ -15,7 +15,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from accounts.limits import Limits, effective_limits
-from avatar_api.common.alone import alone
+from avatar_api.common.advisory_lock import alone
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
 from jobs import dispatch, drafts, inputs, origin, retention, sources, transitions

@@ -21,7 +21,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.tenant import Tenant
-from avatar_api.common.alone import alone
+from avatar_api.common.advisory_lock import alone
 from avatar_api.common.problems import FieldError, Problem, invalid
 from jobs.models import IdempotencyClaim
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gpu_worker.contract import logs, telemetry
+from gpu_worker.common import logs, telemetry
 from jobs.models import Job
 
 FIELDS = ("id", "organization_id", "request_id", "traceparent")

@@ -18,8 +18,8 @@ from django.utils import timezone
 from redis import Redis
 from rq.serializers import JSONSerializer
 
-from avatar_api.common.trouble import STORE_TROUBLE
-from gpu_worker.contract import signals, storage_keys
+from avatar_api.common.transient_errors import STORE_TROUBLE
+from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.queues import RenderJob, render_job_id, render_queue, report_queue
 from gpu_worker.contract.spec import EngineName, RenderedVideo
 from jobs import assets, dispatch, fetching, idempotency, queues, retention, transitions
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 EVERY_SECONDS = 10
-LOST_AFTER = timedelta(seconds=signals.LEASE_SECONDS)
+LOST_AFTER = timedelta(seconds=coordination.LEASE_SECONDS)
 WATCHED_KEY = "repair:watching"
 
 RUNG = Q(status=Status.QUEUED, rung_at__isnull=False)
@@ -157,7 +157,7 @@ def _unring_if_gone(job: Job, redis: Redis) -> bool:
 
 
 def _judge(job: Job, redis: Redis) -> str:
-    if signals.lease_held(redis, job.id, job.attempt):
+    if coordination.lease_held(redis, job.id, job.attempt):
         _set_missing_since(job, None)
         return "alive"
     if job.lease_missing_since is None:
@@ -194,10 +194,10 @@ def _rescue(job: Job) -> bool:
 
 
 def _repeat_cancel(job: Job, redis: Redis) -> bool:
-    control = signals.read_control(redis, job.id)
-    if control is not None and control.stop is signals.Stop.CANCEL:
+    control = coordination.read_control(redis, job.id)
+    if control is not None and control.stop is coordination.Stop.CANCEL:
         return False
     if control is None:
-        signals.announce_attempt(redis, job.id, job.attempt)
-    signals.request_stop(redis, job.id, signals.Stop.CANCEL)
+        coordination.announce_attempt(redis, job.id, job.attempt)
+    coordination.request_stop(redis, job.id, coordination.Stop.CANCEL)
     return True

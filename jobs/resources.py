@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gpu_worker.contract import signals, storage_keys
+from gpu_worker.contract import coordination, storage_keys
 from jobs import links, streams
 from jobs.links import Download
 from jobs.models import Job
@@ -121,7 +121,7 @@ def describe(job: Job, prospect: Prospect, base_url: str) -> JobResource:
     )
 
 
-def _stage(job: Job, live: signals.Progress | None) -> str | None:
+def _stage(job: Job, live: coordination.Progress | None) -> str | None:
     if job.status == Status.QUEUED:
         return Stage.WAITING if job.urls is None else Stage.FETCHING
     if job.status == Status.PROCESSING:
@@ -129,7 +129,7 @@ def _stage(job: Job, live: signals.Progress | None) -> str | None:
     return None
 
 
-def _progress(job: Job, live: signals.Progress | None) -> int:
+def _progress(job: Job, live: coordination.Progress | None) -> int:
     """Percent of the work; 100 only for a video that is there."""
     if job.status == Status.SUCCEEDED:
         return 100

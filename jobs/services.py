@@ -14,8 +14,9 @@ from avatar_api.common.after_commit import after_commit
 from avatar_api.common.ids import new_id
 from avatar_api.common.problems import Problem
 from avatar_api.common.request_id import request_id
-from avatar_api.common.trouble import drop_lost_connection
-from gpu_worker.contract import logs, signals, storage_keys, telemetry
+from avatar_api.common.transient_errors import drop_lost_connection
+from gpu_worker.common import logs, telemetry
+from gpu_worker.contract import coordination, storage_keys
 from jobs import (
     dispatch,
     drafts,
@@ -179,6 +180,6 @@ def cancel_job(*, job: Job) -> Job:
 def _tell_worker_to_cancel(job_id: str) -> None:
     try:
         with dispatch.redis_client() as redis:
-            signals.request_stop(redis, job_id, signals.Stop.CANCEL)
+            coordination.request_stop(redis, job_id, coordination.Stop.CANCEL)
     except RedisError:
         log.exception("the worker of %s can't be told to cancel; repair will tell it", job_id)

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.core.files.storage import default_storage
 
-from avatar_api.common.trouble import NotDeletedError
+from avatar_api.common.transient_errors import NotDeletedError
 
 PAGE = 1000
 """Objects a page: as many as S3 lists, and deletes, with one request."""

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from avatar_api.common.trouble import drop_lost_connection, met, passing_trouble
-from gpu_worker.contract import logs, signals, storage_keys
+from avatar_api.common.transient_errors import drop_lost_connection, met, passing_trouble
+from gpu_worker.common import logs
+from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.spec import RenderReport, ReportKind, SpecError
 from jobs import dispatch, fetching, origin, transitions
 from jobs.dispatch import hash_token
@@ -77,7 +78,7 @@ def stop_what_has_ended(report: RenderReport) -> None:
     """Tell a worker that renders on, because it was canceled in the moment of its ring, to stop."""
     if report.kind in (ReportKind.STARTED, ReportKind.WINDOW):
         with dispatch.redis_client() as redis:
-            signals.request_stop(redis, report.job_id, signals.Stop.CANCEL)
+            coordination.request_stop(redis, report.job_id, coordination.Stop.CANCEL)
 
 
 def apply(report: RenderReport, organization_id: str) -> None:

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from avatar_api.common.after_commit import after_commit
-from gpu_worker.contract import signals
+from gpu_worker.contract import coordination
 from gpu_worker.contract.spec import RenderedVideo
 from jobs import counted, dispatch, pricing, quotas, tallies
 from jobs.drafts import Length
@@ -199,7 +199,7 @@ def _note(job: Job, event: str, **data: Any) -> None:
 
 def _wake_watchers(job_id: str) -> None:
     with dispatch.redis_client() as redis:
-        signals.publish_change(redis, job_id)
+        coordination.publish_change(redis, job_id)
 
 
 def _wait_again(job: Job, event: str) -> None:

@@ -146,7 +146,7 @@ def need(places: list[Reading], *, of_worker: bool) -> str:
 
 
 def is_read_by(file: str, *, of_worker: bool) -> bool:
-    if file.startswith("gpu_worker/contract/"):
+    if file.startswith(("gpu_worker/common/", "gpu_worker/contract/")):
         return True
     return file.startswith(("gpu_worker/", "InfiniteTalk/")) == of_worker
 

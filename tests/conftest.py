@@ -7,7 +7,7 @@ import pytest
 from pytest_django import Settings
 from redis import Redis
 
-from gpu_worker.contract.object_store import folder_backend
+from gpu_worker.common.object_store import folder_backend
 
 
 @pytest.fixture

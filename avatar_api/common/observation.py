@@ -10,7 +10,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter, Histogram
 
-from gpu_worker.contract import telemetry
+from gpu_worker.common import telemetry
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import atexit
 from functools import cache
 from pathlib import Path
 
-from gpu_worker.contract.scratch import Scratch
+from gpu_worker.common.scratch import Scratch
 
 
 @cache

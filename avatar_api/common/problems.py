@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from avatar_api.common.request_id import request_id
-from avatar_api.common.trouble import met, passing_trouble
+from avatar_api.common.transient_errors import met, passing_trouble
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 from django.http import HttpRequest, HttpResponse
 
-from gpu_worker.contract import logs
+from gpu_worker.common import logs
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 

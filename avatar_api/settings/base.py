@@ -6,7 +6,7 @@ from django.urls import reverse_lazy
 from environs import FileAwareEnv
 
 from avatar_api.settings.logs import logging_config
-from gpu_worker.contract.object_store import storage_backend
+from gpu_worker.common.object_store import storage_backend
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 STATE_DIR = BASE_DIR / ".avatar"

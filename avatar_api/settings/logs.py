@@ -19,7 +19,7 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
         },
         "formatters": {
             "line": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
-            "json": {"()": "gpu_worker.contract.logs.JsonFormatter"},
+            "json": {"()": "gpu_worker.common.logs.JsonFormatter"},
         },
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": style, "filters": ["request_id"]},

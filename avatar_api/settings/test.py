@@ -5,7 +5,7 @@ import re
 
 from avatar_api.settings.base import *  # noqa: F403
 from avatar_api.settings.base import STATE_DIR, STORAGES, database, rq_queues
-from gpu_worker.contract.object_store import folder_backend
+from gpu_worker.common.object_store import folder_backend
 
 DEBUG = False
 SECRET_KEY = "test-only"  # noqa: S105

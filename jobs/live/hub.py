@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from gpu_worker.contract.signals import PROGRESS_CHANNEL
+from gpu_worker.contract.coordination import PROGRESS_CHANNEL
 
 log = logging.getLogger(__name__)
 

@@ -1,11 +1,11 @@
-"""What render workers tell of themselves; see `gpu_worker.contract.signals.WorkerFacts`."""
+"""What render workers tell of themselves; see `gpu_worker.contract.coordination.WorkerFacts`."""
 
 from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from redis import Redis
 
-from gpu_worker.contract import signals
+from gpu_worker.contract import coordination
 
 GAUGES = {
     "avatar_worker_cold_start_seconds": ("cold_start_seconds", "From its start until it could take a job."),
@@ -25,7 +25,7 @@ LABELS = ["worker", "engine", "device"]
 
 def collect(redis: Redis) -> Iterator[Metric]:
     """A series for each worker that has told of itself within the last minute."""
-    workers = signals.read_workers(redis)
+    workers = coordination.read_workers(redis)
     for kind, metrics in ((GaugeMetricFamily, GAUGES), (CounterMetricFamily, COUNTERS)):
         for name, (attribute, documentation) in metrics.items():
             family = kind(name, documentation, labels=LABELS)

@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from accounts.limits import limit_in_sql
-from gpu_worker.contract import signals
+from gpu_worker.contract import coordination
+from gpu_worker.contract.coordination import Progress
 from gpu_worker.contract.queues import RENDER_QUEUES
-from gpu_worker.contract.signals import Progress
 from gpu_worker.contract.spec import EngineName
 from jobs import dispatch
 from jobs.models import Job
@@ -169,7 +169,7 @@ def _live(running: list[str], engines: list[str]) -> Live:
             for engine in engines:
                 pipeline.scard(WORKERS_BY_QUEUE_KEY % RENDER_QUEUES[EngineName(engine)])
             paces, *workers = pipeline.execute()
-            progress = signals.read_progress(redis, running)
+            progress = coordination.read_progress(redis, running)
     except RedisError:
         log.exception("live progress can't be read; the finished windows are shown")
         return Live()

@@ -17,7 +17,7 @@ from django.utils import timezone
 from redis import Redis
 from rq import Worker
 
-from gpu_worker.contract import signals
+from gpu_worker.contract import coordination
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName
 from jobs import dispatch
@@ -59,7 +59,7 @@ def _end_slices(engine: EngineName, redis: Redis) -> int:
         yielding = _let_go_on(engine, over, workers, paces, now)
     for job in yielding:
         log.info("%s is asked to yield", job.id)
-        signals.request_stop(redis, job.id, signals.Stop.YIELD)
+        coordination.request_stop(redis, job.id, coordination.Stop.YIELD)
     return len(yielding)
 
 

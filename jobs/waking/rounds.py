@@ -6,7 +6,7 @@ import time
 from django.conf import settings
 from redis import Redis
 
-from avatar_api.common.alone import alone
+from avatar_api.common.advisory_lock import alone
 from jobs.dispatch import redis_client
 from jobs.waking import bell, need, readings
 from jobs.waking.endpoint import Endpoint, Health, RunPodError, configured

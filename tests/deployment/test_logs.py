@@ -11,7 +11,7 @@ from django.urls import path
 from rest_framework.test import APIClient
 
 from avatar_api.common import problems
-from gpu_worker.contract import logs
+from gpu_worker.common import logs
 from gpu_worker.contract.spec import ReportKind
 from jobs import tasks
 from tests import factories

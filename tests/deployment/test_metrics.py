@@ -17,8 +17,8 @@ from rest_framework.test import APIClient
 
 from accounts import rate_limits
 from accounts.models import Organization
-from gpu_worker.contract import signals
-from gpu_worker.contract.signals import WorkerFacts
+from gpu_worker.contract import coordination
+from gpu_worker.contract.coordination import WorkerFacts
 from gpu_worker.contract.spec import ReportKind
 from jobs import periodic, tasks, transitions
 from jobs.metrics.page import of_deployment
@@ -168,8 +168,8 @@ def test_a_render_worker_shows_its_memory_and_its_start(settings: Settings, redi
         storage_errors=2,
         render_seconds=600.0,
     )
-    signals.write_worker(redis, facts)
-    signals.write_worker(redis, replace(facts, name="render-cpu-1", device="cpu", vram_used_bytes=None))
+    coordination.write_worker(redis, facts)
+    coordination.write_worker(redis, replace(facts, name="render-cpu-1", device="cpu", vram_used_bytes=None))
     samples = scrape(settings)
 
     gpu = {"worker": "render-gpu-1", "engine": "infinitetalk", "device": "NVIDIA L40S"}

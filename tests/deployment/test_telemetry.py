@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from gpu_worker.contract import telemetry
+from gpu_worker.common import telemetry
 from tests import factories
 from tests.deployment.journey import REQUEST, Commit, travel
 from tests.deployment.production import COMPLETE, run

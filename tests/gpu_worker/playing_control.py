@@ -22,10 +22,10 @@ from PIL import Image
 from redis import Redis
 from rq import Queue, Worker
 
-from gpu_worker.contract import signals, storage_keys
+from gpu_worker.common.scratch import Scratch
+from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.queues import RENDER_FUNCTION, render_job_id, render_queue, report_queue
-from gpu_worker.contract.scratch import Scratch
 from gpu_worker.contract.spec import (
     EngineName,
     ReferenceKind,
@@ -98,7 +98,7 @@ class Control:
         return replace(spec, **changes)
 
     def send(self, spec: RenderSpec) -> RenderSpec:
-        signals.announce_attempt(self.redis, spec.job_id, spec.attempt)
+        coordination.announce_attempt(self.redis, spec.job_id, spec.attempt)
         rq_id = render_job_id(spec.job_id, spec.attempt)
         self.queue.enqueue(
             RENDER_FUNCTION,

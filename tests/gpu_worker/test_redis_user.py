@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoPermissionError
 
-from gpu_worker.contract.signals import read_workers
+from gpu_worker.contract.coordination import read_workers
 from gpu_worker.contract.spec import ReportKind
 from tests.gpu_worker.playing_control import Control, WorkerProcess, wait_until
 

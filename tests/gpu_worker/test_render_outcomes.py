@@ -8,7 +8,7 @@ import pytest
 
 from gpu_worker import tasks
 from gpu_worker.contract import storage_keys
-from gpu_worker.contract.signals import Progress
+from gpu_worker.contract.coordination import Progress
 from gpu_worker.contract.spec import SPEC_VERSION, EngineName, ReportKind
 from gpu_worker.engines.base import EngineJob, OnStep, RenderedWindow, RenderError
 from gpu_worker.host import Host

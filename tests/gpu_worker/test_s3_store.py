@@ -10,8 +10,8 @@ from django.core.files.base import ContentFile, File
 from environs import Env
 from storages.backends.s3 import S3Storage
 
+from gpu_worker.common.object_store import storage_backend
 from gpu_worker.contract import storage_keys
-from gpu_worker.contract.object_store import storage_backend
 from gpu_worker.contract.spec import ReportKind
 from tests.gpu_worker.playing_control import TOKEN, Control, WorkerProcess, wait_until
 from tests.s3_store import SECRET, S3Server

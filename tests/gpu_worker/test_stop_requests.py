@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from gpu_worker import rq_worker, tasks
-from gpu_worker.contract import signals, storage_keys
-from gpu_worker.contract.signals import Stop
+from gpu_worker.contract import coordination, storage_keys
+from gpu_worker.contract.coordination import Stop
 from gpu_worker.contract.spec import RenderSpec, ReportKind
 from gpu_worker.host import Host
 from tests.gpu_worker.playing_control import JOB, Control, wait_until
@@ -18,7 +18,7 @@ from tests.gpu_worker.playing_control import JOB, Control, wait_until
 def rendering(control: Control, spec: RenderSpec, window: int, step: int) -> Iterator[None]:
     """Render `spec` beside the test, held at a step until the block ends; then wait for its end."""
     control.hold(window, step)
-    signals.announce_attempt(control.redis, spec.job_id, spec.attempt)
+    coordination.announce_attempt(control.redis, spec.job_id, spec.attempt)
     thread = threading.Thread(target=tasks.render, args=(spec.to_dict(),))
     thread.start()
     control.wait_at(window, step)
@@ -29,7 +29,7 @@ def rendering(control: Control, spec: RenderSpec, window: int, step: int) -> Ite
 
 def ask(worker: Host, control: Control, stop: Stop) -> None:
     """Request a stop, and wait until the worker has heard of it."""
-    signals.request_stop(control.redis, JOB, stop)
+    coordination.request_stop(control.redis, JOB, stop)
     wait_until(lambda: worker.attempt and worker.attempt.link.stopping.is_set(), "the request's arrival")
 
 
@@ -86,7 +86,7 @@ def test_after_a_yield_the_worker_takes_the_next_job_and_later_goes_on_with_the_
 
 def test_a_superseded_attempt_leaves_without_a_word(worker: Host, control: Control) -> None:
     with rendering(control, control.spec(), 0, 1):
-        signals.announce_attempt(control.redis, JOB, 2)
+        coordination.announce_attempt(control.redis, JOB, 2)
         wait_until(lambda: worker.attempt and worker.attempt.link.superseded, "the news")
 
     assert worker.outbox.flush(10)
@@ -95,7 +95,7 @@ def test_a_superseded_attempt_leaves_without_a_word(worker: Host, control: Contr
 
 
 def test_an_attempt_that_was_superseded_in_the_queue_does_nothing(worker: Host, control: Control) -> None:
-    signals.announce_attempt(control.redis, JOB, 2)
+    coordination.announce_attempt(control.redis, JOB, 2)
     tasks.render(control.spec().to_dict())
 
     assert worker.outbox.flush(10)
@@ -105,8 +105,8 @@ def test_an_attempt_that_was_superseded_in_the_queue_does_nothing(worker: Host, 
 
 @pytest.mark.usefixtures("worker")
 def test_an_attempt_canceled_in_the_queue_says_so(control: Control) -> None:
-    signals.announce_attempt(control.redis, JOB, 1)
-    signals.request_stop(control.redis, JOB, Stop.CANCEL)
+    coordination.announce_attempt(control.redis, JOB, 1)
+    coordination.request_stop(control.redis, JOB, Stop.CANCEL)
     tasks.render(control.spec().to_dict())
 
     control.wait_for(ReportKind.CANCELED)
@@ -130,8 +130,8 @@ def test_steps_of_an_earlier_attempt_survive_one_that_is_stopped_before_it_begin
     control.forget_reports()
 
     second = control.next_attempt(first, windows=1, step=True)
-    signals.announce_attempt(control.redis, JOB, 2)
-    signals.request_stop(control.redis, JOB, Stop.YIELD)
+    coordination.announce_attempt(control.redis, JOB, 2)
+    coordination.request_stop(control.redis, JOB, Stop.YIELD)
     tasks.render(second.to_dict())
 
     assert control.wait_for(ReportKind.HANDED_BACK).step_saved
@@ -140,11 +140,11 @@ def test_steps_of_an_earlier_attempt_survive_one_that_is_stopped_before_it_begin
 
 
 def test_a_slow_job_can_be_stopped_while_a_window_is_held(worker: Host, control: Control) -> None:
-    signals.announce_attempt(control.redis, JOB, 1)
+    coordination.announce_attempt(control.redis, JOB, 1)
     thread = threading.Thread(target=tasks.render, args=(control.spec(simulate="slow").to_dict(),))
     thread.start()
     control.wait_for(ReportKind.WINDOW)
-    signals.request_stop(control.redis, JOB, Stop.CANCEL)
+    coordination.request_stop(control.redis, JOB, Stop.CANCEL)
     thread.join()
 
     assert control.wait_for(ReportKind.CANCELED).windows_done == 1
@@ -153,5 +153,8 @@ def test_a_slow_job_can_be_stopped_while_a_window_is_held(worker: Host, control:
 
 def test_the_lease_is_held_while_a_step_takes_its_time(worker: Host, control: Control) -> None:
     with rendering(control, control.spec(), 0, 1):
-        assert signals.lease_held(control.redis, JOB, 1)
-        assert control.redis.ttl(f"lease:{JOB}:1") > signals.LEASE_SECONDS - signals.HEARTBEAT_SECONDS - 1
+        assert coordination.lease_held(control.redis, JOB, 1)
+        assert (
+            control.redis.ttl(f"lease:{JOB}:1")
+            > coordination.LEASE_SECONDS - coordination.HEARTBEAT_SECONDS - 1
+        )

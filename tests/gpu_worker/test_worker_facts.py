@@ -9,8 +9,8 @@ import pytest
 
 from avatar_api.embedded.valkey import Valkey
 from gpu_worker import attempt, facts, tasks
-from gpu_worker.contract import signals
-from gpu_worker.contract.signals import WORKER_SECONDS, WorkerFacts, read_workers, write_worker
+from gpu_worker.contract import coordination
+from gpu_worker.contract.coordination import WORKER_SECONDS, WorkerFacts, read_workers, write_worker
 from gpu_worker.contract.spec import ReportKind
 from gpu_worker.host import Host
 from gpu_worker.patience import Patience
@@ -58,7 +58,7 @@ def test_a_worker_that_is_killed_is_forgotten_within_a_minute(worker: Host, cont
 def test_a_worker_that_starts_while_redis_is_away_is_seen_afterwards(
     worker: Host, control: Control, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signals, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(coordination, "HEARTBEAT_SECONDS", 0.01)
     valkey.__exit__()
     with facts.told(worker, os.getpid()), valkey:
         wait_until(lambda: read_workers(control.redis), "the worker's facts")

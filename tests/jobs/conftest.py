@@ -8,7 +8,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
-from gpu_worker.contract.object_store import folder_backend, storage_backend
+from gpu_worker.common.object_store import folder_backend, storage_backend
 from jobs import stored_objects
 from tests import factories
 from tests.jobs.clients import keyed, png, wav

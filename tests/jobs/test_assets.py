@@ -13,7 +13,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
-from gpu_worker.contract.object_store import storage_backend
+from gpu_worker.common.object_store import storage_backend
 from jobs import assets
 from jobs.models import Asset
 from jobs.repair import repair

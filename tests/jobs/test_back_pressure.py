@@ -21,8 +21,8 @@ from rest_framework.test import APIClient
 from accounts.models import Organization
 from avatar_api.common import problems
 from avatar_api.common.own_folder import own_folder
-from avatar_api.common.trouble import NotDeletedError
-from gpu_worker.contract.object_store import storage_backend
+from avatar_api.common.transient_errors import NotDeletedError
+from gpu_worker.common.object_store import storage_backend
 from jobs.models import IdempotencyClaim, Job
 from tests import factories
 from tests.jobs.clients import form

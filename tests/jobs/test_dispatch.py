@@ -4,7 +4,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from accounts.models import Organization
-from gpu_worker.contract import signals
+from gpu_worker.contract import coordination
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName, RenderSpec
 from jobs import dispatch, transitions
@@ -47,7 +47,7 @@ def test_a_ring_is_a_new_attempt_with_a_spec_that_is_whole(acme: Organization, r
     spec = RenderSpec.from_dict(entry.args[0])
     assert (spec.job_id, spec.attempt, job.attempt) == (job.id, 1, 1)
     assert dispatch.hash_token(spec.token) == job.token_hash
-    assert signals.read_control(redis, job.id) == signals.Control(1, None)
+    assert coordination.read_control(redis, job.id) == coordination.Control(1, None)
 
 
 def test_the_token_is_not_in_what_the_queue_describes(acme: Organization, redis: Redis) -> None:

@@ -19,7 +19,7 @@ from redis import Redis
 
 from accounts import rate_limits, services
 from accounts.models import ApiKey, Membership, Organization, User
-from gpu_worker.contract import signals, storage_keys
+from gpu_worker.contract import coordination, storage_keys
 from jobs import dispatch, fetching, forgetting, tallies
 from jobs.models import EndedJobs, IdempotencyClaim, Job, JobEvent, MonthlyUsage
 from tests import factories
@@ -57,7 +57,7 @@ def fill(organization: Organization, redis: Redis) -> Job:
     MonthlyUsage.objects.create(organization=organization, month="2026-01-01")
     IdempotencyClaim.objects.create(organization=organization, livemode=False, key="once")
     dispatch.ring()
-    signals.request_stop(redis, job.pk, signals.Stop.CANCEL)
+    coordination.request_stop(redis, job.pk, coordination.Stop.CANCEL)
     redis.set(f"progress:{job.pk}", "{}")
     rate_limits.hit("create", 10, f"key:{key.pk}")
     rate_limits.hit("read", 10, f"user:1:{organization.pk}:live")
@@ -149,10 +149,10 @@ def test_open_jobs_are_canceled_when_asked_and_their_workers_waited_for(
 ) -> None:
     job = factories.job(acme)
     dispatch.ring()
-    signals.hold_lease(redis, job.pk, 1, "worker")
+    coordination.hold_lease(redis, job.pk, 1, "worker")
 
     def leave() -> None:
-        while signals.read_control(redis, job.pk).stop is not signals.Stop.CANCEL:  # type: ignore[union-attr]
+        while coordination.read_control(redis, job.pk).stop is not coordination.Stop.CANCEL:  # type: ignore[union-attr]
             time.sleep(0.01)
         redis.delete(f"lease:{job.pk}:1")
 

@@ -11,8 +11,8 @@ from rest_framework.test import APIClient
 
 from accounts.limits import effective_limits, limit_in_sql
 from accounts.models import Organization
-from gpu_worker.contract import signals
-from gpu_worker.contract.signals import Progress
+from gpu_worker.contract import coordination
+from gpu_worker.contract.coordination import Progress
 from jobs import dispatch, transitions
 from jobs.models import Job
 from jobs.queueing import outlook, pace
@@ -52,7 +52,7 @@ def prospect(job: Job) -> Prospect:
 
 def progress(redis: Redis, job: Job, fraction: float, attempt: int = 1) -> None:
     window = int(fraction * WINDOWS)
-    signals.write_progress(redis, job.id, Progress(attempt, "sampling", window, WINDOWS, 0, 4, fraction))
+    coordination.write_progress(redis, job.id, Progress(attempt, "sampling", window, WINDOWS, 0, 4, fraction))
 
 
 def after(seconds: float) -> time_machine.travel:

@@ -12,7 +12,7 @@ from redis import Redis
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
-from gpu_worker.contract import signals, storage_keys
+from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.spec import ReportKind
 from jobs.models import Job
 from jobs.tasks import record
@@ -41,7 +41,7 @@ def test_live_progress_is_that_of_the_current_attempt(
 ) -> None:
     job = rung(factories.job(acme))
     record(report(job, ReportKind.STARTED))
-    signals.write_progress(redis, job.id, signals.Progress(1, "sampling", 0, 2, 3, 4, 0.4))
+    coordination.write_progress(redis, job.id, coordination.Progress(1, "sampling", 0, 2, 3, 4, 0.4))
     shown = acme_client.get(f"/v1/jobs/{job.id}").json()
     assert (shown["status"], shown["stage"], shown["progress"]) == ("processing", "sampling", 40)
     rung(job, attempt=2)
@@ -206,9 +206,9 @@ def test_cancelling_a_running_job_asks_its_worker(
 ) -> None:
     job = rung(factories.job(acme))
     record(report(job, ReportKind.STARTED))
-    signals.announce_attempt(redis, job.id, 1)
+    coordination.announce_attempt(redis, job.id, 1)
     assert acme_client.post(f"/v1/jobs/{job.id}/cancel").json()["status"] == "processing"
-    assert signals.read_control(redis, job.id) == signals.Control(1, signals.Stop.CANCEL)
+    assert coordination.read_control(redis, job.id) == coordination.Control(1, coordination.Stop.CANCEL)
 
 
 def test_a_job_that_has_ended_otherwise_cannot_be_canceled(acme_client: APIClient, finished: Job) -> None:

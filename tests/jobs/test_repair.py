@@ -13,7 +13,7 @@ from django.utils import timezone
 from redis import Redis
 
 from accounts.models import Organization
-from gpu_worker.contract import signals, storage_keys
+from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName, ReportKind
 from jobs import dispatch
@@ -31,8 +31,8 @@ def running(acme: Organization, redis: Redis) -> Job:
     """A job in the hands of a worker that holds its lease."""
     job = rung(factories.job(acme))
     record(report(job, ReportKind.STARTED))
-    signals.announce_attempt(redis, job.id, 1)
-    signals.hold_lease(redis, job.id, 1, "worker")
+    coordination.announce_attempt(redis, job.id, 1)
+    coordination.hold_lease(redis, job.id, 1, "worker")
     return job
 
 
@@ -104,7 +104,7 @@ def test_a_worker_whose_lease_is_missing_for_a_minute_is_lost_and_the_job_rung_a
 def test_a_lease_that_comes_back_in_time_saves_the_attempt(running: Job, redis: Redis) -> None:
     expire_lease(running, redis)
     after(running, *every_ten_seconds(50))
-    signals.hold_lease(redis, running.id, 1, "worker")
+    coordination.hold_lease(redis, running.id, 1, "worker")
     assert after(running, 60, 70, 80).status == "processing"
 
 
@@ -140,7 +140,7 @@ def test_a_cancel_request_outlives_the_worker_that_was_to_obey_it(running: Job, 
 def test_a_cancel_request_that_redis_forgot_is_said_again(running: Job, redis: Redis) -> None:
     Job.objects.filter(pk=running.pk).update(cancel_requested_at=timezone.now())
     repair()
-    assert signals.read_control(redis, running.id) == signals.Control(1, signals.Stop.CANCEL)
+    assert coordination.read_control(redis, running.id) == coordination.Control(1, coordination.Stop.CANCEL)
 
 
 def test_files_go_when_their_time_is_over_and_the_record_stays(running: Job, redis: Redis) -> None:

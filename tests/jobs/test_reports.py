@@ -8,7 +8,7 @@ from pytest_django import Settings
 from redis import Redis
 
 from accounts.models import Organization
-from gpu_worker.contract import signals
+from gpu_worker.contract import coordination
 from gpu_worker.contract.spec import ReportKind
 from jobs import transitions
 from jobs.models import Job, MonthlyUsage
@@ -97,9 +97,11 @@ def test_a_report_that_cannot_be_read_is_dropped(job: Job) -> None:
 
 def test_a_worker_that_starts_a_canceled_job_is_told_to_stop(job: Job, redis: Redis) -> None:
     transitions.cancel(job.id)
-    signals.announce_attempt(redis, job.id, job.attempt)  # It wiped the stop that came with the cancel.
+    coordination.announce_attempt(redis, job.id, job.attempt)  # It wiped the stop that came with the cancel.
     assert told(job, ReportKind.STARTED).status == "canceled"
-    assert signals.read_control(redis, job.id) == signals.Control(job.attempt, signals.Stop.CANCEL)
+    assert coordination.read_control(redis, job.id) == coordination.Control(
+        job.attempt, coordination.Stop.CANCEL
+    )
 
 
 def test_a_failure_tells_its_code_and_costs_nothing(job: Job) -> None:

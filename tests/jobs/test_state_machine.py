@@ -30,7 +30,7 @@ from redis import Redis
 from accounts.limits import effective_limits
 from accounts.models import Organization
 from accounts.tenant import Tenant
-from gpu_worker.contract import signals, storage_keys
+from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName, RenderReport, RenderSpec, ReportKind
 from jobs import dispatch, quotas, services
@@ -331,7 +331,7 @@ class Jobs(RuleBasedStateMachine):
         return attempt
 
     def _hold(self, attempt: Attempt) -> None:
-        signals.hold_lease(self.redis, attempt.spec.job_id, attempt.spec.attempt, "worker")
+        coordination.hold_lease(self.redis, attempt.spec.job_id, attempt.spec.attempt, "worker")
 
     def _drop(self, attempt: Attempt) -> None:
         """The lease runs out."""

@@ -18,7 +18,7 @@ from environs import Env
 from pytest_django import Settings
 
 from accounts.models import Organization, Plan
-from gpu_worker.contract.object_store import storage_backend
+from gpu_worker.common.object_store import storage_backend
 from jobs.storage_setup import days_kept
 from tests import factories
 

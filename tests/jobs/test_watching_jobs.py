@@ -9,7 +9,7 @@ from django.db import connection
 from redis import Redis
 
 from accounts.models import Organization
-from gpu_worker.contract import signals
+from gpu_worker.contract import coordination
 from gpu_worker.contract.spec import ReportKind
 from jobs.models import Job
 from jobs.tasks import record
@@ -94,7 +94,7 @@ def test_progress_that_a_worker_writes_is_told(job: Job, bearer: dict[str, str],
         await request.start()
         events = aiter(request.events())
         assert [(await anext(events)).name for _ in range(2)] == ["status", "progress"]
-        signals.write_progress(redis, job.id, signals.Progress(1, "sampling", 0, 2, 1, 4, 0.25))
+        coordination.write_progress(redis, job.id, coordination.Progress(1, "sampling", 0, 2, 1, 4, 0.25))
         event = await anext(events)
         assert (event.name, event.job["progress"], event.job["stage"]) == ("progress", 25, "sampling")
         request.hang_up()

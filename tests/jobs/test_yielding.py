@@ -16,9 +16,9 @@ from redis import Redis
 
 from accounts.models import Organization
 from gpu_worker import tasks
-from gpu_worker.contract import signals
+from gpu_worker.contract import coordination
+from gpu_worker.contract.coordination import Stop
 from gpu_worker.contract.queues import render_queue, report_queue
-from gpu_worker.contract.signals import Stop
 from gpu_worker.contract.spec import EngineName, RenderReport, ReportKind
 from jobs import dispatch, transitions
 from jobs.models import Job
@@ -62,7 +62,7 @@ def later(settings: Settings, slices: float = 1.1) -> Iterator[None]:
 
 
 def stop_of(redis: Redis, job: Job) -> Stop | None:
-    control = signals.read_control(redis, job.id)
+    control = coordination.read_control(redis, job.id)
     assert control is not None
     return control.stop
 

@@ -10,7 +10,7 @@ from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from gpu_worker.contract import telemetry
+from gpu_worker.common import telemetry
 from gpu_worker.contract.queues import REPORTS, ReportJob, report_queue
 from jobs import dispatch, periodic
 from jobs.queues import OUTBOUND, OutboundJob, outbound_queue, put_back

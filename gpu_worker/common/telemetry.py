@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from environs import FileAwareEnv
 
-from gpu_worker.contract import logs
+from gpu_worker.common import logs
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
