@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from launcher.commands import MADE_BY_US
-from launcher.environment import ROOT, VENV
+from launcher.environment import MADE_BY_US, ROOT, VENV
 from launcher.terminal import Colour, Failure, coloured, say
 
 BIN = VENV / "bin"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from launcher import stack
-from launcher.environment import ROOT, Group, enter
+from launcher.environment import MADE_BY_US, ROOT, Group, enter
 from launcher.terminal import Colour, Failure, coloured, say
 
 HELP = """\
@@ -21,10 +21,6 @@ make chaos   200 videos while everything is broken, and all promises checked: SE
 make lock    resolve pyproject.toml to requirements/*.txt: UPGRADE=1
 make clean   remove .venv, .avatar with all its data, caches, demo.mp4 and bench.json
 """
-MADE_BY_US = [
-    *(".venv", ".avatar", "demo.mp4", "bench.json", "staticfiles", "avatar_api.egg-info"),
-    *(".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache"),
-]
 
 
 def main(arguments: list[str]) -> int:

@@ -28,6 +28,10 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed.json"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+MADE_BY_US = [
+    *(".venv", ".avatar", "demo.mp4", "bench.json", "staticfiles", "avatar_api.egg-info"),
+    *(".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache"),
+]
 PROBE_SECONDS = 5
 
 
