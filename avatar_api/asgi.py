@@ -13,11 +13,11 @@ from django.conf import settings
 
 from avatar_api.common.own_folder import own_folder
 from avatar_api.wsgi import application as django_application
-from jobs.live.asgi import App, Message, Receive, Scope, Send
-from jobs.live.events import JobEvents
-from jobs.live.hub import Hub
-from jobs.live.snapshots import Snapshots
-from jobs.live.waiting import Waiting
+from jobs.streaming.asgi import App, Message, Receive, Scope, Send
+from jobs.streaming.prefer_wait import Waiting
+from jobs.streaming.pubsub import Hub
+from jobs.streaming.snapshots import Snapshots
+from jobs.streaming.sse import JobEvents
 
 PRINTABLE = "".join(map(chr, range(33, 127)))
 

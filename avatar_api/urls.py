@@ -9,7 +9,7 @@ from jobs.metrics import page
 
 urlpatterns = [
     path("v1/", include("accounts.urls")),
-    path("v1/", include("jobs.urls")),
+    path("v1/", include("jobs.api.urls")),
     path("v1/openapi.json", documentation.openapi, name="openapi"),
     path("docs", documentation.swagger, name="docs"),
     path("docs/redoc", documentation.redoc, name="redoc"),

@@ -66,9 +66,9 @@ def run_control_worker(arguments: list[str], round_seconds: int | None) -> None:
 
     django.setup()
     if round_seconds:
-        from jobs import repair
+        from jobs.operations import reconcile
 
-        repair.EVERY_SECONDS = round_seconds
+        reconcile.EVERY_SECONDS = round_seconds
     call_command("control_worker", *arguments)
 
 

@@ -24,12 +24,12 @@ from chaos.plan import Variant
 from chaos.receiver import Message
 from chaos.stack import Stack
 from gpu_worker.contract.queues import RENDER_QUEUES, REPORTS
-from jobs import quotas
+from jobs.billing import quotas
+from jobs.lifecycle.transitions import MAX_LOSSES
 from jobs.models import Job, JobEvent, MonthlyUsage, WebhookDelivery
 from jobs.queues import OUTBOUND
 from jobs.states import FINAL, OPEN, Status
-from jobs.storage_audit import Audit
-from jobs.transitions import MAX_LOSSES
+from jobs.storage.audit import Audit
 
 Broken = Iterator[str]
 DECODERS = 2

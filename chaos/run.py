@@ -19,9 +19,9 @@ from chaos.storm import TICK_SECONDS, Storm
 from chaos.tenants import make_tenants
 from gpu_worker.contract import coordination
 from jobs.models import Job, JobEvent, WebhookDelivery
-from jobs.repair import EVERY_SECONDS
+from jobs.operations.reconcile import EVERY_SECONDS
 from jobs.states import OPEN
-from jobs.storage_audit import Audit
+from jobs.storage.audit import Audit
 from launcher.terminal import Failure, say, step
 
 POLL_SECONDS = 0.5

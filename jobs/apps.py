@@ -7,6 +7,6 @@ class JobsConfig(AppConfig):
     def ready(self) -> None:
         from avatar_api.common import health
         from jobs import checks  # noqa: F401  (registers them)
-        from jobs.waking import readings
+        from jobs.scheduling.autoscaling import status
 
-        health.DETAILS["runpod"] = readings.detail
+        health.DETAILS["runpod"] = status.detail

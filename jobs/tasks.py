@@ -10,11 +10,13 @@ from avatar_api.common.transient_errors import drop_lost_connection, met, passin
 from gpu_worker.common import logs
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.spec import RenderReport, ReportKind, SpecError
-from jobs import dispatch, fetching, origin, transitions
-from jobs.dispatch import hash_token
+from jobs import tracing
+from jobs.lifecycle import fetching, transitions
 from jobs.models import Job
+from jobs.scheduling import dispatch
+from jobs.scheduling.autoscaling import reconcile
+from jobs.scheduling.dispatch import hash_token
 from jobs.states import FINAL
-from jobs.waking import rounds
 from jobs.webhooks import delivery
 
 log = logging.getLogger(__name__)
@@ -53,12 +55,12 @@ def outlast_trouble(step: Callable[[], None]) -> None:
 
 
 def take_down(report: RenderReport) -> None:
-    known = ("attempt", "token_hash", "status", *origin.FIELDS)
+    known = ("attempt", "token_hash", "status", *tracing.FIELDS)
     job = Job.objects.filter(pk=report.job_id).only(*known).first()
     if job is None:
         log.info("a report of a job that isn't there was dropped")
         return
-    with origin.work_for(job, "report"):
+    with tracing.work_for(job, "report"):
         judge(report, job)
 
 
@@ -123,4 +125,4 @@ def fetch_inputs(job_id: str) -> None:
 
 def wake() -> None:
     """Make the wakes that RunPod's endpoint is missing."""
-    rounds.make_round()
+    reconcile.make_round()

@@ -11,7 +11,7 @@ from accounts.scopes import Scope
 from accounts.services import mint_key
 from accounts.tenant import Tenant
 from gpu_worker.contract import windows
-from jobs import assets
+from jobs.intake import assets
 from jobs.models import Asset, Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
 from jobs.states import Status
 from jobs.webhooks import endpoints

@@ -162,10 +162,10 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "jobs.openapi.rules.add_rules",
-        "jobs.openapi.undescribed.add_undescribed",
-        "jobs.openapi.messages.add_messages",
-        "jobs.openapi.examples.add_examples",
+        "jobs.api.openapi.rules.add_rules",
+        "jobs.api.openapi.undescribed.add_undescribed",
+        "jobs.api.openapi.messages.add_messages",
+        "jobs.api.openapi.examples.add_examples",
         "avatar_api.common.openapi.complete",
     ],
 }

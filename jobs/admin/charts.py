@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.statistics import Day, Total
+from jobs.metrics.statistics import Day, Total
 
 
 @dataclass(frozen=True)

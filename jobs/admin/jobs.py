@@ -16,8 +16,9 @@ from accounts.models import User
 from accounts.scopes import Scope
 from accounts.tenant import Tenant
 from avatar_api.common.problems import Problem
-from jobs import resources, services
+from jobs.lifecycle import services
 from jobs.models import Job
+from jobs.presenters import job_resource
 from jobs.states import OPEN, Status
 
 
@@ -144,7 +145,9 @@ class JobAdmin(ScopedAdmin):
     @display(description="Video")
     def video(self, job: Job) -> SafeString:
         shown = job.status == Status.SUCCEEDED and not job.expired
-        urls = {name: resources.content_url(job, name, "") for name in resources.VARIANTS} if shown else {}
+        urls = (
+            {name: job_resource.content_url(job, name, "") for name in job_resource.VARIANTS} if shown else {}
+        )
         return render_to_string("jobs/admin/video.html", {"urls": urls, "job": job})
 
     @display(description="GPU seconds")

@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from accounts.admin_scope import is_operator, organizations_of
 from accounts.scopes import Scope
-from jobs import statistics
 from jobs.admin.charts import charts_of, charts_of_organizations
+from jobs.metrics import statistics
+from jobs.metrics.statistics import Day, Total
 from jobs.models import Job
 from jobs.states import Status
-from jobs.statistics import Day, Total
 
 DAYS = 30
 MOST_ORGANIZATIONS = 10

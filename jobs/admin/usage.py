@@ -14,8 +14,8 @@ from accounts.admin.organizations import OrganizationAdmin
 from accounts.limits import effective_limits
 from accounts.models import ApiKey, Organization
 from accounts.tenant import Tenant
-from jobs import account
-from jobs.usage import UsageRow, read_period, report
+from jobs.billing import account
+from jobs.billing.usage import UsageRow, read_period, report
 
 USAGE = ("Usage this month", {"fields": ["usage"]})
 

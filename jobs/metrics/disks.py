@@ -9,7 +9,7 @@ from django.core.files.storage import default_storage
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from jobs import stored_objects
+from jobs.storage import objects
 
 
 class Disks(Collector):
@@ -27,6 +27,6 @@ class Disks(Collector):
 
 def folders() -> dict[str, Path]:
     found = {"uploads": Path(tempfile.gettempdir())}
-    if not stored_objects.is_bucket():
+    if not objects.is_bucket():
         found["store"] = Path(default_storage.path(""))
     return {name: folder for name, folder in found.items() if folder.exists()}

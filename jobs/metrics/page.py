@@ -16,7 +16,7 @@ from jobs.metrics.configured import Configured
 from jobs.metrics.database import Deliveries, Ended, Jobs, Waiting
 from jobs.metrics.disks import Disks
 from jobs.metrics.redis import Queues
-from jobs.waking.metrics import Endpoint
+from jobs.scheduling.autoscaling.metrics import Endpoint
 
 COLLECTORS: tuple[type[Collector], ...] = (
     *(Jobs, Ended, Waiting, Deliveries),

@@ -12,10 +12,10 @@ from rq import Queue, Worker
 
 from gpu_worker.contract.queues import render_queue, report_queue
 from gpu_worker.contract.spec import EngineName
-from jobs import counted
-from jobs.dispatch import redis_client
+from jobs import counters
 from jobs.metrics import render_workers
 from jobs.queues import outbound_queue
+from jobs.scheduling.dispatch import redis_client
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def oldest_seconds(queue: Queue) -> float:
 
 def shared(redis: Redis) -> Iterator[Metric]:
     """What the control workers have counted, which have no port of their own."""
-    for counter in counted.EVERYTHING:
+    for counter in counters.EVERYTHING:
         yield counter.collect(redis)
 
 
@@ -76,7 +76,7 @@ def repair(redis: Redis) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "avatar_repair_last_round_timestamp_seconds",
         "When repair last ended a round.",
-        value=counted.last_repair(redis),
+        value=counters.last_repair(redis),
     )
 
 

@@ -29,7 +29,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 
 class Job(models.Model):
-    """A video that somebody asked for. Only `jobs.transitions` writes `status` after creation."""
+    """A video that somebody asked for. Only `jobs.lifecycle.transitions` writes `status` after creation."""
 
     id = models.CharField(
         primary_key=True, max_length=30, default=partial(new_id, "job"), editable=False, db_collation="C"

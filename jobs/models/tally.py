@@ -4,7 +4,7 @@ from django.db import models
 
 
 class EndedJobs(models.Model):
-    """How many jobs have ended in one way, and what they took; only `jobs.tallies` writes it.
+    """How many jobs have ended in one way, and what they took; only `jobs.billing.ended_jobs` writes it.
 
     The organization is no foreign key: what was used stays counted, as nobody's, when an organization is
     forgotten, or the counters would run backwards.

@@ -1,4 +1,4 @@
-"""How far tenants have been served, for `jobs.queueing.fairness`."""
+"""How far tenants have been served, for `jobs.scheduling.fair_queue`."""
 
 from django.db import models
 
@@ -10,7 +10,7 @@ from jobs.models.job import choices
 class VirtualTime(models.Model):
     """Where, in virtual time, a tenant's last slice on the workers of an engine starts and ends.
 
-    Without its row a tenant starts where the others are; only `jobs.dispatch` writes it.
+    Without its row a tenant starts where the others are; only `jobs.scheduling.dispatch` writes it.
     """
 
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+")

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from avatar_api.common import outbound
 from avatar_api.common.after_commit import after_commit
-from jobs import counted, origin
+from jobs import counters, tracing
 from jobs.models import WebhookDelivery, WebhookEndpoint
 from jobs.webhooks import endpoints, messages, outbox, signing
 
@@ -69,7 +69,7 @@ def deliver(delivery_id: str) -> None:
     if claim is None:
         return
     job = claim.delivery.job
-    with origin.work_for(job, "deliver") if job else nullcontext():
+    with tracing.work_for(job, "deliver") if job else nullcontext():
         outcome = _send(claim)
         log.info("try %d was answered with %s", claim.delivery.tries, outcome.status or "nothing")
         _settle(claim, outcome)
@@ -129,7 +129,7 @@ def _settle(claim: Claim, outcome: Outcome) -> None:
 
 
 def _count(outcome: str) -> None:
-    after_commit(partial(counted.webhook_tries.add, outcome))
+    after_commit(partial(counters.webhook_tries.add, outcome))
 
 
 def _locked_endpoint(endpoint_id: str | None) -> WebhookEndpoint | None:

@@ -7,10 +7,10 @@ from typing import Any
 from django.utils import timezone
 
 from avatar_api.common.fields import TimestampField
-from jobs import resources, streams
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
-from jobs.queueing.outlook import Prospect
-from jobs.serializers import JOB
+from jobs.presenters import hls, job_resource
+from jobs.presenters.serializers import JOB
+from jobs.scheduling.eta import Prospect
 
 TEST_EVENT = "webhook.test"
 MAX_BYTES = 20_000
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 def of_job(job: Job, event_type: WebhookEventType, moment: datetime) -> Json:
     """The message that the job has come to where it is, as it is kept."""
-    data = dict(JOB.to_representation(resources.describe(job, Prospect(), base_url="")))
+    data = dict(JOB.to_representation(job_resource.describe(job, Prospect(), base_url="")))
     if data["output"] is not None:
         data["output"] = {**data["output"], "url": None, "thumbnail_url": None}
     data["stream_url"] = None
@@ -48,15 +48,15 @@ def body_of(delivery: WebhookDelivery, base_url: str) -> bytes:
 
 
 def _with_addresses(data: Json, job: Job, base_url: str) -> Json:
-    data = {**data, "stream_url": streams.address(job, base_url)}
+    data = {**data, "stream_url": hls.address(job, base_url)}
     if data["output"] is None:
         return data
     assert job.expires_at is not None
     if job.expired or job.expires_at <= timezone.now():
         return {**data, "output": None, "expired": True}
     addresses = {
-        "url": resources.content_url(job, "video", base_url),
-        "thumbnail_url": resources.content_url(job, "thumbnail", base_url),
+        "url": job_resource.content_url(job, "video", base_url),
+        "thumbnail_url": job_resource.content_url(job, "thumbnail", base_url),
     }
     return {**data, "output": {**data["output"], **addresses}}
 

@@ -12,7 +12,7 @@ from avatar_api.common.fields import (
     StrictSerializer,
     TimestampField,
 )
-from jobs.fields import WebhookUrlField
+from jobs.intake.fields import WebhookUrlField
 from jobs.models import WebhookDelivery, WebhookEndpoint, WebhookEventType
 
 DAY = 24 * 3600

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from rest_framework.exceptions import ValidationError
 
 from avatar_api.common.problems import CODES, Problem
-from jobs.requests import JobRequestSerializer
+from jobs.intake.requests import JobRequestSerializer
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
 MAKE = "python manage.py spectacular --file docs/openapi.yaml"

@@ -8,8 +8,8 @@ from redis import Redis
 
 from avatar_api.common import observation  # noqa: F401  (registers the metrics of a web process)
 from jobs.metrics.page import of_deployment
-from jobs.waking import readings
-from jobs.waking.endpoint import Health, Workers
+from jobs.scheduling.autoscaling import status
+from jobs.scheduling.autoscaling.runpod import Health, Workers
 
 SUFFIXES = {
     "counter": ("_total",),
@@ -23,7 +23,7 @@ SUFFIXES = {
 def exported(db: None, redis: Redis, settings: Settings) -> dict[str, list[str]]:
     """All metrics of ours that a deployment with an endpoint has: by name, the names of their series."""
     settings.RUNPOD_ENDPOINT_ID = "an-endpoint"
-    readings.keep(redis, readings.Reading(time.time(), Health(1, 1, Workers())))
+    status.keep(redis, status.Reading(time.time(), Health(1, 1, Workers())))
     metrics: list[Metric] = [*REGISTRY.collect(), *of_deployment().collect()]
     return {
         metric.name: [f"{metric.name}{suffix}" for suffix in SUFFIXES[metric.type]]

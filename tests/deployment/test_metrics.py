@@ -20,8 +20,10 @@ from accounts.models import Organization
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import WorkerFacts
 from gpu_worker.contract.spec import ReportKind
-from jobs import periodic, tasks, transitions
+from jobs import tasks
+from jobs.lifecycle import transitions
 from jobs.metrics.page import of_deployment
+from jobs.operations import periodic
 from tests import factories
 from tests.deployment.production import COMPLETE, run
 from tests.jobs.reports import VIDEO, report, rung

@@ -15,10 +15,10 @@ from redis import Redis
 from rest_framework.test import APIClient
 
 from gpu_worker.contract import storage_keys
-from jobs import dispatch
 from jobs.management.commands.control_worker import worker_of
 from jobs.models import Job
-from jobs.waking import bell
+from jobs.scheduling import dispatch
+from jobs.scheduling.autoscaling import trigger
 from tests import factories
 from tests.gpu_worker import runpod_plane
 from tests.gpu_worker.runpod_plane import ENDPOINT_ID, KEY, ControlPlane
@@ -92,7 +92,7 @@ def test_a_live_job_wakes_a_worker_from_zero_and_the_next_one_finds_it_warm(
     with worker_of_the_endpoint(plane, settings, tmp_path):
         control_until(redis, lambda: video_of(first), "the first video")
         control_until(redis, lambda: "wake-0" in plane.answers, "the end of the first turn")
-        redis.delete(bell.KEY)  # RunPod has had its rest.
+        redis.delete(trigger.KEY)  # RunPod has had its rest.
         second = create(client)
         control_until(redis, lambda: video_of(second), "the second video")
         control_until(redis, lambda: "wake-1" in plane.answers, "the end of the second turn")

@@ -10,11 +10,11 @@ from a2wsgi import WSGIMiddleware
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 
-from jobs.live.asgi import App, Message
-from jobs.live.events import JobEvents
-from jobs.live.hub import Hub
-from jobs.live.snapshots import Snapshots
-from jobs.live.waiting import Waiting
+from jobs.streaming.asgi import App, Message
+from jobs.streaming.prefer_wait import Waiting
+from jobs.streaming.pubsub import Hub
+from jobs.streaming.snapshots import Snapshots
+from jobs.streaming.sse import JobEvents
 
 SECONDS = 10
 

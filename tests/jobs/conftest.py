@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import Organization
 from gpu_worker.common.object_store import folder_backend, storage_backend
-from jobs import stored_objects
+from jobs.storage import objects
 from tests import factories
 from tests.jobs.clients import keyed, png, wav
 from tests.s3_store import S3Server
@@ -63,9 +63,9 @@ def bucket(s3_server: S3Server, settings: Settings, monkeypatch: pytest.MonkeyPa
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     settings.STORAGES = settings.STORAGES | {"default": storage_backend(Env(), Path())}
-    stored_objects.delete_prefix("")
-    for upload in stored_objects.unfinished_uploads():
-        stored_objects.abort(upload)
+    objects.delete_prefix("")
+    for upload in objects.unfinished_uploads():
+        objects.abort(upload)
     yield
     default_storage.connection.meta.client.close()  # type: ignore[attr-defined]
 

@@ -5,7 +5,7 @@ from rq import Worker
 
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName
-from jobs import transitions
+from jobs.lifecycle import transitions
 from jobs.models import Job
 from tests.jobs.reports import VIDEO
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from gpu_worker.contract.spec import RenderedVideo, RenderReport, ReportKind
-from jobs import dispatch
 from jobs.models import Job
+from jobs.scheduling import dispatch
 
 TOKEN = "the attempt's own secret"
 VIDEO = RenderedVideo(

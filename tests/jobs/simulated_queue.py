@@ -1,12 +1,12 @@
-"""Days of tenants, jobs and workers played through in a moment, by the rules of `jobs.queueing.fairness`."""
+"""Days of tenants, jobs and workers played through in a moment, by `jobs.scheduling.fair_queue`."""
 
 from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from jobs.queueing.fairness import Candidate, Clock, Share, Tenant, give_slices, go_on
-from jobs.queueing.forecast import Line, Piece, Queue, Running, blended_seconds_left
+from jobs.scheduling.fair_queue import Candidate, Clock, Share, Tenant, give_slices, go_on
+from jobs.scheduling.simulation import Line, Piece, Queue, Running, blended_seconds_left
 
 ROUND_SECONDS = 10.0
 HAND_BACK_SECONDS = 2.0
@@ -73,7 +73,7 @@ class Simulation:
             watch(self)
 
     def queue(self, tenant: Tenant) -> Queue:
-        """What `jobs.queueing.forecast` is told of it all."""
+        """What `jobs.scheduling.simulation` is told of it all."""
         others = {t: line for t, line in self.waiting.items() if line and t != tenant}
         return Queue(
             tenant=tenant,

@@ -3,7 +3,7 @@
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from jobs import stored_objects
+from jobs.storage import objects
 
 
 def put(key: str, content: bytes = b"content") -> str:
@@ -13,4 +13,4 @@ def put(key: str, content: bytes = b"content") -> str:
 
 def keys(prefix: str = "") -> set[str]:
     """Of all that the store holds."""
-    return {item.key for page in stored_objects.pages(prefix) for item in page}
+    return {item.key for page in objects.pages(prefix) for item in page}

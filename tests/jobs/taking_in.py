@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from jobs.intake import IntakeError, IntakeLimits, NormalisedFile
+from jobs.intake.normalize import IntakeError, IntakeLimits, NormalisedFile
 
 LIMITS = IntakeLimits(max_speech_seconds=60)
 Probe = Callable[[Path, IntakeLimits, Path], NormalisedFile]

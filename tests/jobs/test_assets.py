@@ -14,9 +14,9 @@ from rest_framework.test import APIClient
 
 from accounts.models import Organization
 from gpu_worker.common.object_store import storage_backend
-from jobs import assets
+from jobs.intake import assets
 from jobs.models import Asset
-from jobs.repair import repair
+from jobs.operations.reconcile import repair
 from tests import factories
 from tests.jobs.clients import keyed
 

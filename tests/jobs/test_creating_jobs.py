@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from accounts.models import Organization
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName
-from jobs import sandbox
+from jobs.intake import sandbox
 from jobs.models import Job, MonthlyUsage
 from tests import factories
 from tests.jobs.clients import form, keyed, wav

@@ -7,8 +7,9 @@ from accounts.models import Organization
 from gpu_worker.contract import coordination
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName, RenderSpec
-from jobs import dispatch, transitions
+from jobs.lifecycle import transitions
 from jobs.models import Job, VirtualTime
+from jobs.scheduling import dispatch
 from tests import factories
 from tests.jobs.render_workers import begin, end, register
 

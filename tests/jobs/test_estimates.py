@@ -11,10 +11,10 @@ from redis import Redis
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
-from jobs import estimates
+from jobs.lifecycle import estimates
 from jobs.models import Asset, IdempotencyClaim, Job, JobEvent, MonthlyUsage
-from jobs.queueing import pace
 from jobs.queues import outbound_queue
+from jobs.scheduling import window_times
 from tests import factories
 from tests.jobs.clients import form, keyed, wav
 from tests.jobs.file_server import FileServer, serving_files
@@ -104,7 +104,7 @@ class TestSeconds:
     def test_of_many_jobs_the_newest_count(
         self, acme: Organization, acme_client: APIClient, portrait: bytes, speech: bytes
     ) -> None:
-        for seconds in [100.0] * 10 + [2.0] * pace.HISTORY:
+        for seconds in [100.0] * 10 + [2.0] * window_times.HISTORY:
             past_job(acme, seconds, 1)
         answer = acme_client.post("/v1/estimates", form(portrait, speech, resolution="480p")).json()
         assert answer["estimated_seconds"] == 2.0

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from jobs.queueing.fairness import Candidate, Clock, Share, Tenant, give_slices
+from jobs.scheduling.fair_queue import Candidate, Clock, Share, Tenant, give_slices
 from tests.jobs.simulated_queue import ROUND_SECONDS, SimulatedJob, Simulation
 
 ALICE, BOB, CHARLIE = (Tenant(name, livemode=True) for name in ("alice", "bob", "charlie"))

@@ -18,10 +18,11 @@ from rest_framework.test import APIClient
 from accounts.models import Organization
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName
-from jobs import dispatch, fetching
+from jobs.lifecycle import fetching
 from jobs.models import Job, MonthlyUsage
+from jobs.operations.reconcile import repair
 from jobs.queues import outbound_queue
-from jobs.repair import repair
+from jobs.scheduling import dispatch
 from jobs.tasks import fetch_inputs
 from tests import factories
 from tests.jobs.clients import form, keyed, wav

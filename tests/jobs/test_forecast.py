@@ -5,8 +5,8 @@ from collections import defaultdict
 
 import pytest
 
-from jobs.queueing.fairness import Clock, Share, Tenant
-from jobs.queueing.forecast import LOOKS, MOST_SLICES, Line, Piece, Queue, blended_seconds_left, forecast
+from jobs.scheduling.fair_queue import Clock, Share, Tenant
+from jobs.scheduling.simulation import LOOKS, MOST_SLICES, Line, Piece, Queue, blended_seconds_left, forecast
 from tests.jobs.simulated_queue import SimulatedJob, Simulation
 
 JOBS = 100

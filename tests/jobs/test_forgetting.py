@@ -20,8 +20,11 @@ from redis import Redis
 from accounts import rate_limits, services
 from accounts.models import ApiKey, Membership, Organization, User
 from gpu_worker.contract import coordination, storage_keys
-from jobs import dispatch, fetching, forgetting, tallies
+from jobs.billing import ended_jobs
+from jobs.lifecycle import fetching
 from jobs.models import EndedJobs, IdempotencyClaim, Job, JobEvent, MonthlyUsage
+from jobs.operations import erasure
+from jobs.scheduling import dispatch
 from tests import factories
 from tests.jobs.stores import keys, put
 
@@ -64,7 +67,7 @@ def fill(organization: Organization, redis: Redis) -> Job:
     Job.objects.filter(pk=job.pk).update(status="canceled", finished_at=timezone.now(), rung_at=None)
     job.refresh_from_db()
     JobEvent.objects.create(job=job, type="canceled", attempt=1)
-    tallies.count_end(job)
+    ended_jobs.count_end(job)
     AdminLogEntry.objects.create(
         user=User.objects.create_user(f"{organization.name}-support@example.com", is_superuser=True),
         content_type=ContentType.objects.get_for_model(Job),
@@ -174,10 +177,10 @@ def test_it_can_be_run_again_when_the_row_is_gone(acme: Organization, redis: Red
 
 
 def test_what_is_left_is_told(acme: Organization, initech: Organization, redis: Redis, store: Any) -> None:
-    traces = forgetting.traces_of(acme)
+    traces = erasure.traces_of(acme)
     ApiKey.objects.filter(pk=factories.key(initech).split("_")[2]).update(name=f"made by {acme.pk}")
     put(f"org/{acme.pk}/assets/late/file")
-    left = forgetting.what_is_left(traces)
+    left = erasure.what_is_left(traces)
     assert left.rows == {"accounts_organization": 1, "accounts_apikey": 1, "auditlog_logentry": 1}
     assert (left.objects, left.nothing) == (1, False)
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from jobs import intake, sandbox
-from jobs.intake import IntakeError, IntakeLimits
-from jobs.probes.base import Bounds, Kind, bounds_of
-from jobs.sandbox import SandboxError
+from jobs.intake import normalize, sandbox
+from jobs.intake.normalize import IntakeError, IntakeLimits
+from jobs.intake.probes.base import Bounds, Kind, bounds_of
+from jobs.intake.sandbox import SandboxError
 from tests.jobs.taking_in import LIMITS, accepted
 from tests.media_samples import portrait, tone, write_sound
 
@@ -165,7 +165,7 @@ def test_a_server_that_was_lost_is_started_again(tmp_path: Path) -> None:
     sandbox._server._process.kill()
     sandbox._server._process.wait()
 
-    assert accepted(intake.probe_image, tmp_path / "upload").width == 320
+    assert accepted(normalize.probe_image, tmp_path / "upload").width == 320
 
 
 @linux_only
@@ -194,7 +194,7 @@ def test_many_files_are_probed_at_once(tmp_path: Path) -> None:
         folder = tmp_path / str(index)
         folder.mkdir()
         portrait(200 + index, 200).save(folder / "upload", "PNG")
-        return accepted(intake.probe_image, folder / "upload").width
+        return accepted(normalize.probe_image, folder / "upload").width
 
     with ThreadPoolExecutor(12) as pool:
         assert list(pool.map(probe, range(24))) == [200 + index for index in range(24)]

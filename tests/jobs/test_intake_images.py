@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from jobs.intake import NormalisedFile, probe_image
+from jobs.intake.normalize import NormalisedFile, probe_image
 from tests.jobs.taking_in import accepted, refused
 from tests.media_samples import portrait
 

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from jobs.intake import IntakeLimits, probe_speech
+from jobs.intake.normalize import IntakeLimits, probe_speech
 from tests.jobs.taking_in import LIMITS, accepted, refused
 from tests.media_samples import moving_picture, portrait, read_sound, tone, write_sound, write_video
 

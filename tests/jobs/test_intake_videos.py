@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from jobs.intake import IntakeLimits, NormalisedFile, probe_video
+from jobs.intake.normalize import IntakeLimits, NormalisedFile, probe_video
 from tests.jobs.taking_in import accepted, refused
 from tests.media_samples import moving_picture, portrait, read_video, tone, write_sound, write_video
 

@@ -9,8 +9,8 @@ import pytest
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
+from jobs.intake.sources import MAX_DATA_URI_BYTES
 from jobs.models import Job
-from jobs.sources import MAX_DATA_URI_BYTES
 from tests import factories
 from tests.jobs.clients import form, keyed, wav
 

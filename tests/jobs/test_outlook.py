@@ -13,10 +13,10 @@ from accounts.limits import effective_limits, limit_in_sql
 from accounts.models import Organization
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import Progress
-from jobs import dispatch, transitions
+from jobs.lifecycle import transitions
 from jobs.models import Job
-from jobs.queueing import outlook, pace
-from jobs.queueing.outlook import Prospect
+from jobs.scheduling import dispatch, eta, window_times
+from jobs.scheduling.eta import Prospect
 from tests import factories
 from tests.jobs.clients import keyed
 from tests.jobs.render_workers import begin, end, register
@@ -25,14 +25,14 @@ pytestmark = pytest.mark.usefixtures("redis", "store")
 
 WINDOWS = 5
 LONG = 81 + (WINDOWS - 1) * 72
-KIND = pace.Kind("preview", "fast", "480p")
+KIND = window_times.Kind("preview", "fast", "480p")
 
 
 @pytest.fixture(autouse=True)
 def _measured(acme: Organization, redis: Redis) -> None:
     """A window takes ten seconds here."""
     factories.ended_jobs(acme, 3, gpu_seconds=50.0, num_frames=LONG)
-    pace.publish(redis)
+    window_times.publish(redis)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def running(acme: Organization, redis: Redis) -> Job:
 
 def prospect(job: Job) -> Prospect:
     job.refresh_from_db()
-    return outlook.look([job])[job.id]
+    return eta.look([job])[job.id]
 
 
 def progress(redis: Redis, job: Job, fraction: float, attempt: int = 1) -> None:
@@ -145,9 +145,9 @@ class TestTimes:
         assert prospect(running).eta_seconds == pytest.approx(50 + 10, abs=1)
 
     def test_before_anything_was_measured_the_time_is_computed(self, running: Job, redis: Redis) -> None:
-        redis.delete(pace.KEY)
+        redis.delete(window_times.KEY)
         progress(redis, running, 0.0)
-        expected = WINDOWS * pace.counted_per_window(KIND)
+        expected = WINDOWS * window_times.counted_per_window(KIND)
         assert prospect(running).eta_seconds == pytest.approx(expected, abs=1)
 
 

@@ -7,7 +7,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import Organization
 from jobs.models import Job
-from jobs.queueing import standing
+from jobs.scheduling import queries
 from tests import factories
 from tests.jobs.clients import form
 
@@ -22,8 +22,8 @@ def test_a_job_is_created_with_twelve_queries_at_most(
         response = acme_client.post("/v1/jobs", form(portrait, speech), headers={"idempotency-key": "a"})
     assert response.status_code == 202
     # Inside a test's transaction each transaction of ours is a savepoint.
-    queries = [query["sql"] for query in captured if "SAVEPOINT" not in query["sql"]]
-    assert len(queries) <= 12, queries
+    sent = [query["sql"] for query in captured if "SAVEPOINT" not in query["sql"]]
+    assert len(sent) <= 12, sent
 
 
 def plan_of(jobs: object) -> str:
@@ -47,9 +47,7 @@ def test_the_list_is_read_in_the_order_of_its_index(acme: Organization) -> None:
 
 def test_dispatch_finds_its_jobs_by_indexes_that_hold_no_others(acme: Organization) -> None:
     factories.job(acme)
-    waiting = Job.objects.filter(standing.WAITING, engine="preview").order_by(
-        "organization", "livemode", "id"
-    )
+    waiting = Job.objects.filter(queries.WAITING, engine="preview").order_by("organization", "livemode", "id")
     assert "Index Scan using job_next" in plan_of(waiting)
-    at_work = Job.objects.filter(standing.ACTIVE).order_by("engine")
+    at_work = Job.objects.filter(queries.ACTIVE).order_by("engine")
     assert "Index Scan using job_active" in plan_of(at_work)

@@ -16,9 +16,9 @@ from accounts.models import Organization
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName, ReportKind
-from jobs import dispatch
 from jobs.models import Job
-from jobs.repair import repair
+from jobs.operations.reconcile import repair
+from jobs.scheduling import dispatch
 from jobs.tasks import record
 from tests import factories
 from tests.jobs.reports import VIDEO, report, rung

@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 from accounts.models import Organization
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import ReportKind
-from jobs import idempotency, inputs
+from jobs.intake import idempotency, inputs
 from jobs.models import IdempotencyClaim, Job
 from jobs.tasks import record
 from tests import factories

@@ -10,9 +10,9 @@ from redis import Redis
 from accounts.models import Organization
 from gpu_worker.contract import coordination
 from gpu_worker.contract.spec import ReportKind
-from jobs import transitions
+from jobs.billing.quotas import month_of
+from jobs.lifecycle import transitions
 from jobs.models import Job, MonthlyUsage
-from jobs.quotas import month_of
 from jobs.tasks import record
 from tests import factories
 from tests.jobs.reports import report, rung

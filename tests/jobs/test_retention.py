@@ -11,8 +11,9 @@ from rest_framework.test import APIClient
 
 from accounts.models import Organization
 from gpu_worker.contract import storage_keys
-from jobs import links, retention
+from jobs.lifecycle import retention
 from jobs.models import Job
+from jobs.presenters import signed_urls
 from tests import factories
 from tests.jobs.stores import keys, put
 
@@ -56,10 +57,10 @@ def test_inputs_states_segments_and_results_of_every_attempt_go_and_the_record_s
 
 
 def test_an_address_of_the_bucket_dies_no_later_than_the_file(bucket: None) -> None:
-    download = links.Download("org/1/jobs/1/a1/output.mp4", "video/mp4", "job.mp4")
-    for left, longest in [(timedelta(minutes=10), 600), (timedelta(hours=6), links.LINK_SECONDS)]:
+    download = signed_urls.Download("org/1/jobs/1/a1/output.mp4", "video/mp4", "job.mp4")
+    for left, longest in [(timedelta(minutes=10), 600), (timedelta(hours=6), signed_urls.LINK_SECONDS)]:
         expires_at = timezone.now() + left
-        query = parse_qs(urlsplit(links.signed_url("", download, expires_at)).query)
+        query = parse_qs(urlsplit(signed_urls.signed_url("", download, expires_at)).query)
         signed_at = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         dies_at = signed_at + timedelta(seconds=int(query["X-Amz-Expires"][0]))
         assert dies_at <= expires_at

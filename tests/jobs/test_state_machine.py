@@ -33,12 +33,14 @@ from accounts.tenant import Tenant
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName, RenderReport, RenderSpec, ReportKind
-from jobs import dispatch, quotas, services
+from jobs.billing import quotas
+from jobs.lifecycle import services
+from jobs.lifecycle.transitions import MAX_LOSSES
 from jobs.models import Job, JobEvent, MonthlyUsage, WebhookDelivery
-from jobs.repair import repair
+from jobs.operations.reconcile import repair
+from jobs.scheduling import dispatch
 from jobs.states import FINAL, OPEN
 from jobs.tasks import record
-from jobs.transitions import MAX_LOSSES
 from tests import factories
 from tests.jobs.reports import VIDEO
 

@@ -14,9 +14,10 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from gpu_worker.contract import storage_keys
-from jobs import retention, stored_objects
+from jobs.lifecycle import retention
 from jobs.models import Job
-from jobs.storage_audit import Audit
+from jobs.storage import objects
+from jobs.storage.audit import Audit
 from tests import factories
 from tests.jobs.stores import keys, put
 
@@ -119,7 +120,7 @@ class TestInEitherStore:
     def test_more_objects_than_a_page_holds_are_all_seen(
         self, acme: Organization, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stored_objects, "PAGE", 3)
+        monkeypatch.setattr(objects, "PAGE", 3)
         known = stored(acme)
         unknown = {put(f"org/{acme.pk}/jobs/job_{'0' * 25}{digit}/in/file") for digit in range(7)}
         *found, summary = audit("--grace", "0", "--delete", status=3)
@@ -151,7 +152,7 @@ def test_it_says_the_same_to_people(acme: Organization, store: Path) -> None:
 def test_memory_and_queries_grow_with_the_page_and_not_with_the_store(
     acme: Organization, store: Path, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored_objects, "PAGE", 100)
+    monkeypatch.setattr(objects, "PAGE", 100)
     folder = store / "org" / acme.pk / "assets" / f"ast_{'0' * 26}"
     folder.mkdir(parents=True)
     for number in range(2000):

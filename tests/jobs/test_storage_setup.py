@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from accounts.models import Organization, Plan
 from gpu_worker.common.object_store import storage_backend
-from jobs.storage_setup import days_kept
+from jobs.storage.bucket_rules import days_kept
 from tests import factories
 
 pytestmark = pytest.mark.django_db

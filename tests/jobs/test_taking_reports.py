@@ -11,8 +11,8 @@ from gpu_worker.contract.spec import ReportKind
 from jobs import tasks
 from jobs.management.commands.control_worker import worker_of
 from jobs.models import Job
+from jobs.operations.reconcile import repair
 from jobs.queues import put_back
-from jobs.repair import repair
 from tests import factories
 from tests.jobs.reports import report, rung
 

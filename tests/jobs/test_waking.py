@@ -18,12 +18,12 @@ from rq.serializers import JSONSerializer
 
 from accounts.models import Organization
 from gpu_worker.contract.spec import ReportKind
-from jobs import dispatch
 from jobs.models import Job
+from jobs.operations.reconcile import repair
 from jobs.queues import OutboundJob, outbound_queue
-from jobs.repair import repair
+from jobs.scheduling import dispatch
+from jobs.scheduling.autoscaling import runpod, status, trigger
 from jobs.tasks import record, wake
-from jobs.waking import bell, endpoint, readings
 from tests import factories
 from tests.gpu_worker import runpod_plane
 from tests.gpu_worker.runpod_plane import ENDPOINT_ID, KEY, ControlPlane
@@ -185,7 +185,7 @@ def test_a_wake_that_runpod_lost_is_made_again_by_repair(
     waiting(busy)
     wake()
     plane.requests.get_nowait()
-    redis.delete(bell.KEY)  # Ten seconds later.
+    redis.delete(trigger.KEY)  # Ten seconds later.
     repair()
     work_off(redis)
     assert len(plane.asked) == 2
@@ -209,7 +209,7 @@ def test_losing_redis_neither_loses_nor_repeats_a_wake(
 def test_a_wake_that_runpod_took_without_an_answer_is_not_made_twice(
     busy: Organization, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(runpod, "TIMEOUT_SECONDS", 0.2)
     waiting(busy)
     plane.late.set()
     wake()
@@ -255,7 +255,7 @@ def test_runpod_has_a_rest_after_it_was_asked_for_workers(
     waiting(busy)
     dispatch.ring()
     assert outbound_queue(redis).is_empty()
-    assert 0 < redis.pttl(bell.KEY) <= bell.REST_SECONDS * 1000
+    assert 0 < redis.pttl(trigger.KEY) <= trigger.REST_SECONDS * 1000
 
 
 def test_a_round_that_had_nothing_to_do_leaves_the_bell_free(
@@ -304,7 +304,7 @@ def test_when_runpod_refuses_the_job_waits_and_the_wake_is_made_later(
     assert KEY not in caplog.text + ready.content.decode()
     for name in trouble:
         setattr(plane, name, None)
-    redis.delete(bell.KEY)
+    redis.delete(trigger.KEY)
     repair()
     work_off(redis)
     assert len(plane.asked) == 1
@@ -319,13 +319,13 @@ def test_when_runpod_is_away_the_job_waits(
     work_off(redis)
     job.refresh_from_db()
     assert job.status == "queued"
-    assert redis.get(bell.KEY) == b"resting"
+    assert redis.get(trigger.KEY) == b"resting"
 
 
 def test_when_runpod_is_silent_nobody_waits_long_and_the_wake_is_made_later(
     busy: Organization, plane: ControlPlane, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(runpod, "TIMEOUT_SECONDS", 0.2)
     waiting(busy)
     plane.silent.set()
     wake()
@@ -364,7 +364,7 @@ def test_readiness_says_when_nobody_has_looked(plane: ControlPlane, db: None, cl
 def test_a_reading_of_another_version_holds_up_no_wake(
     busy: Organization, plane: ControlPlane, redis: Redis
 ) -> None:
-    redis.set(readings.KEY, b'{"at": 1, "health": {"queued": 1}, "weather": "fine"}')
+    redis.set(status.KEY, b'{"at": 1, "health": {"queued": 1}, "weather": "fine"}')
     waiting(busy)
     wake()
     assert len(plane.asked) == 1

@@ -18,11 +18,11 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from accounts.models import Organization
 from gpu_worker.contract.spec import ReportKind
-from jobs import transitions
+from jobs.lifecycle import transitions
 from jobs.management.commands import control_worker
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint
+from jobs.operations.reconcile import repair
 from jobs.queues import outbound_queue
-from jobs.repair import repair
 from jobs.tasks import deliver, record
 from jobs.webhooks import endpoints, outbox
 from tests import factories

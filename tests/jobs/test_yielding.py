@@ -20,13 +20,14 @@ from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import Stop
 from gpu_worker.contract.queues import render_queue, report_queue
 from gpu_worker.contract.spec import EngineName, RenderReport, ReportKind
-from jobs import dispatch, transitions
+from jobs.lifecycle import transitions
 from jobs.models import Job
-from jobs.queueing.yielding import end_slices
+from jobs.scheduling import dispatch
+from jobs.scheduling.autoscaling import status
+from jobs.scheduling.autoscaling.runpod import Health, Workers
+from jobs.scheduling.autoscaling.status import Reading
+from jobs.scheduling.preemption import end_slices
 from jobs.tasks import record
-from jobs.waking import readings
-from jobs.waking.endpoint import Health, Workers
-from jobs.waking.readings import Reading
 from tests import factories
 from tests.gpu_worker.playing_control import Control, host_here, wait_until
 from tests.jobs.clients import form, keyed, png, wav
@@ -246,7 +247,7 @@ class TestWorkersOnDemand:
     def test_nobody_is_interrupted_while_another_worker_can_be_had(
         self, redis: Redis, settings: Settings, health: Health | None, asked: int
     ) -> None:
-        readings.keep(redis, Reading(0, health))
+        status.keep(redis, Reading(0, health))
         with later(settings):
             assert end_slices() == asked
 

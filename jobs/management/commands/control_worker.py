@@ -12,8 +12,9 @@ from rq.serializers import JSONSerializer
 
 from gpu_worker.common import telemetry
 from gpu_worker.contract.queues import REPORTS, ReportJob, report_queue
-from jobs import dispatch, periodic
+from jobs.operations import periodic
 from jobs.queues import OUTBOUND, OutboundJob, outbound_queue, put_back
+from jobs.scheduling import dispatch
 
 QUEUES = {REPORTS: (report_queue, ReportJob), OUTBOUND: (outbound_queue, OutboundJob)}
 

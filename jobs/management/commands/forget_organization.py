@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from accounts.forgetting import people_of
 from accounts.models import Organization
 from avatar_api.common.ids import id_pattern
-from jobs import forgetting
+from jobs.operations import erasure
 
 WAIT_SECONDS = 180
 """A worker leaves between two steps; whether it has is known for sure when its lease has run out."""
@@ -35,13 +35,13 @@ class Command(BaseCommand):
         row = Organization.objects.filter(pk=organization).first()
         if row is None:
             self.stdout.write(f"There is no organization {organization}; looking for what may be left of it.")
-            traces = forgetting.traces_of_id(organization)
-            gone = forgetting.sweep(traces)
+            traces = erasure.traces_of_id(organization)
+            gone = erasure.sweep(traces)
         else:
             self.confirm(row, asked=yes)
             self.stop(row, cancel=cancel)
-            traces = forgetting.traces_of(row)
-            gone = forgetting.forget(row, traces)
+            traces = erasure.traces_of(row)
+            gone = erasure.forget(row, traces)
         for what, number in sorted(gone.items()):
             self.stdout.write(f"removed {number} {what}")
         self.prove(traces)
@@ -57,20 +57,20 @@ class Command(BaseCommand):
 
     def stop(self, organization: Organization, *, cancel: bool) -> None:
         """Raises: CommandError: Jobs are open and mustn't be canceled, or don't end."""
-        if not cancel and (number := forgetting.open_jobs(organization).count()):
+        if not cancel and (number := erasure.open_jobs(organization).count()):
             raise CommandError(f"{number} jobs wait or run: use --cancel, or wait. Nothing was removed.")
-        forgetting.stop(organization)
+        erasure.stop(organization)
         deadline = time.monotonic() + WAIT_SECONDS
-        while number := forgetting.at_work(organization):
+        while number := erasure.at_work(organization):
             if time.monotonic() > deadline:
                 raise CommandError(
                     f"{number} jobs haven't ended yet: are workers and `reports` up? Run it again."
                 )
             time.sleep(1)
 
-    def prove(self, traces: forgetting.Traces) -> None:
+    def prove(self, traces: erasure.Traces) -> None:
         """Raises: CommandError: Something is left."""
-        left = forgetting.what_is_left(traces)
+        left = erasure.what_is_left(traces)
         if not left.nothing:
             raise CommandError(f"Something is left, run it again: {left}")
         self.stdout.write(

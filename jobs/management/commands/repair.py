@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from jobs.repair import repair
+from jobs.operations.reconcile import repair
 
 
 class Command(BaseCommand):

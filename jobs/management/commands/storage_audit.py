@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs.storage_audit import GRACE, Audit, Finding, Kind
+from jobs.storage.audit import GRACE, Audit, Finding, Kind
 
 FOUND = 3
 """Exit status when something was found. A fault of the command itself is 1, a wrong option 2."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs import storage_setup, stored_objects
+from jobs.storage import bucket_rules, objects
 
 ORIGIN = re.compile(r"https?://[^/*?#@\s]+")
 
@@ -34,14 +34,14 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{unfit[0]!r} is no origin: use scheme and host, such as https://example.com."
             )
-        if not stored_objects.is_bucket():
+        if not objects.is_bucket():
             self.stdout.write("Files lie in a folder, which has no rules.")
             return
-        retention = storage_setup.longest_retention()
-        days = storage_setup.days_kept(retention)
+        retention = bucket_rules.longest_retention()
+        days = bucket_rules.days_kept(retention)
         self.stdout.write(f"Files are kept for up to {retention}; what is older than {days} d goes anyway.")
-        for change in storage_setup.plan(days, origins):
+        for change in bucket_rules.plan(days, origins):
             verb = "is there" if change.is_there else "would be written" if dry_run else "written"
             self.stdout.write(f"{change.what} {json.dumps(change.rule)}  {verb}")
         if not dry_run:
-            storage_setup.apply(days, origins)
+            bucket_rules.apply(days, origins)

@@ -1,0 +1,45 @@
+"""Parameters and answers of the jobs API as its OpenAPI document tells them."""
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer
+
+from jobs.presenters import job_resource
+from jobs.presenters.serializers import EstimateSerializer, JobSerializer
+from jobs.states import Status
+
+# What only a request that makes a job can be refused for.
+REFUSALS = ("not_in_plan", "quota_exceeded", "queue_full")
+
+VALIDATE_ONLY = OpenApiParameter(
+    "validate_only",
+    OpenApiTypes.BOOL,
+    default=False,
+    description="Check and estimate, but queue nothing: 200, an estimate.",
+)
+VARIANT = OpenApiParameter(
+    "variant", enum=list(job_resource.VARIANTS), default="video", description="The video, or a picture of it."
+)
+FILTERS = [
+    OpenApiParameter("status", enum=Status.values, description="Only jobs in this state."),
+    OpenApiParameter(
+        "created_after", OpenApiTypes.DATETIME, description="Only jobs from this moment on, with its zone."
+    ),
+    OpenApiParameter(
+        "created_before", OpenApiTypes.DATETIME, description="Only jobs before this moment, with its zone."
+    ),
+    OpenApiParameter(
+        "metadata",
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        style="deepObject",
+        explode=True,
+        description="Only jobs with these pairs: `metadata[order]=17`.",
+    ),
+]
+ENDED_OR_ESTIMATED = OpenApiResponse(
+    PolymorphicProxySerializer(
+        component_name="JobOrEstimate",
+        serializers=[JobSerializer, EstimateSerializer],
+        resource_type_field_name=None,
+    ),
+    "With `Prefer: wait`, the job once it has ended; with `validate_only`, an estimate.",
+)

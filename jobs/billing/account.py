@@ -1,0 +1,85 @@
+"""What `/v1/me` tells: who asks, under which plan, and how much of it is left."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, Q
+
+from accounts.limits import Limits
+from accounts.models import Plan
+from accounts.tenancy import Tenant
+from jobs.billing import quotas
+from jobs.models import Job
+from jobs.states import Status
+
+
+@dataclass(frozen=True)
+class KeyResource:
+    id: str
+    name: str
+    mode: str
+    scopes: list[str]
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class OrganizationResource:
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left of the organization's limits now; None where nothing is counted."""
+
+    concurrent_jobs: int
+    queued_jobs: int
+    video_seconds_this_month: float | None
+
+
+@dataclass(frozen=True)
+class PlanResource:
+    code: str
+    name: str
+    limits: Limits
+    left: Left
+
+
+@dataclass(frozen=True)
+class Me:
+    object: str
+    livemode: bool
+    organization: OrganizationResource
+    key: KeyResource | None
+    plan: PlanResource
+
+
+def me(tenant: Tenant) -> Me:
+    """Everything that `/v1/me` shows of a tenant."""
+    organization, key = tenant.organization, tenant.api_key
+    plan = organization.plan if tenant.livemode else organization.test_plan
+    return Me(
+        object="me",
+        livemode=tenant.livemode,
+        organization=OrganizationResource(organization.id, organization.name),
+        key=KeyResource(key.id, key.name, key.mode, key.scopes, key.expires_at) if key else None,
+        plan=_plan(plan, tenant),
+    )
+
+
+def _plan(plan: Plan, tenant: Tenant) -> PlanResource:
+    return PlanResource(code=plan.code, name=plan.name, limits=tenant.limits, left=_left(tenant))
+
+
+def _left(tenant: Tenant) -> Left:
+    jobs = Job.objects.for_organization(tenant.organization, livemode=tenant.livemode)
+    counts = jobs.aggregate(
+        queued=Count("id", filter=Q(status=Status.QUEUED)),
+        processing=Count("id", filter=Q(status=Status.PROCESSING)),
+    )
+    limits = tenant.limits
+    return Left(
+        concurrent_jobs=max(0, limits.concurrent_jobs - counts["processing"]),
+        queued_jobs=max(0, limits.queued_jobs - counts["queued"]),
+        video_seconds_this_month=float(quotas.seconds_left(tenant)) if tenant.livemode else None,
+    )

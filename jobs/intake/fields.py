@@ -1,0 +1,82 @@
+"""Fields of requests that have rules of their own."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from avatar_api.common import outbound
+from avatar_api.common.fields import StrictCharField
+from jobs.intake.sources import InAsset, Inline, Remote, SourceError, read_url
+
+
+class MetadataField(serializers.DictField):
+    """At most 16 pairs of text: keys up to 40, values up to 500 characters, 8 kB together."""
+
+    default_error_messages = {
+        "too_many": "At most 16 pairs are kept.",
+        "too_long": "Keys may have 1 to 40 characters, and all together 8 kB.",
+    }
+    child = StrictCharField(max_length=500, allow_blank=True, trim_whitespace=False)
+    MAX_PAIRS = 16
+    MAX_KEY = 40
+    MAX_BYTES = 8192
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        pairs: dict[str, str] = super().to_internal_value(data)
+        if len(pairs) > self.MAX_PAIRS:
+            self.fail("too_many")
+        size = sum(len(key.encode()) + len(value.encode()) for key, value in pairs.items())
+        if size > self.MAX_BYTES or not all(
+            1 <= len(key) <= self.MAX_KEY and "\x00" not in key for key in pairs
+        ):
+            self.fail("too_long")
+        return pairs
+
+
+class WebhookUrlField(StrictCharField):
+    """An address that webhooks may be sent to. Where it leads is looked at when something is sent."""
+
+    default_error_messages = {
+        "credentials": "Messages are signed; an address with user name or password isn't accepted.",
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=outbound.MAX_URL, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        url = super().to_internal_value(data)
+        try:
+            target = outbound.Target.parse(url, outbound.deployment_rules())
+        except outbound.InvalidUrlError as error:
+            raise serializers.ValidationError(str(error), "invalid") from error
+        if target.authorization is not None:
+            self.fail("credentials")
+        return url
+
+
+class FileUrlField(StrictCharField):
+    """An https address, or a `data:` URI of at most 5 MB."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        value = super().run_validation(data)
+        return self.source_of(value) if isinstance(value, str) else value
+
+    def source_of(self, value: str) -> Inline | Remote:
+        try:
+            return read_url(value)
+        except SourceError as error:
+            raise serializers.ValidationError(error.detail, error.code) from error
+
+
+class AssetIdField(StrictCharField):
+    """The id of an asset; whether there is one is asked later."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, max_length=255, **kwargs)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        value = super().run_validation(data)
+        return InAsset(value) if isinstance(value, str) else value

@@ -1,0 +1,209 @@
+"""The files of a job on their way into the store: checked by the intake, kept as normalised copies.
+
+In a job's row each of its files is an item: `facts`, which its owner sees, and once the file is in the
+store `file`, where it lies; for a recording also `samples`, its exact length. Of a file that is still to
+be fetched only the address without its secrets is known.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+
+from accounts.limits import Limits
+from accounts.tenant import Tenant
+from avatar_api.common.own_folder import own_folder
+from avatar_api.common.problems import FieldError, Problem, invalid
+from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder, StoredFile
+from jobs.intake import normalize, sources
+from jobs.intake.normalize import IntakeError, IntakeLimits, NormalisedFile
+from jobs.intake.requests import AskedFile, JobRequest
+from jobs.intake.sandbox import SandboxError
+from jobs.intake.sources import InAsset, Remote, SourceError
+
+log = logging.getLogger(__name__)
+
+Item = dict[str, Any]
+Probe = Callable[[Path, IntakeLimits, Path], NormalisedFile]
+
+STEMS = {"image": "reference", "video": "reference", "audio": "speech-0", "audio_2": "speech-1"}
+EXTENSIONS = {"image": "png", "video": "mp4", "audio": "flac", "audio_2": "flac"}
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A file that the intake has taken in; its copy is on local disk."""
+
+    asked: AskedFile
+    copy: NormalisedFile
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for a request's files, which goes with them."""
+    with TemporaryDirectory(dir=own_folder(), prefix="intake-") as folder:
+        yield Path(folder)
+
+
+def probe_of(name: str) -> Probe:
+    return {"image": normalize.probe_image, "video": normalize.probe_video}.get(name, normalize.probe_speech)
+
+
+def check(asked: JobRequest, tenant: Tenant, scratch: Path) -> list[CheckedFile]:
+    """Probe and normalise into `scratch` each file that needn't be fetched.
+
+    Raises:
+        Problem: `payload_too_large`, or `validation_error` naming the field and its fault, or
+            `service_unavailable` when nothing can be probed.
+    """
+    checked = []
+    for file in asked.files:
+        if not isinstance(file.source, Remote):
+            with naming(file):
+                path = sources.local_copy(file.source, tenant, scratch)
+                checked.append(probed(file, path, tenant.limits, scratch))
+    return checked
+
+
+def probed(file: AskedFile, path: Path, limits: Limits, scratch: Path) -> CheckedFile:
+    """Raises: IntakeError."""
+    intake_limits = IntakeLimits(max_speech_seconds=limits.max_speech_seconds)
+    return CheckedFile(file, probe_of(file.name)(path, intake_limits, scratch))
+
+
+@contextmanager
+def naming(file: AskedFile) -> Iterator[None]:
+    """Turns the faults of a file into the problem of the field by which it came, and ours into a 503."""
+    try:
+        yield
+    except (IntakeError, SourceError) as error:
+        raise invalid(FieldError(file.field, error.code, error.detail)) from error
+    except SandboxError as error:
+        log.exception("uploads can't be checked at the moment")
+        raise Problem("service_unavailable", headers={"Retry-After": "5"}) from error
+
+
+def store(checked: list[CheckedFile], prefix: str) -> dict[str, Item]:
+    """Save the normalised copies below `prefix`.
+
+    Returns:
+        Their items by name.
+    """
+    return {file.asked.name: item_of(file) | {"file": _store_file(file, prefix)} for file in checked}
+
+
+def _store_file(file: CheckedFile, prefix: str) -> Item:
+    name, path = file.asked.name, file.copy.path
+    key = f"{prefix}{STEMS[name]}.{EXTENSIONS[name]}"
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+        content.seek(0)
+        default_storage.save(key, File(content))
+    return asdict(StoredFile(key, digest, path.stat().st_size))
+
+
+def item_of(file: CheckedFile) -> Item:
+    """What is known of a file once it was probed."""
+    item: Item = {"facts": origin_of(file.asked) | facts_of(file.copy)}
+    if file.copy.num_samples is not None:
+        item["samples"] = [file.copy.num_samples, file.copy.sampling_rate]
+    return item
+
+
+def item_to_fetch(file: AskedFile) -> Item:
+    return {"facts": origin_of(file)}
+
+
+def urls_of(files: list[AskedFile]) -> dict[str, str]:
+    """The addresses among the sources of these files, by field."""
+    return {file.field: file.source.url for file in files if isinstance(file.source, Remote)}
+
+
+def origin_of(file: AskedFile) -> dict[str, str]:
+    """Where the file came from, as far as a client may see it again."""
+    match file.source:
+        case Remote():
+            return {"url": file.source.shown}
+        case InAsset(asset_id):
+            return {"asset": asset_id}
+    return {}
+
+
+def facts_of(file: NormalisedFile) -> dict[str, Any]:
+    """What the intake found out about the file as it was sent."""
+    facts = {
+        "sha256": file.sha256,
+        "size_bytes": file.size_bytes,
+        "width": file.width,
+        "height": file.height,
+        "duration_seconds": file.duration_seconds,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def arrange(items: dict[str, Item], kind: ReferenceKind) -> dict[str, Any]:
+    """Items by name as the `inputs` of a job's row."""
+    return {
+        "reference": items[kind.value],
+        "speech": [items[name] for name in ("audio", "audio_2") if name in items],
+    }
+
+
+def names_of(inputs: dict[str, Any], kind: ReferenceKind) -> dict[str, Item]:
+    """The `inputs` of a job's row as items by name."""
+    return {
+        kind.value: inputs["reference"],
+        **dict(zip(("audio", "audio_2"), inputs["speech"], strict=False)),
+    }
+
+
+def duration_of(inputs: dict[str, Any], order: SpeakingOrder, limits: Limits) -> Fraction | None:
+    """Exact length of the video in seconds, or None while a speech is still to be fetched.
+
+    Raises:
+        IntakeError: `audio_too_long` when two speeches in turn pass the plan's limit.
+    """
+    if not all("samples" in speech for speech in inputs["speech"]):
+        return None
+    durations = [Fraction(*speech["samples"]) for speech in inputs["speech"]]
+    total = max(durations) if order is SpeakingOrder.TOGETHER else sum(durations, Fraction())
+    if total > limits.max_speech_seconds:
+        detail = f"Both speeches together may last {limits.max_speech_seconds} s."
+        raise IntakeError("audio_too_long", detail)
+    return total
+
+
+def copy(stored: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Copy the stored inputs of another job below `prefix`.
+
+    Returns:
+        The `inputs` of the new job's row.
+
+    Raises:
+        Problem: `expired` when the files are gone.
+    """
+    return {
+        "reference": _copy_file(stored["reference"], prefix),
+        "speech": [_copy_file(item, prefix) for item in stored["speech"]],
+    }
+
+
+def _copy_file(item: Item, prefix: str) -> Item:
+    if "file" not in item:
+        return item  # Still to be fetched.
+    old = item["file"]["key"]
+    key = f"{prefix}{old.rsplit('/', 1)[1]}"
+    try:
+        with default_storage.open(old) as content:
+            default_storage.save(key, content)
+    except FileNotFoundError as error:
+        raise Problem("expired", "The job's inputs are gone.") from error
+    return item | {"file": item["file"] | {"key": key}}

@@ -1,0 +1,50 @@
+"""Opens and decodes what was uploaded with FFmpeg, as one of the accepted formats and nothing else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import av.subtitles.stream  # PyAV loads it with the first file: once in the server, not in each process.
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.error import InvalidDataError
+from av.video.stream import VideoStream
+
+from jobs.intake.probes.base import IntakeError
+
+OPTIONS = {
+    # Playlists (HLS, DASH, concat), image sequences and devices name other files: none is on the list.
+    "format_whitelist": "wav,mp3,aac,flac,ogg,mov,matroska",
+    "protocol_whitelist": "file",
+}
+MAX_DAMAGED, MAX_DAMAGED_SHARE = 2, 0.05
+"""Packets that may be damaged, whichever is more: players skip a few as well, e.g. where a file was cut."""
+
+
+def open_container(source: Path) -> InputContainer:
+    """Open `source` by its content; neither its name nor a declared type plays a part.
+
+    Raises:
+        av.error.FFmpegError: It is no accepted container.
+    """
+    return av.open(str(source), "r", options=OPTIONS, metadata_errors="replace")
+
+
+def decode(container: InputContainer, track: AudioStream | VideoStream, unreadable: str) -> Iterator[Any]:
+    """The frames of `track` (audio or video as it is), but for the few that are damaged.
+
+    Raises:
+        IntakeError: With the code `unreadable`, after the last frame, when too much was damaged.
+    """
+    sound = damaged = 0
+    for packet in container.demux(track):
+        try:
+            frames = packet.decode()
+        except InvalidDataError:
+            damaged += 1
+            continue
+        sound += 1
+        yield from frames
+    if damaged > max(MAX_DAMAGED, MAX_DAMAGED_SHARE * (sound + damaged)):
+        raise IntakeError(unreadable, "The file is damaged.")

@@ -1,0 +1,126 @@
+"""Turns any accepted recording into a 16-bit FLAC, at its own loudness and rate (48 kHz at most)."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain, groupby
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from jobs.intake.probes.base import IntakeError, IntakeLimits, Measurements
+from jobs.intake.probes.containers import decode, open_container
+
+MIN_SECONDS = 0.3
+MIN_RATE, MAX_RATE = 4_000, 48_000
+SILENCE = 10 ** (-60 / 20)
+"""A recording whose peak lies below −60 dB of full scale holds no speech."""
+FULL_SCALE = 32_768
+CODECS = ("aac", "alac", "flac", "mp3", "opus", "vorbis")
+UNCOMPRESSED = "pcm_"
+BLOCK_SAMPLES = 4096
+
+
+class Tally:
+    """Counts what was really decoded and written, and stops at the limit: headers may say anything."""
+
+    def __init__(self, max_seconds: float) -> None:
+        self._max_seconds = max_seconds
+        self._seconds = Fraction(0)
+        self.num_samples = 0
+        self.peak = 0
+
+    def decoded(self, frame: av.AudioFrame) -> None:
+        self._seconds += Fraction(frame.samples, frame.sample_rate)
+        if self._seconds > self._max_seconds:
+            raise IntakeError(
+                "audio_too_long", f"The recording is longer than {self._max_seconds:g} seconds."
+            )
+
+    def written(self, frame: av.AudioFrame) -> None:
+        self.num_samples += frame.samples
+        self.peak = max(self.peak, int(np.abs(frame.to_ndarray().astype(np.int32)).max()))
+
+
+def probe_speech(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
+    """Write the first sound track of `source` to `out`, as mono or stereo.
+
+    Raises:
+        IntakeError: `audio_unreadable`, `audio_too_long`, `audio_too_short`, `audio_silent`.
+    """
+    tally = Tally(limits.max_speech_seconds)
+    with open_container(source) as container:
+        frames = _checked(container, _sound_track(container), tally)
+        first = next(frames, None)
+        if first is None:
+            raise IntakeError("audio_unreadable", "The file holds no sound.")
+        rate = _write(out, first, frames, tally)
+    _judge(tally, rate)
+    return Measurements(
+        duration_seconds=tally.num_samples / rate, num_samples=tally.num_samples, sampling_rate=rate
+    )
+
+
+def _sound_track(container: InputContainer) -> AudioStream:
+    if not container.streams.audio:
+        raise IntakeError("audio_unreadable", "The file has no sound track.")
+    track = container.streams.audio[0]
+    codec = track.codec.canonical_name
+    if codec not in CODECS and not codec.startswith(UNCOMPRESSED):
+        raise IntakeError("audio_unreadable", "The codec of the sound is not supported.")
+    return track
+
+
+def _checked(container: InputContainer, track: AudioStream, tally: Tally) -> Iterator[av.AudioFrame]:
+    for frame in decode(container, track, "audio_unreadable"):
+        samples = frame.to_ndarray()
+        if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+            raise IntakeError("audio_unreadable", "The recording holds samples that are not numbers.")
+        tally.decoded(frame)
+        yield frame
+
+
+def _write(out: Path, first: av.AudioFrame, rest: Iterator[av.AudioFrame], tally: Tally) -> int:
+    """Encode all frames and return the sampling rate."""
+    if first.sample_rate < MIN_RATE:
+        raise IntakeError("audio_unreadable", f"The sampling rate is below {MIN_RATE} Hz.")
+    rate = min(first.sample_rate, MAX_RATE)
+    layout = "mono" if first.layout.nb_channels == 1 else "stereo"
+    with av.open(str(out), "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=rate, layout=layout, format="s16")
+        for frame in _resampled(first, rest, layout, rate):
+            tally.written(frame)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return rate
+
+
+def _resampled(
+    first: av.AudioFrame, rest: Iterator[av.AudioFrame], layout: str, rate: int
+) -> Iterator[av.AudioFrame]:
+    """A recording may change its format on the way; each part gets a resampler of its own."""
+    for _, part in groupby(chain([first], rest), key=_form):
+        resampler = AudioResampler("s16", layout, rate, frame_size=BLOCK_SAMPLES)
+        for frame in part:
+            frame.pts = None
+            yield from resampler.resample(frame)
+        yield from resampler.resample(None)
+
+
+def _form(frame: av.AudioFrame) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _judge(tally: Tally, rate: int) -> None:
+    seconds = tally.num_samples / rate
+    if seconds < MIN_SECONDS:
+        raise IntakeError(
+            "audio_too_short", f"The recording lasts {seconds:.2f} seconds; {MIN_SECONDS} are needed."
+        )
+    if tally.peak < SILENCE * FULL_SCALE:
+        raise IntakeError(
+            "audio_silent", "The recording is silent: its peak lies below -60 dB of full scale."
+        )

@@ -1,0 +1,147 @@
+"""Turns any accepted video into H.264 at 25 frames a second, upright, in BT.709, without sound."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer, OutputContainer
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
+from av.video.stream import VideoStream
+
+from gpu_worker.contract.windows import FPS
+from jobs.intake.probes.base import IntakeError, IntakeLimits, Measurements
+from jobs.intake.probes.containers import decode, open_container
+
+MIN_SIDE = 128
+MAX_SIDE = 1280
+"""The longer side of 720p; more would only be carried about."""
+MAX_PIXELS = 4096 * 2304
+CODECS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4")
+ENCODER = {"preset": "superfast", "crf": "18"}
+THREADS = 2
+UNSPECIFIED = 2
+"""FFmpeg's number for a frame that names no colour matrix; players then judge by the height."""
+HD_HEIGHT = 720
+HDR_CURVES = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
+
+Pixels = npt.NDArray[np.uint8]
+"""RGB [height, width, 3]."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An upright frame and the seconds between which it is shown."""
+
+    pixels: Pixels
+    start: float
+    end: float
+
+
+def probe_video(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
+    """Write the first picture track of `source` to `out`, as far as the longest speech can use it.
+
+    Raises:
+        IntakeError: `video_unreadable`.
+    """
+    with open_container(source) as container:
+        pictures = _upright(container, _picture_track(container))
+        first = next(pictures, None)
+        if first is None:
+            raise IntakeError("video_unreadable", "The file holds no picture.")
+        height, width = first.pixels.shape[:2]
+        if min(height, width) < MIN_SIDE:
+            raise IntakeError("video_unreadable", f"Each side of the picture should have {MIN_SIDE} pixels.")
+        steady = islice(_at_25_fps(first, pictures), int(limits.max_speech_seconds * FPS))
+        num_frames = _write(out, steady, width=width, height=height)
+    return Measurements(width=width, height=height, duration_seconds=num_frames / FPS)
+
+
+def _picture_track(container: InputContainer) -> VideoStream:
+    if not container.streams.video:
+        raise IntakeError("video_unreadable", "The file has no picture track.")
+    track = container.streams.video[0]
+    if track.codec.canonical_name not in CODECS:
+        raise IntakeError("video_unreadable", "The codec of the picture is not supported.")
+    if track.width * track.height > MAX_PIXELS:
+        raise IntakeError("video_unreadable", "The picture is larger than 4096 × 2304 pixels.")
+    track.thread_count = THREADS
+    return track
+
+
+def _upright(container: InputContainer, track: VideoStream) -> Iterator[Picture]:
+    converter = VideoReformatter()
+    for frame in decode(container, track, "video_unreadable"):
+        if frame.pts is None:
+            raise IntakeError("video_unreadable", "The frames of the video have no time stamps.")
+        end = frame.time + float((frame.duration or 0) * frame.time_base)
+        pixels = _to_rgb(converter, frame, track.sample_aspect_ratio or Fraction(1))
+        yield Picture(np.rot90(pixels, round(frame.rotation / 90)), frame.time, end)
+
+
+def _to_rgb(converter: VideoReformatter, frame: av.VideoFrame, pixel_aspect: Fraction) -> Pixels:
+    """Square pixels, the longer side at most `MAX_SIDE`, both even; HDR is mapped to BT.709."""
+    wide, high = frame.width * pixel_aspect, Fraction(frame.height)
+    scale = min(Fraction(1), MAX_SIDE / max(wide, high))
+    curve = (ColorTrc.BT709, ColorPrimaries.BT709) if frame.color_trc in HDR_CURVES else (None, None)
+    unlabelled = Colorspace.ITU709 if frame.height >= HD_HEIGHT else Colorspace.ITU601
+    pixels: Pixels = converter.reformat(
+        frame,
+        src_colorspace=unlabelled if frame.colorspace == UNSPECIFIED else frame.colorspace,
+        width=_even(wide * scale),
+        height=_even(high * scale),
+        format="rgb24",
+        dst_color_range=ColorRange.JPEG,
+        dst_color_trc=curve[0],
+        dst_color_primaries=curve[1],
+    ).to_ndarray()  # type: ignore[assignment]  # rgb24 is uint8.
+    return pixels
+
+
+def _even(side: Fraction) -> int:
+    return max(2, round(side / 2) * 2)
+
+
+def _at_25_fps(first: Picture, rest: Iterator[Picture]) -> Iterator[Pixels]:
+    """Each picture for as long as it is shown, in steps of a frame."""
+    shown, number = first, 0
+    for picture in rest:
+        while number < round((picture.start - first.start) * FPS):
+            yield shown.pixels
+            number += 1
+        shown = picture
+    while number < max(1, round((shown.end - first.start) * FPS)):
+        yield shown.pixels
+        number += 1
+
+
+def _write(out: Path, pictures: Iterator[Pixels], *, width: int, height: int) -> int:
+    """Encode the pictures and return how many they were."""
+    num_frames, converter = 0, VideoReformatter()
+    with av.open(str(out), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = _add_stream(container, width=width, height=height)
+        for num_frames, pixels in enumerate(pictures, start=1):
+            frame = converter.reformat(
+                av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24"),
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+            )
+            frame.pts, frame.time_base = num_frames - 1, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return num_frames
+
+
+def _add_stream(container: OutputContainer, *, width: int, height: int) -> VideoStream:
+    stream = container.add_stream("libx264", rate=FPS, options=ENCODER)
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    codec = stream.codec_context
+    codec.thread_count, codec.thread_type = THREADS, "FRAME"
+    codec.color_range, codec.colorspace = ColorRange.MPEG, Colorspace.ITU709
+    codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    return stream

@@ -1,0 +1,108 @@
+"""A request as the row of a job, before it is saved."""
+
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from django.conf import settings
+
+from accounts.limits import Limits
+from accounts.tenant import Tenant
+from avatar_api.common.problems import FieldError, Problem, invalid
+from gpu_worker.contract import windows
+from gpu_worker.contract.spec import SLOW, EngineName
+from jobs.intake import inputs
+from jobs.intake.inputs import Item
+from jobs.intake.requests import JobRequest
+from jobs.models import Job
+from jobs.states import ERROR_CODES
+
+MILLISECOND = Decimal("0.001")
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a job's video is, in three units, seconds to a thousandth; zero as long as nobody knows."""
+
+    num_frames: int
+    windows: int
+    reserved_seconds: Decimal
+
+
+def length_of(duration: Fraction | None) -> Length:
+    if duration is None:
+        return Length(0, 0, Decimal(0))
+    num_frames = windows.frames_of(duration.numerator, duration.denominator)
+    seconds = Decimal(duration.numerator) / duration.denominator
+    return Length(num_frames, len(windows.plan(num_frames)), seconds.quantize(MILLISECOND))
+
+
+def check(asked: JobRequest, tenant: Tenant) -> None:
+    """What can be refused before any file is looked at.
+
+    Raises:
+        Problem: `not_in_plan`, or `validation_error` for a simulation that there isn't.
+    """
+    check_plan(asked, tenant.limits)
+    if not tenant.livemode:
+        check_simulation(asked.metadata)
+
+
+def check_simulation(metadata: dict[str, str]) -> None:
+    """A test that asks for a failure which never comes would pass for the wrong reason."""
+    known = ERROR_CODES | {SLOW}
+    if metadata.get("simulate", SLOW) not in known:
+        detail = f"In test mode it should be one of {', '.join(sorted(known))}."
+        raise invalid(FieldError("metadata.simulate", "invalid", detail))
+
+
+def check_plan(asked: JobRequest, limits: Limits) -> None:
+    """Raises: Problem: `not_in_plan` for a resolution or preset that the plan doesn't include."""
+    for name, value, allowed in (
+        ("resolution", asked.resolution.value, limits.resolutions),
+        ("preset", asked.preset.value, limits.presets),
+    ):
+        if value not in allowed:
+            raise Problem("not_in_plan", f"The plan offers these for {name}: {', '.join(sorted(allowed))}.")
+
+
+def draft(job_id: str, tenant: Tenant, asked: JobRequest, items: dict[str, Item]) -> Job:
+    """The row of a new job, not yet saved.
+
+    Args:
+        job_id: Its id.
+        tenant: Whose it is.
+        asked: What was asked for.
+        items: What is known of its files, by name; those at an address may be missing.
+
+    Raises:
+        Problem: `validation_error` with `audio_too_long` when two speeches in turn pass the plan's limit.
+    """
+    missing = [file for file in asked.files if file.name not in items]
+    known = {file.name: inputs.item_to_fetch(file) for file in missing} | items
+    arranged = inputs.arrange(known, asked.reference_kind)
+    with inputs.naming(asked.speech[-1]):
+        duration = inputs.duration_of(arranged, asked.speaking_order, tenant.limits)
+    return Job(
+        id=job_id,
+        organization=tenant.organization,
+        api_key=tenant.api_key,
+        created_by=tenant.user,
+        livemode=tenant.livemode,
+        engine=EngineName(settings.LIVE_ENGINE) if tenant.livemode else EngineName.PREVIEW,
+        prompt=asked.prompt,
+        negative_prompt=asked.negative_prompt,
+        resolution=asked.resolution,
+        preset=asked.preset,
+        seed=asked.seed,
+        speaking_order=asked.speaking_order,
+        speaker_boxes=[vars(box) for box in asked.speaker_boxes],
+        webhook_url=asked.webhook_url,
+        metadata=asked.metadata,
+        reference_kind=asked.reference_kind,
+        inputs=arranged,
+        urls=inputs.urls_of(missing) or None,
+        **asdict(length_of(duration)),
+        retention_seconds=tenant.limits.retention_seconds,
+        price_per_video_second_usd=tenant.limits.price_per_video_second_usd,
+    )

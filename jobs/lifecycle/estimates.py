@@ -1,0 +1,139 @@
+"""What a job would be, take and cost, without making one."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accounts.limits import Limits
+from accounts.tenant import Tenant
+from avatar_api.common.ids import new_id
+from avatar_api.common.problems import Problem
+from gpu_worker.contract import costs
+from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.spec import EngineName
+from jobs.billing import pricing, quotas
+from jobs.intake import inputs, sources
+from jobs.intake.inputs import CheckedFile
+from jobs.intake.requests import AskedFile, JobRequest
+from jobs.intake.sources import Remote, SourceError
+from jobs.lifecycle import drafts
+from jobs.models import Job
+from jobs.presenters import job_resource
+from jobs.scheduling import window_times
+
+FETCH_SECONDS = 10.0
+"""For all files at addresses together: the client waits."""
+SIDES = {Resolution.P480: 480, Resolution.P720: 720}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a client may want to change or wait for, although the request is valid."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The answer of `/v1/estimates`.
+
+    Attributes:
+        input: As a job would show it.
+        estimated_seconds: From the job's start to its end, without the time that it waits.
+    """
+
+    object: str
+    livemode: bool
+    input: dict[str, Any]
+    duration_seconds: float
+    windows: int
+    estimated_seconds: float
+    estimated_cost_usd: str
+    warnings: list[Notice]
+
+
+def estimate(*, tenant: Tenant, asked: JobRequest) -> Estimate:
+    """Check everything about a request, files at addresses included; nothing is queued or kept.
+
+    Raises:
+        Problem: `not_in_plan`, `payload_too_large`, or `validation_error` with the file's fault.
+    """
+    drafts.check(asked, tenant)
+    with inputs.scratch_folder() as scratch:
+        checked = inputs.check(asked, tenant, scratch) + fetched(asked, tenant.limits, scratch)
+    items = {file.asked.name: inputs.item_of(file) for file in checked}
+    job = drafts.draft(new_id("job"), tenant, asked, items)
+    measured = measured_seconds(job)
+    return Estimate(
+        object="estimate",
+        livemode=tenant.livemode,
+        input=job_resource.input_of(job),
+        duration_seconds=float(job.reserved_seconds),
+        windows=job.windows,
+        estimated_seconds=round(counted_seconds(job) if measured is None else measured, 1),
+        estimated_cost_usd=str(pricing.cost_usd(job.reserved_seconds, job) if job.livemode else 0),
+        warnings=warnings_of(job, tenant, is_measured=measured is not None),
+    )
+
+
+def fetched(asked: JobRequest, limits: Limits, scratch: Path) -> list[CheckedFile]:
+    """Raises: Problem: `validation_error` naming the field whose address or file is at fault."""
+    deadline = time.monotonic() + FETCH_SECONDS
+    return [
+        _fetched(file, file.source, limits, scratch, deadline)
+        for file in asked.files
+        if isinstance(file.source, Remote)
+    ]
+
+
+def _fetched(file: AskedFile, source: Remote, limits: Limits, scratch: Path, deadline: float) -> CheckedFile:
+    with inputs.naming(file):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise SourceError("download_failed", f"The files weren't fetched within {FETCH_SECONDS:.0f} s.")
+        path = sources.fetch(source, max_bytes=limits.max_upload_bytes, seconds=left, folder=scratch)
+        return inputs.probed(file, path, limits, scratch)
+
+
+def measured_seconds(job: Job) -> float | None:
+    """From what the last jobs of this kind took here; None when there were none."""
+    kind = window_times.kind_of(job)
+    per_window = window_times.measure([kind]).get(kind)
+    return None if per_window is None else per_window * job.windows
+
+
+def counted_seconds(job: Job) -> float:
+    """From the operations that the model does."""
+    if job.engine == EngineName.PREVIEW:
+        return window_times.PREVIEW_SECONDS_PER_WINDOW * job.windows
+    return costs.estimated_gpu_seconds(
+        num_frames=job.num_frames,
+        resolution=Resolution(job.resolution),
+        preset=PresetName(job.preset),
+        speakers=len(job.inputs["speech"]),
+    )
+
+
+def warnings_of(job: Job, tenant: Tenant, *, is_measured: bool) -> list[Notice]:
+    found = []
+    if not is_measured:
+        found.append(Notice("not_measured", "No such job has run here yet; the time is computed."))
+    facts = job.inputs["reference"]["facts"]
+    side = SIDES[Resolution(job.resolution)]
+    if min(facts["width"], facts["height"]) < side:
+        detail = f"The reference is smaller than the video; {side} pixels a side would make it sharper."
+        found.append(Notice("reference_small", detail))
+    return found + refusals_of(job, tenant)
+
+
+def refusals_of(job: Job, tenant: Tenant) -> list[Notice]:
+    """Why this very job would be refused at the moment, although nothing is wrong with it."""
+    try:
+        quotas.refuse_full_queue(tenant)
+        if tenant.livemode:
+            quotas.refuse_beyond(job.reserved_seconds, quotas.seconds_left(tenant))
+    except Problem as problem:
+        return [Notice(problem.code, str(problem.detail))]
+    return []

@@ -1,0 +1,154 @@
+"""Inputs at addresses: fetched by the `outbound` workers while the job waits.
+
+The job's row is the truth, the queue only rings. One worker at a time fetches for a job, for which it holds
+a lock of the database; that goes with its connection, so a fetch whose worker is lost is seen by repair
+and begun again, until the job's deadline.
+"""
+
+import logging
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from pathlib import Path
+
+from django.db.models import Q
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from accounts.limits import Limits, effective_limits
+from avatar_api.common.advisory_lock import alone
+from gpu_worker.contract import storage_keys
+from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
+from jobs import tracing
+from jobs.intake import inputs, sources
+from jobs.intake.inputs import CheckedFile
+from jobs.intake.normalize import IntakeError
+from jobs.intake.requests import AskedFile, asked_file
+from jobs.intake.sources import Remote, SourceError
+from jobs.lifecycle import drafts, retention, transitions
+from jobs.models import Job
+from jobs.queues import FETCH_FUNCTION, outbound_queue
+from jobs.scheduling import dispatch
+from jobs.states import Status
+
+log = logging.getLogger(__name__)
+
+MAX_TIME = timedelta(minutes=15)
+"""From a job's creation: the wait for a worker, and the fetch itself."""
+MAX_FILE_SECONDS = 300.0
+TOO_LATE = "The files couldn't be fetched in time."
+
+FETCHING = Q(status=Status.QUEUED, urls__isnull=False)
+
+
+def ring(*job_ids: str) -> None:
+    """Have the inputs of jobs fetched; what fails here is left to `repair_fetches`."""
+    try:
+        with dispatch.redis_client() as redis:
+            queue = outbound_queue(redis)
+            for job_id in job_ids:
+                rq_id = f"fetch-{job_id}"
+                queue.enqueue(
+                    FETCH_FUNCTION,
+                    args=(job_id,),
+                    job_id=rq_id,
+                    description=rq_id,
+                    job_timeout=-1,
+                    result_ttl=0,
+                    failure_ttl=3600,
+                )
+    except RedisError:
+        log.exception("the outbound queue can't be reached; repair will ring again")
+
+
+def repair_fetches() -> int:
+    """Fail the jobs whose deadline has passed, and ring again for those that nobody fetches for.
+
+    Returns:
+        How many fetches were rung for again.
+    """
+    now = timezone.now()
+    for job_id in Job.objects.filter(FETCHING, fetch_deadline__lte=now).values_list("id", flat=True):
+        transitions.fail_fetch(job_id, "download_failed", TOO_LATE)
+    waiting = Job.objects.filter(FETCHING).values_list("id", flat=True)
+    with dispatch.redis_client() as redis:
+        known = set(outbound_queue(redis).job_ids)
+    lost = [job_id for job_id in waiting if f"fetch-{job_id}" not in known and not _is_being_fetched(job_id)]
+    ring(*lost)
+    return len(lost)
+
+
+def fetch_inputs(job_id: str) -> None:
+    """Fetch, check and store what a job waits for, unless somebody else does."""
+    with _lock_of(job_id) as mine:
+        job = (
+            Job.objects.filter(FETCHING, pk=job_id)
+            .select_related("organization__plan", "organization__test_plan", "api_key")
+            .first()
+        )
+        if job is not None and mine:
+            with tracing.work_for(job, "fetch"):
+                _fetch(job)
+
+
+def _fetch(job: Job) -> None:
+    limits = effective_limits(job.organization, job.api_key, livemode=job.livemode)
+    try:
+        with inputs.scratch_folder() as scratch:
+            fetched = [_fetched(job, file, limits, scratch) for file in _files_of(job)]
+            _take_in(job, fetched, limits)
+    except (SourceError, IntakeError) as error:
+        transitions.fail_fetch(job.id, error.code, error.detail)
+
+
+def _files_of(job: Job) -> list[AskedFile]:
+    assert job.urls is not None
+    return [asked_file(field, Remote(url)) for field, url in job.urls.items()]
+
+
+def _fetched(job: Job, file: AskedFile, limits: Limits, scratch: Path) -> CheckedFile:
+    """Raises: SourceError, IntakeError: with the field in front of what is wrong."""
+    assert job.fetch_deadline is not None
+    assert isinstance(file.source, Remote)
+    left = (job.fetch_deadline - timezone.now()).total_seconds()
+    if left <= 0:
+        raise SourceError("download_failed", TOO_LATE)
+    try:
+        path = sources.fetch(
+            file.source,
+            max_bytes=limits.max_upload_bytes,
+            seconds=min(left, MAX_FILE_SECONDS),
+            folder=scratch,
+        )
+        return inputs.probed(file, path, limits, scratch)
+    except (SourceError, IntakeError) as error:
+        raise type(error)(error.code, f"{file.field}: {error.detail}") from error
+
+
+def _take_in(job: Job, fetched: list[CheckedFile], limits: Limits) -> None:
+    """Raises: IntakeError: `audio_too_long` for the plan, or for what could be reserved of the month."""
+    kind = ReferenceKind(job.reference_kind)
+    items = inputs.names_of(job.inputs, kind) | {file.asked.name: inputs.item_of(file) for file in fetched}
+    duration = inputs.duration_of(inputs.arrange(items, kind), SpeakingOrder(job.speaking_order), limits)
+    length = drafts.length_of(duration)
+    if length.reserved_seconds > job.reserved_seconds:
+        detail = f"The speech lasts {length.reserved_seconds:.1f} s; {job.reserved_seconds:.1f} s were left."
+        raise IntakeError("audio_too_long", detail)
+    prefix = storage_keys.inputs_prefix(job.organization_id, job.id)
+    stored = inputs.arrange(items | inputs.store(fetched, prefix), kind)
+    if not transitions.take_in(job.id, stored, length):
+        _remove_unless_kept(job)
+
+
+def _remove_unless_kept(job: Job) -> None:
+    """A job that was deleted meanwhile, or forgotten, would leave what was stored after that."""
+    if not Job.objects.filter(pk=job.pk, expired=False).exists():
+        retention.expire(job)
+
+
+def _is_being_fetched(job_id: str) -> bool:
+    with _lock_of(job_id) as mine:
+        return not mine
+
+
+def _lock_of(job_id: str) -> AbstractContextManager[bool]:
+    return alone(f"fetch {job_id}")

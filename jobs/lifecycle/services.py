@@ -1,0 +1,179 @@
+"""What can be done with jobs on behalf of a tenant. Each verb owns its transaction."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from django.db import Error, transaction
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from accounts.tenancy import Tenant
+from avatar_api.common.after_commit import after_commit
+from avatar_api.common.ids import new_id
+from avatar_api.common.problems import Problem
+from avatar_api.common.request_id import request_id
+from avatar_api.common.transient_errors import drop_lost_connection
+from gpu_worker.common import logs, telemetry
+from gpu_worker.contract import coordination, storage_keys
+from jobs.billing import quotas
+from jobs.intake import idempotency, inputs
+from jobs.intake.idempotency import IdempotentRequest
+from jobs.intake.requests import JobRequest
+from jobs.lifecycle import drafts, fetching, retention, transitions
+from jobs.models import Job, JobEvent
+from jobs.scheduling import dispatch
+from jobs.states import OPEN, Status
+from jobs.storage import objects
+
+log = logging.getLogger(__name__)
+
+# What a retry asks for again.
+ASKED_FIELDS = (
+    "engine",
+    "prompt",
+    "negative_prompt",
+    "resolution",
+    "preset",
+    "seed",
+    "speaking_order",
+    "speaker_boxes",
+    "metadata",
+    "reference_kind",
+    "webhook_url",
+    "urls",
+    "num_frames",
+    "windows",
+    "reserved_seconds",
+)
+
+
+def create_job(*, tenant: Tenant, asked: JobRequest, idempotent: IdempotentRequest | None = None) -> Job:
+    """Check the inputs, keep a normalised copy of them, and queue a job.
+
+    Files at an address are fetched later; the job waits for them.
+
+    Raises:
+        Problem: `not_in_plan`, `payload_too_large`, `validation_error` with the file's fault,
+            `queue_full`, `quota_exceeded`, `service_unavailable` or `idempotency_key_in_use`. Nothing is left
+            behind then.
+    """
+    quotas.refuse_overload()
+    drafts.check(asked, tenant)
+    job_id = new_id("job")
+    logs.bind(job=job_id)
+    prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
+    with (
+        idempotency.claimed(tenant, idempotent),
+        inputs.scratch_folder() as scratch,
+        _removed_unless_kept(job_id, prefix),
+    ):
+        stored = inputs.store(inputs.check(asked, tenant, scratch), prefix)
+        return _insert(drafts.draft(job_id, tenant, asked, stored), tenant, idempotent)
+
+
+@contextmanager
+def _removed_unless_kept(job_id: str, prefix: str) -> Iterator[None]:
+    """Take the inputs back where their job isn't made.
+
+    A commit may have happened although its answer was lost; while nobody can tell, the inputs stay.
+    """
+    try:
+        yield
+    except Error:
+        drop_lost_connection()
+        if not Job.objects.filter(pk=job_id).exists():
+            objects.delete_prefix(prefix)
+        raise
+    except BaseException:
+        objects.delete_prefix(prefix)
+        raise
+
+
+@transaction.atomic
+def _insert(job: Job, tenant: Tenant, idempotent: IdempotentRequest | None = None) -> Job:
+    seconds = job.reserved_seconds if job.num_frames else None
+    job.reserved_seconds = quotas.reserve(tenant=tenant, seconds=seconds)
+    if job.urls is not None:
+        job.fetch_deadline = timezone.now() + fetching.MAX_TIME
+    job.request_id, job.traceparent = request_id.get(), telemetry.traceparent()
+    job.save(force_insert=True)
+    JobEvent.objects.create(job=job, type=Status.QUEUED, attempt=0)
+    idempotency.complete(tenant, idempotent, job.id)
+    # A ring that fails never changes the answer: repair rings again.
+    after_commit(dispatch.ring if job.urls is None else partial(fetching.ring, job.id))
+    return job
+
+
+def retry_job(*, tenant: Tenant, job: Job) -> Job:
+    """Queue a new job from the same inputs.
+
+    Raises:
+        Problem: `conflict` while the job hasn't ended, `expired` once its inputs are gone,
+            `queue_full` or `quota_exceeded`. Nothing is left behind then.
+    """
+    if job.status in OPEN:
+        raise Problem("conflict", f"The job is {job.status}; only one that has ended can be retried.")
+    if job.is_expired:
+        raise Problem("expired", "The job's inputs are gone.")
+    quotas.refuse_overload()
+    job_id = new_id("job")
+    prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
+    with _removed_unless_kept(job_id, prefix):
+        copy = _asked_again(job, tenant, job_id)
+        copy.inputs = inputs.copy(job.inputs, prefix)
+        return _insert(copy, tenant)
+
+
+def _asked_again(job: Job, tenant: Tenant, job_id: str) -> Job:
+    same = {field: getattr(job, field) for field in ASKED_FIELDS}
+    return Job(
+        **same,
+        id=job_id,
+        retry_of=job,
+        organization=tenant.organization,
+        api_key=tenant.api_key,
+        created_by=tenant.user,
+        livemode=tenant.livemode,
+        retention_seconds=tenant.limits.retention_seconds,
+        price_per_video_second_usd=tenant.limits.price_per_video_second_usd,
+    )
+
+
+def delete_job(*, job: Job) -> None:
+    """Remove a job's files at once; a queued one is canceled first. The record stays, as expired.
+
+    Raises:
+        Problem: `conflict` while the job is rendered.
+    """
+    if transitions.cancel(job.id):
+        _tell_worker_to_cancel(job.id)
+    job.refresh_from_db()
+    if job.status in OPEN:
+        raise Problem("conflict", "The job is being rendered; cancel it first.")
+    retention.expire(job)
+
+
+def cancel_job(*, job: Job) -> Job:
+    """Cancel a queued job at once; ask a running one to stop between two steps.
+
+    Raises:
+        Problem: `conflict` when the job has ended otherwise.
+    """
+    if not transitions.cancel(job.id) and not transitions.request_cancel(job.id):
+        job.refresh_from_db()
+        if job.status != Status.CANCELED:
+            raise Problem("conflict", f"The job has {job.status} already.")
+        return job
+    _tell_worker_to_cancel(job.id)
+    job.refresh_from_db()
+    return job
+
+
+def _tell_worker_to_cancel(job_id: str) -> None:
+    try:
+        with dispatch.redis_client() as redis:
+            coordination.request_stop(redis, job_id, coordination.Stop.CANCEL)
+    except RedisError:
+        log.exception("the worker of %s can't be told to cancel; repair will tell it", job_id)

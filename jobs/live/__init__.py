@@ -1,1 +1,0 @@
-"""Watching jobs without holding a thread: server-sent events and `Prefer: wait`, native in ASGI."""

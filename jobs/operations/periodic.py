@@ -1,0 +1,60 @@
+"""What happens by the clock, in one process or several: an advisory lock lets one do it at a time."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+
+from django.db import connection
+from django.db.utils import Error
+from redis.exceptions import RedisError
+
+from jobs import counters
+from jobs.operations import pruning
+from jobs.operations.reconcile import EVERY_SECONDS, Repaired, repair
+from jobs.scheduling import dispatch
+from jobs.webhooks import outbox
+
+log = logging.getLogger(__name__)
+
+PERIODIC_LOCK = 0x7065_7269  # "peri"
+
+
+def run_until(stop: threading.Event) -> None:
+    """Repair every ten seconds; every second, until `stop` is set, ring for deliveries and jobs.
+
+    A worker that comes says nothing to control: so it finds a job within a second.
+    """
+    while not stop.is_set():
+        outlive(repair_alone)
+        outlive(pruning.forget_old)
+        for _ in range(EVERY_SECONDS):
+            outlive(outbox.ring_due)
+            outlive(dispatch.ring)
+            if stop.wait(1):
+                return
+
+
+def outlive(step: Callable[[], object]) -> None:
+    """Do it, or log the outage that prevents it: the next round follows."""
+    try:
+        step()
+    except (Error, RedisError):
+        log.exception("a periodic step failed; the next round follows")
+        connection.close()
+
+
+def repair_alone() -> Repaired | None:
+    """One round of repair, or None while another process does it."""
+    # The lock belongs to the connection: a transaction around the round would undo all of it
+    # with its last mistake, and hold back what each transition does on commit.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [PERIODIC_LOCK])
+        if cursor.fetchone() != (True,):
+            return None
+        try:
+            repaired = repair()
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [PERIODIC_LOCK])
+    counters.count_repair(asdict(repaired))
+    return repaired

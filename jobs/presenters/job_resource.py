@@ -1,0 +1,186 @@
+"""A job as a client sees it: one dataclass that is filled here and serialized as it is."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gpu_worker.contract import coordination, storage_keys
+from jobs.models import Job
+from jobs.presenters import hls, signed_urls
+from jobs.presenters.signed_urls import Download
+from jobs.scheduling import eta
+from jobs.scheduling.eta import Prospect
+from jobs.states import RETRYABLE_ERRORS, Stage, Status
+
+# What a finished job offers: the key below its prefix, the media type, the file name's ending.
+VARIANTS = {
+    "video": (storage_keys.output_video, "video/mp4", "mp4"),
+    "thumbnail": (storage_keys.thumbnail, "image/jpeg", "jpg"),
+}
+
+
+@dataclass(frozen=True)
+class WindowCount:
+    current: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Output:
+    url: str
+    content_type: str
+    duration_seconds: float
+    width: int
+    height: int
+    fps: int
+    size_bytes: int
+    sha256: str
+    thumbnail_url: str
+
+
+@dataclass(frozen=True)
+class JobError:
+    code: str
+    detail: str
+    retryable: bool
+
+
+@dataclass(frozen=True)
+class Usage:
+    gpu_seconds: float
+    video_seconds: float
+    cost_usd: str
+
+
+@dataclass(frozen=True)
+class JobResource:
+    id: str
+    object: str
+    status: str
+    stage: str | None
+    progress: int
+    window: WindowCount
+    queue_position: int | None
+    eta_seconds: float | None
+    livemode: bool
+    input: dict[str, Any]
+    stream_url: str | None
+    output: Output | None
+    error: JobError | None
+    usage: Usage
+    receipt: dict[str, Any] | None
+    retry_of: str | None
+    metadata: dict[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    expired: bool
+
+
+def present_all(jobs: list[Job], base_url: str) -> list[JobResource]:
+    """Jobs of one tenant, with what is to be expected of them; without live progress when Redis is away."""
+    prospects = eta.look(jobs)
+    return [describe(job, prospects.get(job.id, Prospect()), base_url) for job in jobs]
+
+
+def present(job: Job, base_url: str) -> JobResource:
+    return present_all([job], base_url)[0]
+
+
+def describe(job: Job, prospect: Prospect, base_url: str) -> JobResource:
+    """The job as its row tells it, and what isn't in its row as `prospect` does."""
+    live = prospect.live
+    return JobResource(
+        id=job.id,
+        object="job",
+        status=job.status,
+        stage=_stage(job, live),
+        progress=_progress(job, live),
+        window=WindowCount(current=min(len(job.window_prefixes) + 1, job.windows), total=job.windows),
+        queue_position=prospect.queue_position,
+        eta_seconds=prospect.eta_seconds,
+        livemode=job.livemode,
+        input=input_of(job),
+        stream_url=hls.address(job, base_url),
+        output=_output(job, base_url),
+        error=_error(job),
+        usage=Usage(
+            gpu_seconds=round(job.gpu_seconds + job.attempt_gpu_seconds, 3),
+            video_seconds=float(job.charged_seconds),
+            cost_usd=str(job.cost_usd),
+        ),
+        receipt=job.receipt,
+        retry_of=job.retry_of_id,
+        metadata=job.metadata,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        expires_at=job.expires_at,
+        expired=job.is_expired,
+    )
+
+
+def _stage(job: Job, live: coordination.Progress | None) -> str | None:
+    if job.status == Status.QUEUED:
+        return Stage.WAITING if job.urls is None else Stage.FETCHING
+    if job.status == Status.PROCESSING:
+        return live.stage if live else Stage.STARTING
+    return None
+
+
+def _progress(job: Job, live: coordination.Progress | None) -> int:
+    """Percent of the work; 100 only for a video that is there."""
+    if job.status == Status.SUCCEEDED:
+        return 100
+    done = len(job.window_prefixes) / max(1, job.windows)
+    return min(99, int(100 * max(done, live.fraction if live else 0)))
+
+
+def input_of(job: Job) -> dict[str, Any]:
+    """What was asked, with what the intake found out; where the files lie stays inside."""
+    speech = [item["facts"] for item in job.inputs["speech"]]
+    return {
+        job.reference_kind: job.inputs["reference"]["facts"],
+        "audio": speech[0],
+        "audio_2": speech[1] if len(speech) == 2 else None,
+        "speaker_boxes": job.speaker_boxes,
+        "speaking_order": job.speaking_order,
+        "prompt": job.prompt,
+        "negative_prompt": job.negative_prompt,
+        "resolution": job.resolution,
+        "preset": job.preset,
+        "seed": job.seed,
+    }
+
+
+def _output(job: Job, base_url: str) -> Output | None:
+    if job.status != Status.SUCCEEDED or job.is_expired or job.output is None:
+        return None
+    video = job.output
+    return Output(
+        url=content_url(job, "video", base_url),
+        content_type=VARIANTS["video"][1],
+        duration_seconds=video["duration_seconds"],
+        width=video["width"],
+        height=video["height"],
+        fps=video["fps"],
+        size_bytes=video["size_bytes"],
+        sha256=video["sha256"],
+        thumbnail_url=content_url(job, "thumbnail", base_url),
+    )
+
+
+def content_url(job: Job, variant: str, base_url: str) -> str:
+    """A signed address of the finished video or of its thumbnail."""
+    assert job.expires_at is not None
+    prefix = storage_keys.attempt_prefix(job.organization_id, job.id, job.attempt)
+    key, content_type, extension = VARIANTS[variant]
+    download = Download(key(prefix), content_type, f"{job.id}.{extension}")
+    return signed_urls.signed_url(base_url, download, job.expires_at)
+
+
+def _error(job: Job) -> JobError | None:
+    if job.status != Status.FAILED:
+        return None
+    return JobError(job.error_code, job.error_detail, job.error_code in RETRYABLE_ERRORS)

@@ -1,0 +1,208 @@
+"""The JSON of answers."""
+
+from collections.abc import Iterable
+
+from rest_framework import serializers
+
+from avatar_api.common.fields import TimestampField
+from jobs.states import Stage, Status
+
+
+class SortedListField(serializers.ListField):
+    """A set of names, in alphabetical order."""
+
+    child = serializers.CharField()
+
+    def to_representation(self, data: Iterable[str]) -> list[str]:
+        return sorted(data)
+
+
+class WindowSerializer(serializers.Serializer):
+    current = serializers.IntegerField()
+    total = serializers.IntegerField()
+
+
+class OutputSerializer(serializers.Serializer):
+    url = serializers.URLField(help_text="Signed afresh on each read; works without a key for an hour.")
+    content_type = serializers.CharField()
+    duration_seconds = serializers.FloatField()
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    fps = serializers.IntegerField()
+    size_bytes = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    thumbnail_url = serializers.URLField()
+
+
+class JobErrorSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    retryable = serializers.BooleanField()
+
+
+class UsageSerializer(serializers.Serializer):
+    gpu_seconds = serializers.FloatField()
+    video_seconds = serializers.FloatField()
+    cost_usd = serializers.CharField()
+
+
+class JobSerializer(serializers.Serializer):
+    """A job as `jobs.presenters.job_resource.JobResource` presents it."""
+
+    id = serializers.CharField()
+    object = serializers.CharField()
+    status = serializers.ChoiceField(choices=Status.choices)
+    stage = serializers.ChoiceField(choices=Stage.choices, allow_null=True)
+    progress = serializers.IntegerField(help_text="0–100")
+    window = WindowSerializer()
+    queue_position = serializers.IntegerField(
+        allow_null=True,
+        help_text="Its place among the jobs that no worker has begun, in the order in which they are sent; "
+        "jobs still to come may be sent before. Null while files are fetched and once a worker has it.",
+    )
+    eta_seconds = serializers.FloatField(
+        allow_null=True,
+        help_text="Until its end, if nothing else came. Null while no worker is there or files are fetched.",
+    )
+    livemode = serializers.BooleanField()
+    input = serializers.DictField()
+    stream_url = serializers.URLField(
+        allow_null=True,
+        help_text="An HLS playlist, from the first finished window on: it grows while the job renders, works "
+        "without a key for a day, and goes with the files.",
+    )
+    output = OutputSerializer(allow_null=True)
+    error = JobErrorSerializer(allow_null=True)
+    usage = UsageSerializer()
+    receipt = serializers.DictField(allow_null=True)
+    retry_of = serializers.CharField(allow_null=True)
+    metadata = serializers.DictField(child=serializers.CharField())
+    created_at = TimestampField()
+    started_at = TimestampField(allow_null=True)
+    finished_at = TimestampField(allow_null=True)
+    expires_at = TimestampField(allow_null=True)
+    expired = serializers.BooleanField()
+
+
+# Serializers copy their fields for each object that they are given; this one instance serves all.
+JOB = JobSerializer()
+
+
+class JobPageSerializer(serializers.Serializer):
+    data = JobSerializer(many=True)  # type: ignore[assignment]  # A field of that name hides a property.
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class NoticeSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class EstimateSerializer(serializers.Serializer):
+    """What a job would be, as `jobs.lifecycle.estimates.Estimate` presents it."""
+
+    object = serializers.CharField()
+    livemode = serializers.BooleanField()
+    input = serializers.DictField(help_text="As a job would show it.")
+    duration_seconds = serializers.FloatField()
+    windows = serializers.IntegerField()
+    estimated_seconds = serializers.FloatField(help_text="From the start of its work to its end.")
+    estimated_cost_usd = serializers.CharField()
+    warnings = NoticeSerializer(many=True)
+
+
+class UploadSerializer(serializers.Serializer):
+    """One request that sends a file to the store."""
+
+    method = serializers.CharField()
+    url = serializers.URLField()
+    headers = serializers.DictField(child=serializers.CharField(), help_text="To be sent exactly as here.")
+
+
+class AssetSerializer(serializers.Serializer):
+    """An asset as `jobs.intake.assets.AssetResource` presents it."""
+
+    id = serializers.CharField()
+    object = serializers.CharField()
+    livemode = serializers.BooleanField()
+    content_type = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    filename = serializers.CharField(allow_blank=True)
+    uploaded = serializers.BooleanField()
+    upload = UploadSerializer(allow_null=True, help_text="In the answer to POST, until the file is there.")
+    created_at = TimestampField()
+    expires_at = TimestampField()
+
+
+class LimitsSerializer(serializers.Serializer):
+    """The limits that hold: plan, organization and key taken together."""
+
+    create_per_minute = serializers.IntegerField()
+    read_per_minute = serializers.IntegerField()
+    concurrent_jobs = serializers.IntegerField()
+    queued_jobs = serializers.IntegerField()
+    video_seconds_per_month = serializers.IntegerField()
+    max_speech_seconds = serializers.IntegerField()
+    max_upload_bytes = serializers.IntegerField()
+    resolutions = SortedListField()
+    presets = SortedListField()
+    retention_seconds = serializers.IntegerField()
+    price_per_video_second_usd = serializers.CharField()
+
+
+class LeftSerializer(serializers.Serializer):
+    concurrent_jobs = serializers.IntegerField()
+    queued_jobs = serializers.IntegerField()
+    video_seconds_this_month = serializers.FloatField(allow_null=True)
+
+
+class PlanSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    name = serializers.CharField()
+    limits = LimitsSerializer()
+    left = LeftSerializer()
+
+
+class OrganizationSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    name = serializers.CharField()
+
+
+class KeySerializer(serializers.Serializer):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    mode = serializers.ChoiceField(choices=["live", "test"])
+    scopes = serializers.ListField(child=serializers.CharField())
+    expires_at = TimestampField(allow_null=True)
+
+
+class MeSerializer(serializers.Serializer):
+    """The answer of `/v1/me`, as `jobs.billing.account.Me` presents it."""
+
+    object = serializers.CharField()
+    livemode = serializers.BooleanField()
+    organization = OrganizationSerializer()
+    key = KeySerializer(allow_null=True)
+    plan = PlanSerializer()
+
+
+class UsageRowSerializer(serializers.Serializer):
+    day = serializers.DateField(allow_null=True, help_text="When grouped by day.")
+    key_id = serializers.CharField(
+        allow_null=True, help_text="When grouped by key; null for jobs made by people and by deleted keys."
+    )
+    jobs = serializers.IntegerField()
+    video_seconds = serializers.FloatField()
+    gpu_seconds = serializers.FloatField()
+    cost_usd = serializers.CharField()
+
+
+class UsageReportSerializer(serializers.Serializer):
+    """Usage of a period; its days are inclusive and in UTC."""
+
+    object = serializers.CharField()
+    start = serializers.DateField()
+    end = serializers.DateField()
+    group_by = serializers.ChoiceField(choices=["day", "key"])
+    data = UsageRowSerializer(many=True)  # type: ignore[assignment]  # As above.
+    total = UsageRowSerializer()

@@ -1,0 +1,53 @@
+"""How many wakes are missing."""
+
+from dataclasses import dataclass
+
+from gpu_worker.contract.spec import EngineName
+from jobs.models import Job
+from jobs.scheduling import dispatch
+from jobs.scheduling.autoscaling.runpod import Health
+from jobs.states import Status
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Jobs for the GPU.
+
+    Attributes:
+        waiting: Those that a worker could take if it were there; no more are counted than there may be
+            workers, and none that its tenant's limits keep back.
+        rendering: Those in the hands of a worker, as far as was reported.
+    """
+
+    waiting: int
+    rendering: int
+
+
+def demand(most: int) -> Demand:
+    """What Postgres says; of jobs not yet rung, `most` at most are counted."""
+    jobs = Job.objects.filter(engine=EngineName.INFINITETALK)
+    rung = jobs.filter(status=Status.QUEUED, rung_at__isnull=False).count()
+    rendering = jobs.filter(status=Status.PROCESSING).count()
+    return Demand(rung + len(dispatch.choose(EngineName.INFINITETALK, most)), rendering)
+
+
+def idle_turns(demand: Demand, health: Health) -> int:
+    """How many turns have no job: they have just begun, or their worker is between two jobs.
+
+    Workers that aren't the endpoint's may render, too, so more jobs than turns mean nothing.
+    """
+    return max(0, health.in_progress - demand.rendering)
+
+
+def missing(demand: Demand, health: Health, most: int, *, takers: int) -> int:
+    """How many wakes to make, so that each job that waits has one, and no more than `most` are outstanding.
+
+    Args:
+        demand: What Postgres says.
+        health: What RunPod says.
+        most: The most workers that there may be.
+        takers: Of the idle turns, those whose worker is about to take a job.
+    """
+    wanted = demand.waiting - health.in_queue - takers
+    allowed = most - health.in_queue - health.in_progress
+    return max(0, min(wanted, allowed))

@@ -1,0 +1,51 @@
+"""Waking as Prometheus sees it; nothing where no endpoint is configured."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from django.conf import settings
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+
+from avatar_api.common.shared_counters import SharedCounter, client
+from jobs.scheduling.autoscaling import status
+from jobs.scheduling.autoscaling.runpod import Health
+
+log = logging.getLogger(__name__)
+
+WAKES = SharedCounter(
+    "avatar_runpod_wakes",
+    "Wakes that RunPod took (made), and rounds in which jobs waited and it didn't (failed).",
+    ("outcome",),
+    known=(("made",), ("failed",)),
+)
+
+
+class Endpoint(Collector):
+    """What the last round saw of the endpoint."""
+
+    def collect(self) -> Iterator[Metric]:
+        if not settings.RUNPOD_ENDPOINT_ID:
+            return
+        try:
+            reading = status.last()
+            yield WAKES.collect(client(settings.REDIS_URL))
+        except RedisError:
+            log.exception("Redis doesn't tell of the endpoint")
+            return
+        yield from _families(reading.health if reading else None)
+
+
+def _families(health: Health | None) -> Iterator[Metric]:
+    requests = GaugeMetricFamily("avatar_runpod_requests", "The endpoint's requests.", labels=["state"])
+    workers = GaugeMetricFamily("avatar_runpod_workers", "The endpoint's workers.", labels=["state"])
+    if health is not None:
+        requests.add_metric(["in_queue"], health.in_queue)
+        requests.add_metric(["in_progress"], health.in_progress)
+        for state, number in asdict(health.workers).items():
+            workers.add_metric([state], number)
+    known = int(health is not None)
+    yield GaugeMetricFamily("avatar_runpod_up", "Whether RunPod tells how the endpoint is.", value=known)
+    yield from (requests, workers)

@@ -1,0 +1,129 @@
+"""Which waiting jobs go to the render workers next, and the ring that sends them.
+
+Postgres holds the queue; RQ gets no more than its workers can take at once, so that fairness is decided
+here and not by who came first in bulk. One dispatcher runs at a time.
+"""
+
+import hashlib
+import logging
+import secrets
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue, Worker
+
+from gpu_worker.contract import coordination, storage_keys
+from gpu_worker.contract.queues import RENDER_FUNCTION, render_job_id, render_queue
+from gpu_worker.contract.spec import EngineName, RenderSpec
+from jobs.models import Job, JobEvent
+from jobs.scheduling import queries, window_times
+from jobs.scheduling.autoscaling import trigger
+from jobs.scheduling.fair_queue import Clock, give_slices
+from jobs.scheduling.queries import AtWork
+from jobs.scheduling.specs import spec_of
+from jobs.scheduling.window_times import Paces
+
+log = logging.getLogger(__name__)
+
+
+def redis_client() -> Redis:
+    return Redis.from_url(settings.REDIS_URL)
+
+
+def ring() -> int:
+    """Send the next jobs to the render queues, as many as these can take.
+
+    A ring that fails is logged and left to `repair`: the jobs wait in Postgres.
+
+    Returns:
+        How many jobs were sent.
+    """
+    redis = redis_client()
+    try:
+        sent = sum(_ring_engine(engine, redis) for engine in EngineName if queries.anybody_waits(engine))
+        trigger.ring_if_jobs_wait(redis)
+        return sent
+    except RedisError:
+        log.exception("the render queues can't be reached; repair will ring again")
+        return 0
+    finally:
+        redis.close()
+
+
+def _ring_engine(engine: EngineName, redis: Redis) -> int:
+    queue = render_queue(engine, redis)
+    workers = Worker.count(connection=redis, queue=queue)
+    paces = window_times.read(redis)
+    with transaction.atomic():
+        queries.lock()
+        at_work = queries.at_work(engine)
+        jobs, clock = _next(engine, at_work, free_places(at_work, workers), paces)
+        queries.keep(engine, clock)
+        rung = [_begin_attempt(job) for job in jobs]
+    for spec in rung:
+        _enqueue(queue, redis, spec)
+    return len(rung)
+
+
+def free_places(at_work: AtWork, workers: int) -> int:
+    """One for each worker that has nothing; where there is none, one job waits for the first that comes.
+
+    Nothing is sent ahead to workers that are busy: it would have its place before whoever comes next,
+    however long those before have had theirs. A worker waits for its next job as long as a report takes.
+    """
+    free = max(0, workers - at_work.processing) if workers else 1
+    return max(0, free - at_work.unstarted)
+
+
+def choose(engine: EngineName, places: int) -> list[Job]:
+    """The next jobs: tenants in turn, weighted by plan, none above its jobs at once. Nothing is changed."""
+    return _next(engine, queries.at_work(engine), places, {})[0]
+
+
+def _next(engine: EngineName, at_work: AtWork, places: int, paces: Paces) -> tuple[list[Job], Clock]:
+    if places == 0:
+        return [], Clock()
+    waiting = queries.first_of_each_tenant(engine, places)
+    clock = queries.clock(engine, waiting)
+    jobs = {job.id: job for line in waiting.values() for job in line}
+    given = give_slices(
+        clock,
+        {tenant: [queries.candidate(job, paces) for job in line] for tenant, line in waiting.items()},
+        {tenant: queries.share_of(line[0]) for tenant, line in waiting.items()},
+        at_work.by_tenant,
+        places,
+    )
+    return [jobs[candidate.job_id] for _, candidate in given], clock
+
+
+def _begin_attempt(job: Job) -> RenderSpec:
+    token = secrets.token_urlsafe(32)
+    job.attempt += 1
+    job.token_hash = hash_token(token)
+    job.rung_at = timezone.now()
+    job.save(update_fields=["attempt", "token_hash", "rung_at"])
+    JobEvent.objects.create(job=job, type="rung", attempt=job.attempt)
+    prefix = storage_keys.attempt_prefix(job.organization_id, job.id, job.attempt)
+    return spec_of(job, token=token, prefix=prefix)
+
+
+def hash_token(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _enqueue(queue: Queue, redis: Redis, spec: RenderSpec) -> None:
+    coordination.announce_attempt(redis, spec.job_id, spec.attempt)
+    rq_id = render_job_id(spec.job_id, spec.attempt)
+    queue.enqueue(
+        RENDER_FUNCTION,
+        args=(spec.to_dict(),),
+        job_id=rq_id,
+        # RQ logs and shows the description, which by default would hold the arguments and so the token.
+        description=rq_id,
+        job_timeout=-1,
+        result_ttl=0,
+        failure_ttl=3600,
+    )

@@ -1,0 +1,238 @@
+"""What is to be expected of jobs that haven't ended: progress, place in the queue, time until the end.
+
+One query tells of all that wait and run on the same engines, however many jobs are shown.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+from redis.exceptions import RedisError
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
+
+from accounts.limits import limit_in_sql
+from gpu_worker.contract import coordination
+from gpu_worker.contract.coordination import Progress
+from gpu_worker.contract.queues import RENDER_QUEUES
+from gpu_worker.contract.spec import EngineName
+from jobs.models import Job
+from jobs.scheduling import dispatch, simulation, window_times
+from jobs.scheduling.fair_queue import Clock, Share, Tenant
+from jobs.scheduling.simulation import Forecast, Line, Piece, Queue, Running
+from jobs.scheduling.window_times import Kind, Paces
+from jobs.states import OPEN, Status
+
+log = logging.getLogger(__name__)
+
+# A row for each job that is at work or the asking tenant's, and one for each kind of others' waiting jobs.
+STANDING = f"""
+    SELECT job.*, {limit_in_sql("weight", "job.livemode")},
+           {limit_in_sql("concurrent_jobs", "job.livemode")}, served.finish,
+           (SELECT max(start) FROM jobs_virtualtime AS newest WHERE newest.engine = job.engine)
+    FROM (
+        SELECT engine, organization_id, livemode, preset, resolution,
+               CASE WHEN status = 'processing' OR rung_at IS NOT NULL
+                         OR organization_id = %(organization)s AND livemode = %(livemode)s
+                    THEN id END AS job_id,
+               count(*), min(id) AS oldest, sum(windows), sum(jsonb_array_length(window_prefixes)),
+               bool_or(status = 'processing') AS is_running, bool_or(rung_at IS NOT NULL) AS is_sent,
+               min(attempt), min(attempt_started_at),
+               sum(CASE WHEN status = 'processing' THEN (
+                   SELECT count(*) FROM jsonb_array_elements_text(window_prefixes) AS prefix
+                   WHERE prefix NOT LIKE '%%/a' || attempt || '/'
+               ) ELSE 0 END)::bigint
+        FROM jobs_job
+        WHERE engine = ANY(%(engines)s) AND (status = 'processing' OR status = 'queued' AND urls IS NULL)
+        GROUP BY engine, organization_id, livemode, preset, resolution, job_id
+    ) AS job
+    JOIN accounts_organization AS organization ON organization.id = job.organization_id
+    JOIN accounts_plan AS plan
+        ON plan.code = CASE WHEN job.livemode THEN organization.plan_id ELSE organization.test_plan_id END
+    LEFT JOIN jobs_virtualtime AS served
+        ON served.engine = job.engine AND served.organization_id = job.organization_id
+        AND served.livemode = job.livemode
+    WHERE organization.suspended_at IS NULL OR is_running OR is_sent
+    ORDER BY oldest
+"""  # noqa: S608 (the limits are named here)
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What is known of a job beside its row; nothing of one that has ended.
+
+    Attributes:
+        live: Progress of its current attempt.
+        queue_position: Its place among the jobs of its engine that no worker has begun.
+        eta_seconds: Until it will have ended, if nothing else came.
+    """
+
+    live: Progress | None = None
+    queue_position: int | None = None
+    eta_seconds: float | None = None
+
+
+class Row(NamedTuple):
+    """A row of STANDING: one job, or `number` waiting ones of a tenant and a kind.
+
+    Attributes:
+        windows_before: Windows that were finished before the attempt in work began.
+    """
+
+    engine: str
+    organization_id: str
+    livemode: bool
+    preset: str
+    resolution: str
+    job_id: str | None
+    number: int
+    oldest: str
+    windows: int
+    windows_done: int
+    is_running: bool
+    is_sent: bool
+    attempt: int
+    attempt_started_at: datetime | None
+    windows_before: int
+    weight: int
+    concurrent_jobs: int
+    finish: float | None
+    now: float | None
+
+    @property
+    def tenant(self) -> Tenant:
+        return Tenant(self.organization_id, self.livemode)
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.engine, self.preset, self.resolution)
+
+
+@dataclass(frozen=True)
+class Live:
+    """What Redis tells; nothing when it is away."""
+
+    progress: Mapping[str, Progress] = field(default_factory=dict)
+    paces: Paces = field(default_factory=dict)
+    workers: Mapping[str, int] = field(default_factory=dict)
+
+
+def look(jobs: Iterable[Job]) -> dict[str, Prospect]:
+    """The prospects of those of a tenant's jobs that haven't ended, by id."""
+    shown = [job for job in jobs if job.status in OPEN]
+    if not shown:
+        return {}
+    tenant = Tenant(shown[0].organization_id, shown[0].livemode)
+    by_engine: dict[str, list[Row]] = {job.engine: [] for job in shown}
+    for row in _rows(tenant, list(by_engine)):
+        by_engine[row.engine].append(row)
+    running = [row.oldest for rows in by_engine.values() for row in rows if row.is_running]
+    live = _live(running, list(by_engine))
+    ids = frozenset(job.id for job in shown)
+    told = {engine: _forecast(tenant, engine, rows, live, ids) for engine, rows in by_engine.items()}
+    return {job.id: _prospect(job, told[job.engine], live) for job in shown}
+
+
+def _prospect(job: Job, told: Forecast, live: Live) -> Prospect:
+    if job.status == Status.QUEUED:
+        known = live.workers.get(job.engine, 0) > 0
+        eta = told.seconds.get(job.id) if known else None
+        return Prospect(None, told.positions.get(job.id), _rounded(eta))
+    progress = live.progress.get(job.id)
+    if progress is None or progress.attempt != job.attempt:
+        return Prospect()
+    return Prospect(progress, None, _rounded(told.seconds.get(job.id)))
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+def _rows(tenant: Tenant, engines: list[str]) -> list[Row]:
+    organization, livemode = tenant.organization_id, tenant.livemode
+    with connection.cursor() as cursor:
+        cursor.execute(STANDING, {"organization": organization, "livemode": livemode, "engines": engines})
+        return [Row(*row) for row in cursor.fetchall()]
+
+
+def _live(running: list[str], engines: list[str]) -> Live:
+    try:
+        with dispatch.redis_client() as redis:
+            pipeline = redis.pipeline(transaction=False)
+            pipeline.hgetall(window_times.KEY)
+            for engine in engines:
+                pipeline.scard(WORKERS_BY_QUEUE_KEY % RENDER_QUEUES[EngineName(engine)])
+            paces, *workers = pipeline.execute()
+            progress = coordination.read_progress(redis, running)
+    except RedisError:
+        log.exception("live progress can't be read; the finished windows are shown")
+        return Live()
+    return Live(progress, window_times.parse(paces), dict(zip(engines, workers, strict=True)))
+
+
+def _forecast(tenant: Tenant, engine: str, rows: list[Row], live: Live, shown: frozenset[str]) -> Forecast:
+    running = tuple(_running(row, live) for row in rows if row.is_running)
+    queue = Queue(
+        tenant=tenant,
+        shown=shown,
+        workers=max(1, live.workers.get(engine, 0), len(running)),
+        slice_seconds=settings.YIELD_AFTER_SECONDS,
+        clock=_clock(rows),
+        shares={row.tenant: Share(row.weight, row.concurrent_jobs) for row in rows},
+        own=tuple(_piece(row, live.paces) for row in rows if _waits(row) and row.tenant == tenant),
+        lines=_lines([row for row in rows if _waits(row) and row.tenant != tenant], live.paces),
+        running=running,
+        sent=tuple(Running(row.tenant, _piece(row, live.paces)) for row in rows if _is_sent(row)),
+    )
+    return simulation.forecast(queue)
+
+
+def _waits(row: Row) -> bool:
+    return not row.is_running and not row.is_sent
+
+
+def _is_sent(row: Row) -> bool:
+    return row.is_sent and not row.is_running
+
+
+def _clock(rows: list[Row]) -> Clock:
+    now = next((row.now for row in rows if row.now is not None), 0.0)
+    return Clock(now, {row.tenant: row.finish for row in rows if row.finish is not None})
+
+
+def _lines(rows: list[Row], paces: Paces) -> dict[Tenant, Line]:
+    of_tenants: dict[Tenant, list[Row]] = defaultdict(list)
+    for row in rows:
+        of_tenants[row.tenant].append(row)
+    return {
+        tenant: Line(
+            sum(row.number for row in line), sum(_seconds(row, paces) for row in line), line[0].oldest
+        )
+        for tenant, line in of_tenants.items()
+    }
+
+
+def _running(row: Row, live: Live) -> Running:
+    progress = live.progress.get(row.oldest)
+    if progress is None or progress.attempt != row.attempt or row.attempt_started_at is None:
+        return Running(row.tenant, _piece(row, live.paces))
+    seconds = simulation.blended_seconds_left(
+        fraction=progress.fraction,
+        fraction_before=row.windows_before / row.windows,
+        elapsed=(timezone.now() - row.attempt_started_at).total_seconds(),
+        expected=row.windows * window_times.seconds_per_window(row.kind, live.paces),
+    )
+    return Running(row.tenant, Piece(row.oldest, seconds))
+
+
+def _piece(row: Row, paces: Paces) -> Piece:
+    return Piece(row.oldest, _seconds(row, paces))
+
+
+def _seconds(row: Row, paces: Paces) -> float:
+    return (row.windows - row.windows_done) * window_times.seconds_per_window(row.kind, paces)

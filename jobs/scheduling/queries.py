@@ -1,0 +1,124 @@
+"""What fairness needs to know of an engine's tenants, read from the database and written back."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Count, F, Max, Q, Window
+from django.db.models.functions import RowNumber
+
+from accounts.limits import effective_limits
+from gpu_worker.contract.spec import EngineName
+from jobs.models import Job, VirtualTime
+from jobs.scheduling import window_times
+from jobs.scheduling.fair_queue import Candidate, Clock, Share, Tenant
+from jobs.scheduling.window_times import Paces
+from jobs.states import Status
+
+DISPATCH_LOCK = 0x6176_6174  # "avat"
+
+# A job whose inputs are still to be fetched waits for these first.
+WAITING = Q(status=Status.QUEUED, rung_at__isnull=True, urls__isnull=True)
+ACTIVE = Q(status=Status.PROCESSING) | Q(status=Status.QUEUED, rung_at__isnull=False)
+
+
+@dataclass(frozen=True)
+class AtWork:
+    """Jobs that were sent to workers.
+
+    Attributes:
+        by_tenant: Of all engines, since a tenant's limit holds for all of them.
+        processing: Those of one engine that a worker has begun.
+        unstarted: Those of that engine that none has begun.
+    """
+
+    by_tenant: Counter[Tenant]
+    processing: int
+    unstarted: int
+
+
+def lock() -> None:
+    """Let nobody else decide until the transaction ends.
+
+    Locking the rows alone would let two count the same tenant's jobs and start too many.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [DISPATCH_LOCK])
+
+
+def anybody_waits(engine: EngineName) -> bool:
+    return Job.objects.filter(WAITING, engine=engine).exists()
+
+
+def tenant_of(job: Job) -> Tenant:
+    return Tenant(job.organization_id, job.livemode)
+
+
+def share_of(job: Job) -> Share:
+    limits = effective_limits(job.organization, livemode=job.livemode)
+    return Share(limits.weight, limits.concurrent_jobs)
+
+
+def candidate(job: Job, paces: Paces, *, running: bool = False) -> Candidate:
+    """The job with its next slice: what is left of it, and no more than may pass before it yields."""
+    seconds = min(window_times.seconds_left(job, paces), settings.YIELD_AFTER_SECONDS)
+    return Candidate(job.id, seconds, running)
+
+
+def first_of_each_tenant(engine: EngineName, depth: int) -> dict[Tenant, list[Job]]:
+    """The oldest `depth` jobs of every tenant that has any waiting, with their organizations."""
+    turn = Window(RowNumber(), partition_by=[F("organization"), F("livemode")], order_by="id")
+    waiting = Job.objects.filter(WAITING, engine=engine).annotate(turn=turn).filter(turn__lte=depth)
+    # In one query, Postgres would look at all that wait for each of the few that come out.
+    first = list(waiting.order_by().values_list("pk", flat=True))
+    jobs = (
+        Job.objects.filter(pk__in=first, organization__suspended_at__isnull=True)
+        .select_related("organization__plan", "organization__test_plan")
+        .order_by("id")
+    )
+    found: dict[Tenant, list[Job]] = defaultdict(list)
+    for job in jobs:
+        found[tenant_of(job)].append(job)
+    return dict(found)
+
+
+def at_work(engine: EngineName) -> AtWork:
+    rows = Job.objects.filter(ACTIVE).order_by().values("organization", "livemode", "engine", "status")
+    by_tenant: Counter[Tenant] = Counter()
+    by_status: Counter[str] = Counter()
+    for row in rows.annotate(count=Count("id")):
+        by_tenant[Tenant(row["organization"], row["livemode"])] += row["count"]
+        if row["engine"] == engine:
+            by_status[row["status"]] += row["count"]
+    return AtWork(by_tenant, by_status[Status.PROCESSING], by_status[Status.QUEUED])
+
+
+def clock(engine: EngineName, tenants: Iterable[Tenant]) -> Clock:
+    """The engine's virtual time, and where these tenants stand in it."""
+    rows = VirtualTime.objects.filter(engine=engine)
+    now = rows.aggregate(now=Max("start"))["now"]
+    of_tenants = rows.filter(organization__in={tenant.organization_id for tenant in tenants})
+    finishes = {Tenant(row.organization_id, row.livemode): row.finish for row in of_tenants}
+    return Clock(0.0 if now is None else now, finishes)
+
+
+def keep(engine: EngineName, clock: Clock) -> None:
+    """Write down the slices that were given."""
+    rows = [
+        VirtualTime(
+            organization_id=tenant.organization_id,
+            livemode=tenant.livemode,
+            engine=engine,
+            start=start,
+            finish=clock.finishes[tenant],
+        )
+        for tenant, start in clock.starts.items()
+    ]
+    VirtualTime.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["organization", "livemode", "engine"],
+        update_fields=["start", "finish"],
+    )
