@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
@@ -34,7 +35,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         return CHALLENGE["WWW-Authenticate"]
 
 
-def presented_key(request: Request) -> str | None:
+def presented_key(request: Request | HttpRequest) -> str | None:
     """What the headers offer as a key, or None when they offer nothing."""
     authorization = request.headers.get("Authorization")
     if authorization is None:

@@ -1,8 +1,8 @@
 """The whole deployment as one ASGI application.
 
-Watching jobs is native in ASGI, where a thousand listeners cost no thread. Everything else is plain
-synchronous Django behind a pool of threads: under an ASGI server Django itself would run its synchronous
-views one after the other in a single thread.
+What may take long takes no thread: bodies are received, and jobs are watched, natively in ASGI. Everything
+else is plain synchronous Django behind a pool of threads: under an ASGI server Django itself would run its
+synchronous views one after the other in a single thread.
 """
 
 from typing import Any, cast
@@ -11,9 +11,12 @@ from urllib.parse import quote_from_bytes
 from a2wsgi import WSGIMiddleware
 from django.conf import settings
 
+from avatar_api.common.asgi import App, Receive, Scope, Send
+from avatar_api.common.health import Alive
 from avatar_api.common.own_folder import own_folder
+from avatar_api.common.request_bodies import BodyLimits, ReceivedBodies
 from avatar_api.wsgi import application as django_application
-from jobs.streaming.asgi import App, Message, Receive, Scope, Send
+from jobs.api.uploaders import address_of, uploader_of
 from jobs.streaming.prefer_wait import Waiting
 from jobs.streaming.pubsub import Hub
 from jobs.streaming.snapshots import Snapshots
@@ -21,27 +24,25 @@ from jobs.streaming.sse import JobEvents
 
 PRINTABLE = "".join(map(chr, range(33, 127)))
 
+FORM_BYTES = 1024 * 1024
+"""What a form adds to the files in it."""
+
 
 def build(inner: App, redis_url: str) -> App:
-    """Put what watches jobs in front of `inner`."""
+    """Put what needs no thread in front of `inner`."""
     hub, snapshots = Hub(redis_url), Snapshots()
-    return JobEvents(Waiting(inner, hub, snapshots), hub, snapshots)
+    watching = JobEvents(Waiting(inner, hub, snapshots), hub, snapshots)
+    limits = BodyLimits(max_bytes=settings.MAX_UPLOAD_BYTES + FORM_BYTES)
+    return Alive(ReceivedBodies(watching, limits, address_of, uploader_of))
 
 
 def fit_for_wsgi(inner: App) -> App:
-    """Smooth what servers may do in ASGI and the bridge to WSGI can't take.
-
-    Query strings may hold any bytes: those that aren't ASCII are quoted. `receive` may return any
-    awaitable: the bridge wants a coroutine.
-    """
+    """Query strings may hold any bytes in ASGI: those that aren't ASCII are quoted for WSGI."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        async def receive_message() -> Message:
-            return await receive()
-
         if scope["type"] == "http" and not scope["query_string"].isascii():
             scope = {**scope, "query_string": quote_from_bytes(scope["query_string"], PRINTABLE).encode()}
-        await inner(scope, receive_message, send)
+        await inner(scope, receive, send)
 
     return application
 

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 
-from avatar_api.common.request_body import WholeBody
+from avatar_api.common.request_bodies import BODY_KEY
 from gpu_worker.common import telemetry
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "avatar_api.settings.production")
@@ -15,8 +16,7 @@ telemetry.set_up("avatar-web")
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Django behind a body that is whole or an error."""
-    length = environ.get("CONTENT_LENGTH") or "0"
-    if length.isdecimal():
-        environ["wsgi.input"] = WholeBody(environ["wsgi.input"], int(length))
+    """Django behind a body that `avatar_api.asgi` has received; a plain WSGI server brings its own."""
+    if "asgi.scope" in environ:
+        environ["wsgi.input"] = environ["asgi.scope"].get(BODY_KEY) or BytesIO()
     return _django(environ, start_response)

@@ -17,6 +17,7 @@ from avatar_api.embedded import throwaway_services
 
 ROOT = Path(__file__).resolve().parents[1]
 BOUNDARY = "benchmark"
+OPEN_REQUESTS = 4096  # As the image has it.
 PREPARE = (
     "import django; django.setup()\n"
     "from django.core.management import call_command; call_command('migrate', verbosity=0)\n"
@@ -92,6 +93,7 @@ def server(environment: dict[str, str], interface: str, application: str) -> Ite
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     options = ["--port", str(port), "--log-level", "error", "--workers-kill-timeout", "3"]
+    options += ["--backpressure", str(OPEN_REQUESTS)]
     options += ["--blocking-threads", "8"] if interface == "wsgi" else []
     with process(environment, "-m", "granian", "--interface", interface, application, *options) as process_id:
         wait_for(port)

@@ -205,7 +205,7 @@ def programs(environment: Mapping[str, str], port: int) -> list[Program]:
     manage_py = [sys.executable, "manage.py"]
     web = [
         *(sys.executable, "-m", "granian", "--interface", "asgi", "avatar_api.asgi:application"),
-        *("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"),
+        *("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", "--backpressure", "4096"),
         # One that is told to stop while it starts misses the signal, and granian would wait forever.
         *("--workers-kill-timeout", "3"),
     ]

@@ -44,7 +44,14 @@ WITH_KEY = (
     "not_acceptable",
     "rate_limited",
 )
-WITH_BODY = ("parse_error", "payload_too_large", "unsupported_media_type", "validation_error")
+WITH_BODY = (
+    "parse_error",
+    "request_timeout",
+    "payload_too_large",
+    "unsupported_media_type",
+    "concurrency_limited",
+    "validation_error",
+)
 WITH_QUERY = ("validation_error",)
 WITH_ID = ("not_found",)
 COMMON = frozenset({*ALWAYS, *WITH_KEY, *WITH_BODY, *WITH_ID})

@@ -55,6 +55,7 @@ CODES: dict[str, Code] = {
     "not_found": Code(404, "There is no such thing here."),
     "method_not_allowed": Code(405, "This method isn't offered here."),
     "not_acceptable": Code(406, "No offered media type is acceptable."),
+    "request_timeout": Code(408, "The request arrived too slowly.", retryable=True),
     "conflict": Code(409, "The object's state doesn't allow this."),
     "idempotency_key_in_use": Code(409, "A request with this idempotency key is in flight.", retryable=True),
     "expired": Code(410, "The files are gone."),

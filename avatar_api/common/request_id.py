@@ -15,15 +15,19 @@ request_id: ContextVar[str] = ContextVar("request_id", default="-")
 VISIBLE_ASCII = re.compile(r"[!-~]{1,128}")
 
 
+def chosen_id(given: str) -> str:
+    """The client's own id when it is 1–128 visible ASCII characters, else a new one."""
+    return given if VISIBLE_ASCII.fullmatch(given) else uuid.uuid4().hex
+
+
 class RequestIdMiddleware:
-    """Keeps the client's own X-Request-Id when it is 1–128 visible ASCII characters, else makes one."""
+    """Gives each request its id, and its response the header X-Request-Id."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-Id", "")
-        token = request_id.set(given if VISIBLE_ASCII.fullmatch(given) else uuid.uuid4().hex)
+        token = request_id.set(chosen_id(request.headers.get("X-Request-Id", "")))
         try:
             with logs.bound(request=request_id.get()):
                 response = self.get_response(request)

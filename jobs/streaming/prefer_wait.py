@@ -7,7 +7,7 @@ import asyncio
 import json
 import re
 
-from jobs.streaming.asgi import Answer, App, Receive, Scope, Send, base_url, ended_when_gone, header
+from avatar_api.common.asgi import Answer, App, Receive, Scope, Send, base_url, ended_when_gone, header
 from jobs.streaming.pubsub import Hub
 from jobs.streaming.snapshots import Snapshot, Snapshots
 

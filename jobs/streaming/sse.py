@@ -9,8 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from jobs.states import Status
-from jobs.streaming.asgi import (
+from avatar_api.common.asgi import (
     Answer,
     App,
     Receive,
@@ -21,6 +20,7 @@ from jobs.streaming.asgi import (
     header,
     nothing_more,
 )
+from jobs.states import Status
 from jobs.streaming.pubsub import Hub, Watch
 from jobs.streaming.snapshots import Snapshot, Snapshots
 

@@ -10,7 +10,7 @@ from a2wsgi import WSGIMiddleware
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 
-from jobs.streaming.asgi import App, Message
+from avatar_api.common.asgi import App, Message
 from jobs.streaming.prefer_wait import Waiting
 from jobs.streaming.pubsub import Hub
 from jobs.streaming.snapshots import Snapshots

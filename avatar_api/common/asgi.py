@@ -1,4 +1,4 @@
-"""The little of ASGI that watching jobs needs."""
+"""The little of ASGI that is needed: types, a buffered response, headers, and a client that hangs up."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
