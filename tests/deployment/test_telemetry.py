@@ -20,7 +20,7 @@ from tests.deployment.production import COMPLETE, run
 from tests.jobs.loopback import Server, serving, status
 
 NO_PACKAGES = "import sys; sys.modules['sentry_sdk'] = sys.modules['opentelemetry.sdk.trace.export'] = None; "
-SET_UP = "from gpu_worker.contract import telemetry, logs; telemetry.set_up('avatar-web'); "
+SET_UP = "from gpu_worker.common import telemetry, logs; telemetry.set_up('avatar-web'); "
 
 
 @pytest.fixture

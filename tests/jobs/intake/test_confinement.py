@@ -172,8 +172,8 @@ def test_a_server_that_was_lost_is_started_again(tmp_path: Path) -> None:
 def test_the_server_ends_with_its_owner_even_when_that_is_killed(tmp_path: Path) -> None:
     portrait().save(tmp_path / "upload", "PNG")
     owner_code = (
-        "import os, sys; from pathlib import Path; from jobs import intake, sandbox; "
-        "intake.probe_image(Path('upload').resolve(), intake.IntakeLimits(60), Path.cwd()); "
+        "import os, sys; from pathlib import Path; from jobs.intake import normalize, sandbox; "
+        "normalize.probe_image(Path('upload').resolve(), normalize.IntakeLimits(60), Path.cwd()); "
         "print(sandbox._server._process.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     environment = {"PYTHONPATH": str(sandbox.ROOT)}
