@@ -44,7 +44,7 @@ EVERYTHING: tuple[SharedCounter | SharedHistogram, ...] = (
 )
 """What the page of metrics tells; a new counter is added here."""
 
-LAST_REPAIR = key_of("avatar_repair_last_round")
+LAST_RECONCILE = key_of("avatar_repair_last_round")
 
 
 def count_windows(job: Job, number: int, seconds: float) -> None:
@@ -59,12 +59,12 @@ def count_start(job: Job) -> None:
     wait_seconds.observe(job.engine, "live" if job.livemode else "test", number=waited)
 
 
-def count_repair(mended: Mapping[str, int]) -> None:
-    """A round of repair has ended; how much it has mended of what."""
-    repaired.add_all({(what,): number for what, number in mended.items()})
-    client(settings.REDIS_URL).set(LAST_REPAIR, time.time())
+def count_reconcile(counts: Mapping[str, int]) -> None:
+    """A round of `reconcile` has ended; how much it has set going again, by what."""
+    repaired.add_all({(what,): number for what, number in counts.items()})
+    client(settings.REDIS_URL).set(LAST_RECONCILE, time.time())
 
 
-def last_repair(redis: Redis) -> float:
+def last_reconcile(redis: Redis) -> float:
     """When the last round ended, in Unix seconds; 0 where nobody knows."""
-    return float(redis.get(LAST_REPAIR) or 0)
+    return float(redis.get(LAST_RECONCILE) or 0)

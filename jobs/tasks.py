@@ -77,7 +77,7 @@ def judge(report: RenderReport, job: Job) -> None:
 
 
 def stop_what_has_ended(report: RenderReport) -> None:
-    """Tell a worker that renders on, because it was canceled in the moment of its ring, to stop."""
+    """Tell a worker that renders on, because it was canceled in the moment of its dispatch, to stop."""
     if report.kind in (ReportKind.STARTED, ReportKind.WINDOW):
         with dispatch.redis_client() as redis:
             coordination.request_stop(redis, report.job_id, coordination.Stop.CANCEL)

@@ -1,8 +1,8 @@
 """Inputs at addresses: fetched by the `outbound` workers while the job waits.
 
-The job's row is the truth, the queue only rings. One worker at a time fetches for a job, for which it holds
-a lock of the database; that goes with its connection, so a fetch whose worker is lost is seen by repair
-and begun again, until the job's deadline.
+The job's row is the truth, the queue only triggers the work. One worker at a time fetches for a job, for
+which it holds a lock of the database; that goes with its connection, so a fetch whose worker is lost is
+noticed by `operations.reconcile` and begun again, until the job's deadline.
 """
 
 import logging
@@ -40,8 +40,8 @@ TOO_LATE = "The files couldn't be fetched in time."
 FETCHING = Q(status=Status.QUEUED, urls__isnull=False)
 
 
-def ring(*job_ids: str) -> None:
-    """Have the inputs of jobs fetched; what fails here is left to `repair_fetches`."""
+def enqueue_fetches(*job_ids: str) -> None:
+    """Have the inputs of jobs fetched; what fails here is left to `reconcile_fetches`."""
     try:
         with dispatch.redis_client() as redis:
             queue = outbound_queue(redis)
@@ -57,14 +57,14 @@ def ring(*job_ids: str) -> None:
                     failure_ttl=3600,
                 )
     except RedisError:
-        log.exception("the outbound queue can't be reached; repair will ring again")
+        log.exception("the outbound queue can't be reached; reconcile will enqueue again")
 
 
-def repair_fetches() -> int:
-    """Fail the jobs whose deadline has passed, and ring again for those that nobody fetches for.
+def reconcile_fetches() -> int:
+    """Fail the jobs whose deadline has passed, and enqueue again those that nobody fetches for.
 
     Returns:
-        How many fetches were rung for again.
+        How many fetches were enqueued again.
     """
     now = timezone.now()
     for job_id in Job.objects.filter(FETCHING, fetch_deadline__lte=now).values_list("id", flat=True):
@@ -73,7 +73,7 @@ def repair_fetches() -> int:
     with dispatch.redis_client() as redis:
         known = set(outbound_queue(redis).job_ids)
     lost = [job_id for job_id in waiting if f"fetch-{job_id}" not in known and not _is_being_fetched(job_id)]
-    ring(*lost)
+    enqueue_fetches(*lost)
     return len(lost)
 
 

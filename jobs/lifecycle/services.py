@@ -101,8 +101,8 @@ def _insert(job: Job, tenant: Tenant, idempotent: IdempotentRequest | None = Non
     job.save(force_insert=True)
     JobEvent.objects.create(job=job, type=Status.QUEUED, attempt=0)
     idempotency.complete(tenant, idempotent, job.id)
-    # A ring that fails never changes the answer: repair rings again.
-    after_commit(dispatch.ring if job.urls is None else partial(fetching.ring, job.id))
+    # A dispatch that fails never changes the answer: reconcile dispatches again.
+    after_commit(dispatch.dispatch_jobs if job.urls is None else partial(fetching.enqueue_fetches, job.id))
     return job
 
 
@@ -176,4 +176,4 @@ def _tell_worker_to_cancel(job_id: str) -> None:
         with dispatch.redis_client() as redis:
             coordination.request_stop(redis, job_id, coordination.Stop.CANCEL)
     except RedisError:
-        log.exception("the worker of %s can't be told to cancel; repair will tell it", job_id)
+        log.exception("the worker of %s can't be told to cancel; reconcile will tell it", job_id)

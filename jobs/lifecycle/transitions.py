@@ -4,10 +4,9 @@ Each transition takes the row's lock only if the job is still where the transiti
 the states that may lead there and, for what a worker reports, in the very attempt that is reported.
 Whoever comes late, twice, or for an older attempt finds no row and changes nothing. The event, the
 deliveries to webhooks and the quota's settlement are part of the same transaction; dispatching
-follows its commit.
+follows its commit, and one that fails is repeated by `operations.reconcile`.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
@@ -41,8 +40,8 @@ def take_in(job_id: str, inputs: dict[str, Any], length: Length) -> bool:
     job.num_frames, job.windows = length.num_frames, length.windows
     job.inputs, job.urls, job.fetch_deadline = inputs, None, None
     job.save()
-    _note(job, "fetched")
-    _afterwards(dispatch.ring)
+    _record_event(job, "fetched")
+    after_commit(dispatch.dispatch_jobs)
     return True
 
 
@@ -60,7 +59,7 @@ def fail_fetch(job_id: str, code: str, detail: str) -> bool:
 @transaction.atomic
 def start(job_id: str, attempt: int) -> bool:
     """The attempt has begun: queued → processing. False: it isn't this attempt's turn."""
-    job = _lock(job_id, {Status.QUEUED}, attempt, rung_at__isnull=False)
+    job = _lock(job_id, {Status.QUEUED}, attempt, dispatched_at__isnull=False)
     if job is None:
         return False
     is_first = job.started_at is None
@@ -69,7 +68,7 @@ def start(job_id: str, attempt: int) -> bool:
     job.started_at = job.started_at or job.attempt_started_at
     _move(job, Status.PROCESSING, tell=is_first)
     if is_first:
-        _afterwards(partial(counters.count_start, job))
+        after_commit(partial(counters.count_start, job))
     return True
 
 
@@ -83,11 +82,11 @@ def finish_window(job_id: str, attempt: int, windows_done: int, prefix: str, gpu
     job.attempt_gpu_seconds = max(job.attempt_gpu_seconds, gpu_seconds)
     missing = windows_done - len(job.window_prefixes)
     if missing > 0:
-        _afterwards(partial(counters.count_windows, job, missing, took))
+        after_commit(partial(counters.count_windows, job, missing, took))
         job.window_prefixes += [prefix] * missing
         job.step_prefix = ""
         job.losses = 0
-        _note(job, "window", windows_done=windows_done)
+        _record_event(job, "window", windows_done=windows_done)
     job.save(update_fields=["attempt_gpu_seconds", "window_prefixes", "step_prefix", "losses"])
     return True
 
@@ -168,13 +167,13 @@ def lose(job_id: str, attempt: int) -> bool:
 
 
 @transaction.atomic
-def unring(job_id: str, attempt: int) -> bool:
+def undispatch(job_id: str, attempt: int) -> bool:
     """The attempt was announced, but never reached a worker: the queue has lost it."""
-    job = _lock(job_id, {Status.QUEUED}, attempt, rung_at__isnull=False)
+    job = _lock(job_id, {Status.QUEUED}, attempt, dispatched_at__isnull=False)
     if job is None:
         return False
-    job.rung_at = None
-    job.save(update_fields=["rung_at"])
+    job.dispatched_at = None
+    job.save(update_fields=["dispatched_at"])
     return True
 
 
@@ -189,29 +188,29 @@ def _move(job: Job, status: Status, event: str | None = None, *, tell: bool = Tr
     """Go to a state, and tell webhooks of it."""
     job.status = status
     job.save()
-    _note(job, event or status.value)
+    _record_event(job, event or status.value)
     if tell:
         outbox.announce(job)
 
 
-def _note(job: Job, event: str, **data: Any) -> None:
+def _record_event(job: Job, event: str, **data: Any) -> None:
     JobEvent.objects.create(job=job, type=event, attempt=job.attempt, data=data)
-    _afterwards(partial(_wake_watchers, job.id))
+    after_commit(partial(_notify_watchers, job.id))
 
 
-def _wake_watchers(job_id: str) -> None:
+def _notify_watchers(job_id: str) -> None:
     with dispatch.redis_client() as redis:
         coordination.publish_change(redis, job_id)
 
 
 def _wait_again(job: Job, event: str) -> None:
     _fold_gpu_seconds(job)
-    job.rung_at = job.lease_missing_since = job.attempt_started_at = job.slice_ends_at = None
+    job.dispatched_at = job.lease_missing_since = job.attempt_started_at = job.slice_ends_at = None
     if job.cancel_requested_at is not None:
         _end(job, Status.CANCELED)
         return
     _move(job, Status.QUEUED, event, tell=False)
-    _afterwards(dispatch.ring)
+    after_commit(dispatch.dispatch_jobs)
 
 
 def _end(job: Job, status: Status) -> None:
@@ -223,14 +222,9 @@ def _end(job: Job, status: Status) -> None:
     job.cost_usd = pricing.cost_usd(job.charged_seconds, job)
     _move(job, status)
     ended_jobs.count_end(job)
-    _afterwards(dispatch.ring)
+    after_commit(dispatch.dispatch_jobs)
 
 
 def _fold_gpu_seconds(job: Job) -> None:
     job.gpu_seconds += job.attempt_gpu_seconds
     job.attempt_gpu_seconds = 0
-
-
-def _afterwards(action: Callable[[], object]) -> None:
-    # A dispatch that fails is repaired within seconds; it must not undo or fail the transition.
-    after_commit(action)

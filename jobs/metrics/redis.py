@@ -71,13 +71,13 @@ def shared(redis: Redis) -> Iterator[Metric]:
         yield counter.collect(redis)
 
 
-def repair(redis: Redis) -> Iterator[Metric]:
-    """When the last round of repair has ended; 0: none since Redis was empty."""
+def last_round(redis: Redis) -> Iterator[Metric]:
+    """When the last round of reconcile has ended; 0: none since Redis was empty."""
     yield GaugeMetricFamily(
         "avatar_repair_last_round_timestamp_seconds",
         "When repair last ended a round.",
-        value=counters.last_repair(redis),
+        value=counters.last_reconcile(redis),
     )
 
 
-PARTS: tuple[Callable[[Redis], Iterator[Metric]], ...] = (queues, shared, repair, render_workers.collect)
+PARTS: tuple[Callable[[Redis], Iterator[Metric]], ...] = (queues, shared, last_round, render_workers.collect)

@@ -70,7 +70,7 @@ class Job(models.Model):
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
     attempt = models.PositiveIntegerField(default=0)
     token_hash = models.CharField(max_length=64, blank=True)
-    rung_at = models.DateTimeField(null=True, blank=True)
+    dispatched_at = models.DateTimeField(null=True, blank=True, db_column="rung_at")
     # Of the attempt in work: since when a worker has it, and until when it has its worker for itself.
     attempt_started_at = models.DateTimeField(null=True, blank=True)
     slice_ends_at = models.DateTimeField(null=True, blank=True)
@@ -118,12 +118,12 @@ class Job(models.Model):
             # What `dispatch` looks at: the first jobs of each tenant that waits, and all that are at work.
             models.Index(
                 fields=["engine", "organization", "livemode", "id"],
-                condition=Q(status=Status.QUEUED, rung_at__isnull=True, urls__isnull=True),
+                condition=Q(status=Status.QUEUED, dispatched_at__isnull=True, urls__isnull=True),
                 name="job_next",
             ),
             models.Index(
                 fields=["engine", "organization", "livemode"],
-                condition=Q(status=Status.PROCESSING) | Q(status=Status.QUEUED, rung_at__isnull=False),
+                condition=Q(status=Status.PROCESSING) | Q(status=Status.QUEUED, dispatched_at__isnull=False),
                 name="job_active",
             ),
             models.Index(fields=["expires_at"], condition=Q(expired=False), name="job_expiring"),

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from jobs import counters
 from jobs.operations import pruning
-from jobs.operations.reconcile import EVERY_SECONDS, Repaired, repair
+from jobs.operations.reconcile import EVERY_SECONDS, Reconciled, reconcile
 from jobs.scheduling import dispatch
 from jobs.webhooks import outbox
 
@@ -21,16 +21,16 @@ PERIODIC_LOCK = 0x7065_7269  # "peri"
 
 
 def run_until(stop: threading.Event) -> None:
-    """Repair every ten seconds; every second, until `stop` is set, ring for deliveries and jobs.
+    """Reconcile every ten seconds; every second, until `stop` is set, enqueue deliveries and dispatch jobs.
 
     A worker that comes says nothing to control: so it finds a job within a second.
     """
     while not stop.is_set():
-        outlive(repair_alone)
+        outlive(reconcile_once)
         outlive(pruning.forget_old)
         for _ in range(EVERY_SECONDS):
-            outlive(outbox.ring_due)
-            outlive(dispatch.ring)
+            outlive(outbox.enqueue_due)
+            outlive(dispatch.dispatch_jobs)
             if stop.wait(1):
                 return
 
@@ -44,8 +44,8 @@ def outlive(step: Callable[[], object]) -> None:
         connection.close()
 
 
-def repair_alone() -> Repaired | None:
-    """One round of repair, or None while another process does it."""
+def reconcile_once() -> Reconciled | None:
+    """One round of reconcile, or None while another process does it."""
     # The lock belongs to the connection: a transaction around the round would undo all of it
     # with its last mistake, and hold back what each transition does on commit.
     with connection.cursor() as cursor:
@@ -53,8 +53,8 @@ def repair_alone() -> Repaired | None:
         if cursor.fetchone() != (True,):
             return None
         try:
-            repaired = repair()
+            reconciled = reconcile()
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [PERIODIC_LOCK])
-    counters.count_repair(asdict(repaired))
-    return repaired
+    counters.count_reconcile(asdict(reconciled))
+    return reconciled

@@ -34,18 +34,18 @@ from jobs.webhooks import outbox
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 EVERY_SECONDS = 10
 LOST_AFTER = timedelta(seconds=coordination.LEASE_SECONDS)
 WATCHED_KEY = "repair:watching"
 
-RUNG = Q(status=Status.QUEUED, rung_at__isnull=False)
-CANCEL_ASKED = Q(status=Status.PROCESSING, cancel_requested_at__isnull=False)
+DISPATCHED = Q(status=Status.QUEUED, dispatched_at__isnull=False)
+CANCEL_REQUESTED = Q(status=Status.PROCESSING, cancel_requested_at__isnull=False)
 
 
 @dataclass(frozen=True)
-class Repaired:
+class Reconciled:
     """How much one round mended.
 
     Attributes:
@@ -77,7 +77,7 @@ class Repaired:
     yielding: int
 
 
-def repair() -> Repaired:
+def reconcile() -> Reconciled:
     """One round over everything that may be stuck."""
     redis = dispatch.redis_client()
     try:
@@ -86,14 +86,14 @@ def repair() -> Repaired:
         unrung = 0
         outcomes: list[str] = []
         if report_queue(redis).is_empty():  # What workers have said counts before what is missing.
-            unrung = _unless_store_is_away(lambda: _unring_what_is_gone(redis), 0)
-            outcomes = _unless_store_is_away(lambda: _judge_all(redis), [])
-        canceled = sum(_repeat_cancel(job, redis) for job in Job.objects.filter(CANCEL_ASKED))
-        trigger.ring(redis)
+            unrung = _unless_store_is_away(lambda: _undispatch_all_lost(redis), 0)
+            outcomes = _unless_store_is_away(lambda: _check_leases(redis), [])
+        canceled = sum(_repeat_cancel(job, redis) for job in Job.objects.filter(CANCEL_REQUESTED))
+        trigger.reconcile_soon(redis)
         window_times.publish(redis)
     finally:
         redis.close()
-    return Repaired(
+    return Reconciled(
         put_back=put_back,
         unrung=unrung,
         lost=outcomes.count("lost"),
@@ -101,15 +101,15 @@ def repair() -> Repaired:
         canceled=canceled,
         expired=_unless_store_is_away(retention.expire_due, 0),
         forgotten=idempotency.forget_old(),
-        deliveries=outbox.ring_due(),
-        fetches=fetching.repair_fetches(),
+        deliveries=outbox.enqueue_due(),
+        fetches=fetching.reconcile_fetches(),
         assets=_unless_store_is_away(assets.remove_old, 0),
-        rung=dispatch.ring(),
+        rung=dispatch.dispatch_jobs(),
         yielding=preemption.end_slices(),
     )
 
 
-def _unless_store_is_away(step: Callable[[], Answer], otherwise: Answer) -> Answer:
+def _unless_store_is_away(step: Callable[[], Result], otherwise: Result) -> Result:
     """What needs the store waits for it until the next rounds; the rest of the round doesn't."""
     try:
         return step()
@@ -118,17 +118,17 @@ def _unless_store_is_away(step: Callable[[], Answer], otherwise: Answer) -> Answ
         return otherwise
 
 
-def _unring_what_is_gone(redis: Redis) -> int:
-    return sum(_unring_if_gone(job, redis) for job in Job.objects.filter(RUNG))
+def _undispatch_all_lost(redis: Redis) -> int:
+    return sum(_undispatch_if_lost(job, redis) for job in Job.objects.filter(DISPATCHED))
 
 
-def _judge_all(redis: Redis) -> list[str]:
-    return [_judge(job, redis) for job in Job.objects.filter(status=Status.PROCESSING)]
+def _check_leases(redis: Redis) -> list[str]:
+    return [_check_lease(job, redis) for job in Job.objects.filter(status=Status.PROCESSING)]
 
 
 def _put_back_unbegun(redis: Redis) -> int:
     for engine in EngineName:
-        queues.take_unbegun(render_queue(engine, redis))  # Their jobs are rung again, as new attempts.
+        queues.take_unbegun(render_queue(engine, redis))  # Their jobs are dispatched again, as new attempts.
     return sum(queues.put_back_unbegun(queue) for queue in (report_queue(redis), outbound_queue(redis)))
 
 
@@ -138,14 +138,14 @@ def _note_outage(redis: Redis) -> None:
         Job.objects.filter(lease_missing_since__isnull=False).update(lease_missing_since=None)
 
 
-def _unring_if_gone(job: Job, redis: Redis) -> bool:
+def _undispatch_if_lost(job: Job, redis: Redis) -> bool:
     """Let an attempt wait again whose entry the queue has lost before any worker took it."""
-    assert job.rung_at is not None
-    if timezone.now() - job.rung_at < timedelta(seconds=EVERY_SECONDS):
+    assert job.dispatched_at is not None
+    if timezone.now() - job.dispatched_at < timedelta(seconds=EVERY_SECONDS):
         return False  # It was enqueued, or is being enqueued, a moment ago.
     rq_id = render_job_id(job.id, job.attempt)
     if not RenderJob.exists(rq_id, connection=redis):
-        return _rescue(job) or transitions.unring(job.id, job.attempt)
+        return _rescue(job) or transitions.undispatch(job.id, job.attempt)
     entry = RenderJob.fetch(rq_id, connection=redis, serializer=JSONSerializer)
     if not entry.is_queued:
         # A worker took it and its first report was lost: from now on its lease tells.
@@ -155,10 +155,10 @@ def _unring_if_gone(job: Job, redis: Redis) -> bool:
     if redis.lpos(queue.key, rq_id) is not None:
         return False
     # A worker took it and was lost before it could say so. One that is about to say so will be superseded.
-    return transitions.unring(job.id, job.attempt)
+    return transitions.undispatch(job.id, job.attempt)
 
 
-def _judge(job: Job, redis: Redis) -> str:
+def _check_lease(job: Job, redis: Redis) -> str:
     if coordination.lease_held(redis, job.id, job.attempt):
         _set_missing_since(job, None)
         return "alive"

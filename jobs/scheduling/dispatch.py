@@ -1,4 +1,4 @@
-"""Which waiting jobs go to the render workers next, and the ring that sends them.
+"""Which waiting jobs go to the render workers next, and how they get there.
 
 Postgres holds the queue; RQ gets no more than its workers can take at once, so that fairness is decided
 here and not by who came first in bulk. One dispatcher runs at a time.
@@ -33,27 +33,27 @@ def redis_client() -> Redis:
     return Redis.from_url(settings.REDIS_URL)
 
 
-def ring() -> int:
+def dispatch_jobs() -> int:
     """Send the next jobs to the render queues, as many as these can take.
 
-    A ring that fails is logged and left to `repair`: the jobs wait in Postgres.
+    A dispatch that fails is logged and left to `reconcile`: the jobs wait in Postgres.
 
     Returns:
         How many jobs were sent.
     """
     redis = redis_client()
     try:
-        sent = sum(_ring_engine(engine, redis) for engine in EngineName if queries.anybody_waits(engine))
-        trigger.ring_if_jobs_wait(redis)
+        sent = sum(_dispatch_engine(engine, redis) for engine in EngineName if queries.anybody_waits(engine))
+        trigger.reconcile_if_jobs_wait(redis)
         return sent
     except RedisError:
-        log.exception("the render queues can't be reached; repair will ring again")
+        log.exception("the render queues can't be reached; reconcile will dispatch again")
         return 0
     finally:
         redis.close()
 
 
-def _ring_engine(engine: EngineName, redis: Redis) -> int:
+def _dispatch_engine(engine: EngineName, redis: Redis) -> int:
     queue = render_queue(engine, redis)
     workers = Worker.count(connection=redis, queue=queue)
     paces = window_times.read(redis)
@@ -62,10 +62,10 @@ def _ring_engine(engine: EngineName, redis: Redis) -> int:
         at_work = queries.at_work(engine)
         jobs, clock = _next(engine, at_work, free_places(at_work, workers), paces)
         queries.keep(engine, clock)
-        rung = [_begin_attempt(job) for job in jobs]
-    for spec in rung:
+        specs = [_begin_attempt(job) for job in jobs]
+    for spec in specs:
         _enqueue(queue, redis, spec)
-    return len(rung)
+    return len(specs)
 
 
 def free_places(at_work: AtWork, workers: int) -> int:
@@ -103,8 +103,8 @@ def _begin_attempt(job: Job) -> RenderSpec:
     token = secrets.token_urlsafe(32)
     job.attempt += 1
     job.token_hash = hash_token(token)
-    job.rung_at = timezone.now()
-    job.save(update_fields=["attempt", "token_hash", "rung_at"])
+    job.dispatched_at = timezone.now()
+    job.save(update_fields=["attempt", "token_hash", "dispatched_at"])
     JobEvent.objects.create(job=job, type="rung", attempt=job.attempt)
     prefix = storage_keys.attempt_prefix(job.organization_id, job.id, job.attempt)
     return spec_of(job, token=token, prefix=prefix)

@@ -115,7 +115,7 @@ def _stranded(engine: EngineName, over: list[Job], at_work: AtWork, now: datetim
     """How many of the workers belong to jobs that were sent, and found none free."""
     if not at_work.unstarted:
         return 0
-    sent = Job.objects.filter(engine=engine, status=Status.QUEUED, rung_at__lt=now - STRANDED_AFTER)
+    sent = Job.objects.filter(engine=engine, status=Status.QUEUED, dispatched_at__lt=now - STRANDED_AFTER)
     owners = {tenant_of(job) for job in over}
     # Nobody yields to a job of its own.
     claims = sum(bool(owners - {tenant_of(job)}) for job in sent.only("organization_id", "livemode"))

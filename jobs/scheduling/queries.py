@@ -20,8 +20,8 @@ from jobs.states import Status
 DISPATCH_LOCK = 0x6176_6174  # "avat"
 
 # A job whose inputs are still to be fetched waits for these first.
-WAITING = Q(status=Status.QUEUED, rung_at__isnull=True, urls__isnull=True)
-ACTIVE = Q(status=Status.PROCESSING) | Q(status=Status.QUEUED, rung_at__isnull=False)
+WAITING = Q(status=Status.QUEUED, dispatched_at__isnull=True, urls__isnull=True)
+ACTIVE = Q(status=Status.PROCESSING) | Q(status=Status.QUEUED, dispatched_at__isnull=False)
 
 
 @dataclass(frozen=True)

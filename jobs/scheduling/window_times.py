@@ -1,7 +1,7 @@
 """How many seconds of a worker a window takes: as measured here lately, or as the model's operations say.
 
-Measuring asks the database for the last jobs of each kind. `repair` does it once a round and tells all others
-through Redis, so that whoever dispatches or shows a job needs no query for it.
+Measuring asks the database for the last jobs of each kind. `operations.reconcile` does it once a round and
+publishes the result in Redis, so that whoever dispatches or shows a job needs no query for it.
 """
 
 from collections.abc import Mapping, Sequence

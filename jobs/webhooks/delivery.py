@@ -80,7 +80,7 @@ def _claim(delivery_id: str) -> Claim | None:
     rows = outbox.due().select_for_update(of=("self",), skip_locked=True).select_related("endpoint", "job")
     delivery = rows.filter(pk=delivery_id).first()
     if delivery is None or outbox.is_busy(delivery.organization_id):
-        return None  # It is rung for again when one of the tenant's others is through.
+        return None  # It is enqueued again when one of the tenant's others is through.
     now = timezone.now()
     if delivery.endpoint is not None and delivery.endpoint.disabled_at is not None:
         delivery.last_error = endpoints.NOT_SENT
@@ -116,7 +116,7 @@ def _settle(claim: Claim, outcome: Outcome) -> None:
     delivery = mine.first()
     if delivery is None:
         return  # Deleted with its endpoint, given up with it, or taken over after our lease.
-    outbox.ring_next(delivery.organization_id)
+    outbox.enqueue_next(delivery.organization_id)
     delivery.last_status, delivery.last_error = outcome.status, outcome.error[:255]
     if not outcome.is_final and delivery.tries < len(TRIES_AT):
         _try_again(delivery, claim.began)

@@ -100,7 +100,7 @@ def redeliver(*, delivery: WebhookDelivery) -> WebhookDelivery:
     delivery = WebhookDelivery.objects.select_for_update(of=("self",)).get(pk=delivery.pk)
     delivery.state, delivery.finished_at, delivery.next_try_at = State.PENDING, None, timezone.now()
     delivery.save(update_fields=["state", "finished_at", "next_try_at"])
-    outbox.ring_after_commit([delivery])
+    outbox.enqueue_after_commit([delivery])
     return delivery
 
 

@@ -1,6 +1,6 @@
-"""Deliveries as rows, written in the transaction of their event; the queue only rings for them.
+"""Deliveries as rows, written in the transaction of their event; the queue only triggers the sending.
 
-A ring that is lost is repeated: whatever is due and isn't in the queue is put there again.
+An entry that is lost is replaced: whatever is due and isn't in the queue is put there again.
 """
 
 import secrets
@@ -18,9 +18,9 @@ from jobs.queues import DELIVER_FUNCTION, outbound_queue
 from jobs.scheduling.dispatch import redis_client
 from jobs.webhooks import messages
 
-RING_AT_ONCE = 1000
-RING_OF_ONE_TENANT = 50
-"""So that the deliveries of one tenant, however many, keep nobody else's from being rung for."""
+ENQUEUED_AT_ONCE = 1000
+ENQUEUED_OF_ONE_TENANT = 50
+"""So that the deliveries of one tenant, however many, keep nobody else's out of the queue."""
 AT_ONCE_OF_ONE_TENANT = 2
 """Receivers may take 15 seconds to answer: with three workers, one of them is always for others."""
 
@@ -57,15 +57,15 @@ def _receivers(job: Job, event_type: WebhookEventType) -> list[WebhookEndpoint |
 
 
 def write(deliveries: Iterable[WebhookDelivery]) -> list[WebhookDelivery]:
-    """Insert deliveries, and ring for them once they are committed."""
+    """Insert deliveries, and enqueue them once they are committed."""
     rows = WebhookDelivery.objects.bulk_create(deliveries)
-    ring_after_commit(rows)
+    enqueue_after_commit(rows)
     return rows
 
 
-def ring_after_commit(rows: list[WebhookDelivery]) -> None:
-    # A ring that fails must not undo anything: the next round rings again.
-    after_commit(partial(_ring_for, rows))
+def enqueue_after_commit(rows: list[WebhookDelivery]) -> None:
+    # An enqueue that fails must not undo anything: the next round enqueues again.
+    after_commit(partial(_enqueue_rows, rows))
 
 
 def due() -> QuerySet[WebhookDelivery]:
@@ -75,15 +75,15 @@ def due() -> QuerySet[WebhookDelivery]:
     return WebhookDelivery.objects.filter(free, state=WebhookDelivery.State.PENDING, next_try_at__lte=now)
 
 
-def ring_due() -> int:
-    """Ring for what is due and isn't in the queue.
+def enqueue_due() -> int:
+    """Enqueue what is due and isn't in the queue.
 
     Returns:
         How many deliveries were put there.
     """
     turn = Window(RowNumber(), partition_by=F("organization"), order_by="next_try_at")
-    of_each = due().annotate(turn=turn).filter(turn__lte=RING_OF_ONE_TENANT)
-    rows = list(of_each.only("id").order_by("turn", "next_try_at")[:RING_AT_ONCE])
+    of_each = due().annotate(turn=turn).filter(turn__lte=ENQUEUED_OF_ONE_TENANT)
+    rows = list(of_each.only("id").order_by("turn", "next_try_at")[:ENQUEUED_AT_ONCE])
     if not rows:
         return 0
     with redis_client() as redis:
@@ -106,13 +106,13 @@ def is_busy(organization_id: str) -> bool:
     return sending.count() >= AT_ONCE_OF_ONE_TENANT
 
 
-def ring_next(organization_id: str) -> None:
-    """Ring for the tenant's next delivery, which may have been passed over while others were being sent."""
+def enqueue_next(organization_id: str) -> None:
+    """Enqueue the tenant's next delivery, which may have been passed over while others were being sent."""
     rows = due().filter(organization_id=organization_id).order_by("next_try_at")[:1]
-    ring_after_commit(list(rows))
+    enqueue_after_commit(list(rows))
 
 
-def _ring_for(rows: list[WebhookDelivery]) -> None:
+def _enqueue_rows(rows: list[WebhookDelivery]) -> None:
     with redis_client() as redis:
         _enqueue(rows, redis)
 
@@ -123,7 +123,7 @@ def _enqueue(rows: Iterable[WebhookDelivery], redis: Redis) -> None:
         queue.enqueue(
             DELIVER_FUNCTION,
             args=(row.id,),
-            # One of its own for each ring: a worker may have taken the last one a moment ago.
+            # One of its own each time: a worker may have taken the last one a moment ago.
             job_id=f"{row.id}-{secrets.token_hex(4)}",
             description=row.id,
             job_timeout=-1,  # The sending has a deadline of its own.

@@ -17,7 +17,7 @@ from jobs import tasks
 from tests import factories
 from tests.deployment.journey import REQUEST, Commit, travel
 from tests.jobs.clients import keyed
-from tests.jobs.reports import report, rung
+from tests.jobs.reports import dispatched, report
 
 SECRET_LINK = "/v1/files/eyJrZXkiOiJzZWNyZXQifQ:signature"
 
@@ -111,7 +111,7 @@ def test_a_request_that_fails_is_told_by_its_route(lines: StringIO) -> None:
 @pytest.mark.django_db
 @pytest.mark.usefixtures("redis", "store")
 def test_what_a_report_causes_tells_job_and_attempt(lines: StringIO) -> None:
-    job = rung(factories.job(factories.organization("Acme")))
+    job = dispatched(factories.job(factories.organization("Acme")))
     forged = report(job, ReportKind.STARTED) | {"token": "another"}
 
     tasks.record(forged)

@@ -26,7 +26,7 @@ from jobs.metrics.page import of_deployment
 from jobs.operations import periodic
 from tests import factories
 from tests.deployment.production import COMPLETE, run
-from tests.jobs.reports import VIDEO, report, rung
+from tests.jobs.reports import VIDEO, dispatched, report
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis")]
 
@@ -82,7 +82,7 @@ def test_what_has_ended_is_counted_once_with_what_it_took(
     settings: Settings, organization: Organization
 ) -> None:
     for fate in (transitions.fail, transitions.succeed):
-        job = rung(factories.job(organization, livemode=True, engine="infinitetalk"))
+        job = dispatched(factories.job(organization, livemode=True, engine="infinitetalk"))
         transitions.start(job.id, 1)
         for _ in range(2):  # A report may be repeated.
             if fate is transitions.fail:
@@ -132,12 +132,12 @@ def test_what_control_workers_count_is_told_by_the_web(
     settings: Settings, store: Path, organization: Organization, django_capture_on_commit_callbacks: Any
 ) -> None:
     with time_machine.travel(timezone.now() - timedelta(seconds=42)):
-        job = rung(factories.job(organization))
+        job = dispatched(factories.job(organization))
     with django_capture_on_commit_callbacks(execute=True):
         tasks.record(report(job, ReportKind.STARTED, gpu_seconds=0.0))
         for _ in range(2):  # A report may be repeated.
             tasks.record(report(job, ReportKind.WINDOW, windows_done=1, gpu_seconds=7.0))
-    periodic.repair_alone()
+    periodic.reconcile_once()
     samples = scrape(settings)
 
     waited = {"engine": "preview", "mode": "test"}

@@ -62,7 +62,7 @@ def control_until(redis: Redis, condition: Callable[[], object], what: str) -> N
     deadline = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"waited {SECONDS} s for {what}"
-        dispatch.ring()
+        dispatch.dispatch_jobs()
         for queue in ("outbound", "reports"):
             worker_of(queue, redis).work(burst=True, logging_level="WARNING")
         time.sleep(0.05)

@@ -12,10 +12,10 @@ VIDEO = RenderedVideo(
 )
 
 
-def rung(job: Job, attempt: int = 1) -> Job:
+def dispatched(job: Job, attempt: int = 1) -> Job:
     """The job as `dispatch` leaves it, with a token that the test knows."""
     Job.objects.filter(pk=job.pk).update(
-        attempt=attempt, token_hash=dispatch.hash_token(TOKEN), rung_at=job.created_at
+        attempt=attempt, token_hash=dispatch.hash_token(TOKEN), dispatched_at=job.created_at
     )
     job.refresh_from_db()
     return job

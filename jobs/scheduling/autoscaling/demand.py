@@ -24,11 +24,11 @@ class Demand:
 
 
 def demand(most: int) -> Demand:
-    """What Postgres says; of jobs not yet rung, `most` at most are counted."""
+    """What Postgres says; of jobs not yet dispatched, `most` at most are counted."""
     jobs = Job.objects.filter(engine=EngineName.INFINITETALK)
-    rung = jobs.filter(status=Status.QUEUED, rung_at__isnull=False).count()
+    dispatched = jobs.filter(status=Status.QUEUED, dispatched_at__isnull=False).count()
     rendering = jobs.filter(status=Status.PROCESSING).count()
-    return Demand(rung + len(dispatch.choose(EngineName.INFINITETALK, most)), rendering)
+    return Demand(dispatched + len(dispatch.choose(EngineName.INFINITETALK, most)), rendering)
 
 
 def idle_turns(demand: Demand, health: Health) -> int:

@@ -28,7 +28,7 @@ def make_round() -> None:
         if not mine:
             return
         if _ask(endpoint, redis):
-            trigger.rest(redis)
+            trigger.pause(redis)
         else:
             trigger.release(redis)
 

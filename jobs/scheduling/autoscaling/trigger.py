@@ -1,4 +1,4 @@
-"""The bell in Redis that calls for a round, and the rest after one."""
+"""Triggers a round of `reconcile`: at most one at a time, and none too soon after the last."""
 
 import secrets
 
@@ -13,20 +13,20 @@ from jobs.states import Status
 KEY = "waking:bell"
 ROUND_SECONDS = 30
 """After so long a round that was lost, with its worker or with the queue's entry, may be called for again."""
-REST_SECONDS = 5
+PAUSE_SECONDS = 5
 """So long RunPod may take to show in its counts what it was asked for."""
 
 
-def ring_if_jobs_wait(redis: Redis) -> None:
+def reconcile_if_jobs_wait(redis: Redis) -> None:
     """Call for a round when a job waits for the GPU."""
     if not settings.RUNPOD_ENDPOINT_ID:
         return
     waiting = Job.objects.filter(engine=EngineName.INFINITETALK, status=Status.QUEUED, urls__isnull=True)
     if waiting.exists():
-        ring(redis)
+        reconcile_soon(redis)
 
 
-def ring(redis: Redis) -> None:
+def reconcile_soon(redis: Redis) -> None:
     """Call for a round, unless one was called for already or has just been."""
     if not settings.RUNPOD_ENDPOINT_ID or not redis.set(KEY, "rung", nx=True, ex=ROUND_SECONDS):
         return
@@ -48,6 +48,6 @@ def release(redis: Redis) -> None:
     redis.delete(KEY)
 
 
-def rest(redis: Redis) -> None:
+def pause(redis: Redis) -> None:
     """The round is over: the next one may be called for in a while."""
-    redis.set(KEY, "resting", ex=REST_SECONDS)
+    redis.set(KEY, "resting", ex=PAUSE_SECONDS)

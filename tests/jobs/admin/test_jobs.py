@@ -12,7 +12,7 @@ from gpu_worker.contract.spec import ReportKind
 from jobs.models import Job
 from jobs.tasks import record
 from tests import factories
-from tests.jobs.reports import report, rung
+from tests.jobs.reports import dispatched, report
 
 pytestmark = pytest.mark.usefixtures("redis", "store")
 
@@ -36,7 +36,7 @@ def staff(acme: Organization) -> Client:
 
 @pytest.fixture
 def finished(acme: Organization) -> Job:
-    job = rung(factories.job(acme))
+    job = dispatched(factories.job(acme))
     prefix = storage_keys.attempt_prefix(acme.id, job.id, 1)
     default_storage.save(storage_keys.output_video(prefix), ContentFile(b"video"))
     record(report(job, ReportKind.SUCCEEDED))

@@ -51,7 +51,7 @@ def test_the_store_holds_normalised_copies_under_the_jobs_own_prefix(
     assert all(path.parent == folder for path in stored_files(store))
 
 
-def test_a_created_job_is_rung_once_its_row_is_committed(
+def test_a_created_job_is_dispatched_once_its_row_is_committed(
     acme_client: APIClient,
     portrait: bytes,
     speech: bytes,

@@ -17,7 +17,7 @@ from gpu_worker.contract.spec import ReportKind
 from jobs.models import Job
 from jobs.tasks import record
 from tests import factories
-from tests.jobs.reports import report, rung
+from tests.jobs.reports import dispatched, report
 
 pytestmark = pytest.mark.usefixtures("redis", "store")
 
@@ -27,7 +27,7 @@ VIDEO = bytes(range(256)) * 4
 @pytest.fixture
 def finished(acme: Organization) -> Job:
     """A job that succeeded, with its files in the store."""
-    job = rung(factories.job(acme))
+    job = dispatched(factories.job(acme))
     prefix = storage_keys.attempt_prefix(acme.id, job.id, 1)
     default_storage.save(storage_keys.output_video(prefix), ContentFile(VIDEO))
     default_storage.save(storage_keys.thumbnail(prefix), ContentFile(b"jpeg"))
@@ -39,12 +39,12 @@ def finished(acme: Organization) -> Job:
 def test_live_progress_is_that_of_the_current_attempt(
     acme: Organization, acme_client: APIClient, redis: Redis
 ) -> None:
-    job = rung(factories.job(acme))
+    job = dispatched(factories.job(acme))
     record(report(job, ReportKind.STARTED))
     coordination.write_progress(redis, job.id, coordination.Progress(1, "sampling", 0, 2, 3, 4, 0.4))
     shown = acme_client.get(f"/v1/jobs/{job.id}").json()
     assert (shown["status"], shown["stage"], shown["progress"]) == ("processing", "sampling", 40)
-    rung(job, attempt=2)
+    dispatched(job, attempt=2)
     assert acme_client.get(f"/v1/jobs/{job.id}").json()["progress"] == 0
 
 
@@ -204,7 +204,7 @@ def test_cancelling_a_queued_job_ends_it_at_once(acme: Organization, acme_client
 def test_cancelling_a_running_job_asks_its_worker(
     acme: Organization, acme_client: APIClient, redis: Redis
 ) -> None:
-    job = rung(factories.job(acme))
+    job = dispatched(factories.job(acme))
     record(report(job, ReportKind.STARTED))
     coordination.announce_attempt(redis, job.id, 1)
     assert acme_client.post(f"/v1/jobs/{job.id}/cancel").json()["status"] == "processing"

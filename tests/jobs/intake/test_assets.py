@@ -16,7 +16,7 @@ from accounts.models import Organization
 from gpu_worker.common.object_store import storage_backend
 from jobs.intake import assets
 from jobs.models import Asset
-from jobs.operations.reconcile import repair
+from jobs.operations.reconcile import reconcile
 from tests import factories
 from tests.jobs.clients import keyed
 
@@ -241,10 +241,10 @@ def test_deleting_an_asset_removes_its_file(acme_client: APIClient, portrait: by
 
 def test_assets_go_after_a_day(acme_client: APIClient, portrait: bytes, store: Path) -> None:
     asset = uploaded(acme_client, portrait)
-    assert repair().assets == 0
+    assert reconcile().assets == 0
     with time_machine.travel(timezone.now() + timedelta(hours=24, seconds=1)):
         assert acme_client.get(f"/v1/assets/{asset}").status_code == 404
-        assert repair().assets == 1
+        assert reconcile().assets == 1
     assert (stored_files(store), Asset.objects.count()) == ([], 0)
 
 

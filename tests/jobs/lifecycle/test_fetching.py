@@ -20,7 +20,7 @@ from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName
 from jobs.lifecycle import fetching
 from jobs.models import Job, MonthlyUsage
-from jobs.operations.reconcile import repair
+from jobs.operations.reconcile import reconcile
 from jobs.queues import outbound_queue
 from jobs.scheduling import dispatch
 from jobs.tasks import fetch_inputs
@@ -143,7 +143,7 @@ def test_a_waiting_job_is_neither_rendered_nor_in_the_way_of_others(
 ) -> None:
     create(acme_client, asked(server))
     other = factories.job(acme)
-    assert [dispatch.ring(), Job.objects.get(rung_at__isnull=False)] == [1, other]
+    assert [dispatch.dispatch_jobs(), Job.objects.get(dispatched_at__isnull=False)] == [1, other]
 
 
 class TestFaults:
@@ -238,7 +238,7 @@ class TestLostFetches:
         self, acme_client: APIClient, server: FileServer, redis: Redis
     ) -> None:
         job = create(acme_client, asked(server))
-        assert [repair().fetches, repair().fetches] == [1, 0]
+        assert [reconcile().fetches, reconcile().fetches] == [1, 0]
         assert outbound_queue(redis).job_ids == [f"fetch-{job.id}"]
 
     def test_one_worker_at_a_time_fetches_for_a_job_and_another_takes_over_when_it_is_gone(
@@ -251,11 +251,11 @@ class TestLostFetches:
         ) as other:
             other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"fetch {job.id}"])
             assert (after_fetching(job).urls is None, server.asked) == (False, [])
-            assert repair().fetches == 0
+            assert reconcile().fetches == 0
         with connection.cursor() as cursor:  # Waits until Postgres knows that the other is gone.
             cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"fetch {job.id}"])
             cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [f"fetch {job.id}"])
-        assert repair().fetches == 1
+        assert reconcile().fetches == 1
         assert after_fetching(job).urls is None
 
     def test_a_fetch_that_is_done_is_not_done_again(self, acme_client: APIClient, server: FileServer) -> None:
@@ -266,7 +266,7 @@ class TestLostFetches:
     def test_when_its_time_is_over_the_job_fails(self, acme_client: APIClient, server: FileServer) -> None:
         job = create(acme_client, asked(server))
         with time_machine.travel(timezone.now() + fetching.MAX_TIME + timedelta(seconds=1), tick=False):
-            repair()
+            reconcile()
         job.refresh_from_db()
         assert (job.status, job.error_code) == ("failed", "download_failed")
 

@@ -22,7 +22,7 @@ from jobs.models import IdempotencyClaim, Job
 from jobs.tasks import record
 from tests import factories
 from tests.jobs.clients import form, keyed, wav
-from tests.jobs.reports import report, rung
+from tests.jobs.reports import dispatched, report
 
 pytestmark = pytest.mark.usefixtures("redis", "store")
 
@@ -33,7 +33,7 @@ KEY = {"idempotency-key": "order-17"}
 def ended(acme_client: APIClient, portrait: bytes, speech: bytes) -> Job:
     """A job with inputs in the store that succeeded."""
     created = acme_client.post("/v1/jobs", form(portrait, speech, seed="7")).json()
-    job = rung(Job.objects.get(pk=created["id"]))
+    job = dispatched(Job.objects.get(pk=created["id"]))
     record(report(job, ReportKind.SUCCEEDED))
     job.refresh_from_db()
     return job
@@ -196,7 +196,7 @@ class TestDeletion:
         assert (shown["status"], shown["expired"]) == ("canceled", True)
 
     def test_a_running_job_cannot_be_deleted(self, acme: Organization, acme_client: APIClient) -> None:
-        job = rung(factories.job(acme))
+        job = dispatched(factories.job(acme))
         record(report(job, ReportKind.STARTED))
         assert acme_client.delete(f"/v1/jobs/{job.id}").status_code == 409
 

@@ -15,14 +15,14 @@ from jobs.lifecycle import transitions
 from jobs.models import Job, MonthlyUsage
 from jobs.tasks import record
 from tests import factories
-from tests.jobs.reports import report, rung
+from tests.jobs.reports import dispatched, report
 
 pytestmark = pytest.mark.usefixtures("redis")
 
 
 @pytest.fixture
 def job(acme: Organization) -> Job:
-    return rung(factories.job(acme))
+    return dispatched(factories.job(acme))
 
 
 def told(job: Job, kind: ReportKind, **fields: object) -> Job:
@@ -78,7 +78,7 @@ def test_a_success_told_twice_ends_the_job_once(job: Job) -> None:
 
 def test_a_report_of_an_older_attempt_changes_nothing(job: Job) -> None:
     late = report(job, ReportKind.SUCCEEDED)
-    rung(job, attempt=2)
+    dispatched(job, attempt=2)
     record(late)
     job.refresh_from_db()
     assert (job.status, events(job)) == ("queued", [])
@@ -112,10 +112,10 @@ def test_a_failure_tells_its_code_and_costs_nothing(job: Job) -> None:
 def test_a_start_that_arrives_after_the_hand_back_does_not_start_the_job_again(job: Job) -> None:
     started = report(job, ReportKind.STARTED)
     told(job, ReportKind.HANDED_BACK, step_saved=True, windows_done=1)
-    # The commit of the hand-back would ring; in this test nobody does.
+    # The commit of the hand-back would dispatch; in this test nothing does.
     record(started)
     job.refresh_from_db()
-    assert (job.status, job.rung_at, job.step_prefix[-3:]) == ("queued", None, "a1/")
+    assert (job.status, job.dispatched_at, job.step_prefix[-3:]) == ("queued", None, "a1/")
 
 
 def test_a_hand_back_counts_no_loss_and_keeps_the_windows(job: Job) -> None:
@@ -140,7 +140,7 @@ def test_an_attempt_that_was_given_up_has_no_say_any_more(job: Job, kind: Report
 def test_gpu_seconds_of_all_attempts_add_up(job: Job) -> None:
     told(job, ReportKind.WINDOW, windows_done=1, gpu_seconds=5.0)
     told(job, ReportKind.HANDED_BACK, windows_done=1, gpu_seconds=6.0)
-    rung(job, attempt=2)
+    dispatched(job, attempt=2)
     told(job, ReportKind.SUCCEEDED, gpu_seconds=2.5)
     assert job.gpu_seconds == 8.5
 
@@ -148,7 +148,7 @@ def test_gpu_seconds_of_all_attempts_add_up(job: Job) -> None:
 class TestQuota:
     @pytest.fixture
     def job(self, acme: Organization) -> Job:
-        live = rung(factories.job(acme, livemode=True, num_frames=200, resolution="720p"))
+        live = dispatched(factories.job(acme, livemode=True, num_frames=200, resolution="720p"))
         MonthlyUsage.objects.create(
             organization=acme, month=month_of(live.created_at), reserved_seconds=live.reserved_seconds
         )

@@ -37,7 +37,7 @@ from jobs.billing import quotas
 from jobs.lifecycle import services
 from jobs.lifecycle.transitions import MAX_LOSSES
 from jobs.models import Job, JobEvent, MonthlyUsage, WebhookDelivery
-from jobs.operations.reconcile import repair
+from jobs.operations.reconcile import reconcile
 from jobs.scheduling import dispatch
 from jobs.states import FINAL, OPEN
 from jobs.tasks import record
@@ -102,7 +102,7 @@ class Standing:
         return cls(
             job.status,
             job.attempt,
-            job.rung_at is not None,
+            job.dispatched_at is not None,
             len(job.window_prefixes),
             job.losses,
             job.cancel_requested_at is not None,
@@ -176,7 +176,7 @@ class Jobs(RuleBasedStateMachine):
         job = factories.job(self.acme, livemode=True, num_frames=num_frames, reserved_seconds=seconds)
         self.ids.append(job.id)
         self.seen[job.id] = Seen()
-        self._ring()
+        self._dispatch()
 
     @rule(data=st.data(), answer=st.sampled_from([None, ReportKind.CANCELED, ReportKind.HANDED_BACK]))
     def cancel(self, data: st.DataObject, answer: ReportKind | None) -> None:
@@ -199,7 +199,7 @@ class Jobs(RuleBasedStateMachine):
         if fate != "delayed":
             self._deliver(said)
         if fate == "rings":
-            self._ring()
+            self._dispatch()
 
     @precondition(lambda self: self.said)
     @rule(data=st.data())
@@ -224,7 +224,7 @@ class Jobs(RuleBasedStateMachine):
         """One round finds what is missing; the next one gives it up."""
         for _ in range(rounds):
             self.moved.shift(ROUND_SECONDS)
-            repair()
+            reconcile()
         self._take()
 
     @rule(leases_come_back=st.booleans())
@@ -292,7 +292,7 @@ class Jobs(RuleBasedStateMachine):
             seen.losses, seen.prefixes = job.losses, job.window_prefixes
 
     def _no_more_are_at_work_than_may(self, jobs: list[Job]) -> None:
-        sent = [job for job in jobs if job.status == "queued" and job.rung_at is not None]
+        sent = [job for job in jobs if job.status == "queued" and job.dispatched_at is not None]
         rendered = [job for job in jobs if job.status == "processing"]
         assert len(sent + rendered) <= AT_ONCE
 
@@ -311,8 +311,8 @@ class Jobs(RuleBasedStateMachine):
     def rendering(self) -> list[Attempt]:
         return [attempt for attempt in self.attempts if attempt.alive]
 
-    def _ring(self) -> None:
-        dispatch.ring()
+    def _dispatch(self) -> None:
+        dispatch.dispatch_jobs()
         self._take()
 
     def _take(self) -> list[Attempt]:

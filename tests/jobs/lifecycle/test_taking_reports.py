@@ -11,15 +11,15 @@ from gpu_worker.contract.spec import ReportKind
 from jobs import tasks
 from jobs.management.commands.control_worker import worker_of
 from jobs.models import Job
-from jobs.operations.reconcile import repair
+from jobs.operations.reconcile import reconcile
 from jobs.queues import put_back
 from tests import factories
-from tests.jobs.reports import report, rung
+from tests.jobs.reports import dispatched, report
 
 
 @pytest.fixture
 def job(acme: Organization) -> Job:
-    return rung(factories.job(acme))
+    return dispatched(factories.job(acme))
 
 
 def sent(job: Job, *kinds: ReportKind, redis: Redis) -> Queue:
@@ -59,10 +59,10 @@ def test_a_report_that_its_reader_took_as_redis_broke_off_is_put_back_by_repair(
 ) -> None:
     queue = sent(job, ReportKind.SUCCEEDED, redis=redis)
     redis.lmove(queue.key, queue.intermediate_queue.key)
-    assert repair().put_back == 0  # It may be in somebody's hands.
-    assert repair().put_back == 1
+    assert reconcile().put_back == 0  # It may be in somebody's hands.
+    assert reconcile().put_back == 1
     assert queue.job_ids == [ReportKind.SUCCEEDED]
-    assert repair().put_back == 0
+    assert reconcile().put_back == 0
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)

@@ -59,12 +59,12 @@ def fill(organization: Organization, redis: Redis) -> Job:
     factories.delivery(factories.webhook(organization))
     MonthlyUsage.objects.create(organization=organization, month="2026-01-01")
     IdempotencyClaim.objects.create(organization=organization, livemode=False, key="once")
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     coordination.request_stop(redis, job.pk, coordination.Stop.CANCEL)
     redis.set(f"progress:{job.pk}", "{}")
     rate_limits.hit("create", 10, f"key:{key.pk}")
     rate_limits.hit("read", 10, f"user:1:{organization.pk}:live")
-    Job.objects.filter(pk=job.pk).update(status="canceled", finished_at=timezone.now(), rung_at=None)
+    Job.objects.filter(pk=job.pk).update(status="canceled", finished_at=timezone.now(), dispatched_at=None)
     job.refresh_from_db()
     JobEvent.objects.create(job=job, type="canceled", attempt=1)
     ended_jobs.count_end(job)
@@ -151,7 +151,7 @@ def test_open_jobs_are_canceled_when_asked_and_their_workers_waited_for(
     acme: Organization, redis: Redis, store: Any
 ) -> None:
     job = factories.job(acme)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     coordination.hold_lease(redis, job.pk, 1, "worker")
 
     def leave() -> None:

@@ -1,4 +1,4 @@
-"""What repair sets going again, and what it leaves alone."""
+"""What reconcile sets going again, and what it leaves alone."""
 
 import json
 from dataclasses import asdict
@@ -17,11 +17,11 @@ from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName, ReportKind
 from jobs.models import Job
-from jobs.operations.reconcile import repair
+from jobs.operations.reconcile import reconcile
 from jobs.scheduling import dispatch
 from jobs.tasks import record
 from tests import factories
-from tests.jobs.reports import VIDEO, report, rung
+from tests.jobs.reports import VIDEO, dispatched, report
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("store")
 @pytest.fixture
 def running(acme: Organization, redis: Redis) -> Job:
     """A job in the hands of a worker that holds its lease."""
-    job = rung(factories.job(acme))
+    job = dispatched(factories.job(acme))
     record(report(job, ReportKind.STARTED))
     coordination.announce_attempt(redis, job.id, 1)
     coordination.hold_lease(redis, job.id, 1, "worker")
@@ -37,11 +37,11 @@ def running(acme: Organization, redis: Redis) -> Job:
 
 
 def after(job: Job, *seconds: float) -> Job:
-    """The job after rounds of repair at these times, in seconds from now."""
+    """The job after rounds of reconcile at these times, in seconds from now."""
     begin = timezone.now()
     for moment in seconds:
         with time_machine.travel(begin + timedelta(seconds=moment)):
-            repair()
+            reconcile()
     job.refresh_from_db()
     return job
 
@@ -56,14 +56,14 @@ def every_ten_seconds(until: int) -> list[float]:
 
 def test_a_job_that_was_never_rung_is_rung(acme: Organization, redis: Redis) -> None:
     job = factories.job(acme)
-    assert repair().rung == 1
+    assert reconcile().rung == 1
     job.refresh_from_db()
     assert job.attempt == 1
 
 
 def test_an_attempt_that_the_queue_has_lost_is_rung_again(acme: Organization, redis: Redis) -> None:
     job = factories.job(acme)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     redis.flushdb()
     assert after(job, 20).attempt == 2
     assert render_queue(EngineName.PREVIEW, redis).job_ids == [f"{job.id}-2"]
@@ -71,7 +71,7 @@ def test_an_attempt_that_the_queue_has_lost_is_rung_again(acme: Organization, re
 
 def test_an_attempt_that_waits_in_the_queue_is_left_alone(acme: Organization, redis: Redis) -> None:
     job = factories.job(acme)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     assert after(job, *every_ten_seconds(120)).attempt == 1
 
 
@@ -79,7 +79,7 @@ def test_an_attempt_that_a_worker_took_and_was_lost_over_at_once_is_rung_again(
     acme: Organization, redis: Redis
 ) -> None:
     job = factories.job(acme)
-    repair()
+    reconcile()
     queue = render_queue(EngineName.PREVIEW, redis)
     redis.lmove(queue.key, queue.intermediate_queue.key)  # What RQ's dequeue does first.
     assert after(job, 11, 22).attempt == 2
@@ -139,7 +139,7 @@ def test_a_cancel_request_outlives_the_worker_that_was_to_obey_it(running: Job, 
 
 def test_a_cancel_request_that_redis_forgot_is_said_again(running: Job, redis: Redis) -> None:
     Job.objects.filter(pk=running.pk).update(cancel_requested_at=timezone.now())
-    repair()
+    reconcile()
     assert coordination.read_control(redis, running.id) == coordination.Control(1, coordination.Stop.CANCEL)
 
 
@@ -162,7 +162,7 @@ def test_a_store_that_fails_holds_back_nothing_but_what_needs_it(
     folder.parent.mkdir(parents=True)
     folder.touch()  # No folder, so it can't be emptied.
     factories.job(acme)
-    repaired = repair()
+    repaired = reconcile()
     assert (repaired.expired, repaired.rung) == (0, 1)
     folder.unlink()
-    assert repair().expired == 1
+    assert reconcile().expired == 1

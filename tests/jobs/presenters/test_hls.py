@@ -20,7 +20,7 @@ from jobs.models import Job, WebhookDelivery
 from jobs.tasks import record
 from jobs.webhooks import messages
 from tests import factories
-from tests.jobs.reports import report, rung
+from tests.jobs.reports import dispatched, report
 
 pytestmark = pytest.mark.usefixtures("redis", "store")
 
@@ -47,7 +47,7 @@ FIRST = "segment-00000.m4s"
 @pytest.fixture
 def job(acme: Organization) -> Job:
     """A job of three windows whose first attempt has begun."""
-    job = rung(factories.job(acme, num_frames=170))
+    job = dispatched(factories.job(acme, num_frames=170))
     record(report(job, ReportKind.STARTED))
     return job
 
@@ -123,7 +123,7 @@ def test_each_segment_is_played_from_where_its_attempt_left_it(
     url = stream_url(acme_client, job)
     assert END not in client.get(url).content.decode(), "the job only waits for its next attempt"
 
-    job = rung(job, attempt=2)
+    job = dispatched(job, attempt=2)
     record(report(job, ReportKind.STARTED))
     finish(job, 1)
 

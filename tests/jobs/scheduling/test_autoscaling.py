@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 from accounts.models import Organization
 from gpu_worker.contract.spec import ReportKind
 from jobs.models import Job
-from jobs.operations.reconcile import repair
+from jobs.operations.reconcile import reconcile
 from jobs.queues import OutboundJob, outbound_queue
 from jobs.scheduling import dispatch
 from jobs.scheduling.autoscaling import runpod, status, trigger
@@ -27,7 +27,7 @@ from jobs.tasks import record, wake
 from tests import factories
 from tests.gpu_worker import runpod_plane
 from tests.gpu_worker.runpod_plane import ENDPOINT_ID, KEY, ControlPlane
-from tests.jobs.reports import report, rung
+from tests.jobs.reports import dispatched, report
 
 pytestmark = pytest.mark.usefixtures("redis", "store")
 
@@ -54,7 +54,7 @@ def waiting(of: Organization, number: int = 1) -> list[Job]:
 
 def begin(job: Job) -> Job:
     """A worker takes the job and says so."""
-    record(report(rung(job), ReportKind.STARTED))
+    record(report(dispatched(job), ReportKind.STARTED))
     return job
 
 
@@ -68,7 +68,7 @@ def test_a_job_that_waits_for_the_gpu_wakes_a_worker(
     busy: Organization, plane: ControlPlane, redis: Redis
 ) -> None:
     waiting(busy)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     assert (plane.asked, plane.looks) == ([], 0), "whoever dispatches must not wait for RunPod"
     work_off(redis)
     (body,) = plane.asked
@@ -79,7 +79,7 @@ def test_a_job_that_waits_for_the_gpu_wakes_a_worker(
 
 def test_a_job_for_the_preview_wakes_nobody(acme: Organization, plane: ControlPlane, redis: Redis) -> None:
     factories.job(acme)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     assert outbound_queue(redis).is_empty()
     wake()
     assert plane.asked == []
@@ -90,8 +90,8 @@ def test_without_an_endpoint_nothing_of_it_happens(
 ) -> None:
     settings.RUNPOD_ENDPOINT_ID = ""
     waiting(busy)
-    dispatch.ring()
-    repair()
+    dispatch.dispatch_jobs()
+    reconcile()
     wake()
     assert outbound_queue(redis).is_empty()
     assert not redis.keys("waking:*")
@@ -104,7 +104,7 @@ def test_there_is_a_wake_for_each_job_that_waits_and_none_more(
     busy: Organization, plane: ControlPlane
 ) -> None:
     waiting(busy, 3)
-    dispatch.ring()  # Of which one comes into the queue while there is no worker.
+    dispatch.dispatch_jobs()  # Of which one comes into the queue while there is no worker.
     for _ in range(3):
         wake()
     assert len(plane.asked) == 3
@@ -186,7 +186,7 @@ def test_a_wake_that_runpod_lost_is_made_again_by_repair(
     wake()
     plane.requests.get_nowait()
     redis.delete(trigger.KEY)  # Ten seconds later.
-    repair()
+    reconcile()
     work_off(redis)
     assert len(plane.asked) == 2
 
@@ -195,13 +195,13 @@ def test_losing_redis_neither_loses_nor_repeats_a_wake(
     busy: Organization, plane: ControlPlane, redis: Redis
 ) -> None:
     waiting(busy, 2)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     redis.flushdb()
-    repair()
+    reconcile()
     work_off(redis)
     assert len(plane.asked) == 2
     redis.flushdb()
-    repair()
+    reconcile()
     work_off(redis)
     assert len(plane.asked) == 2
 
@@ -223,7 +223,7 @@ def test_many_dispatchers_call_for_one_round_and_it_comes_before_webhooks(
     factories.delivery(factories.webhook(busy))
     waiting(busy, 3)
     for _ in range(4):
-        dispatch.ring()
+        dispatch.dispatch_jobs()
     entries = [rq_id for rq_id in outbound_queue(redis).job_ids if rq_id.startswith("wake-")]
     assert entries == outbound_queue(redis).job_ids[:1]
 
@@ -250,21 +250,21 @@ def test_runpod_has_a_rest_after_it_was_asked_for_workers(
     busy: Organization, plane: ControlPlane, redis: Redis
 ) -> None:
     waiting(busy)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     work_off(redis)
     waiting(busy)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     assert outbound_queue(redis).is_empty()
-    assert 0 < redis.pttl(trigger.KEY) <= trigger.REST_SECONDS * 1000
+    assert 0 < redis.pttl(trigger.KEY) <= trigger.PAUSE_SECONDS * 1000
 
 
 def test_a_round_that_had_nothing_to_do_leaves_the_bell_free(
     busy: Organization, plane: ControlPlane, redis: Redis
 ) -> None:
-    repair()
+    reconcile()
     work_off(redis)
     waiting(busy)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     work_off(redis)
     assert len(plane.asked) == 1
 
@@ -294,7 +294,7 @@ def test_when_runpod_refuses_the_job_waits_and_the_wake_is_made_later(
     for name, value in trouble.items():
         setattr(plane, name, value)
     (job,) = waiting(busy)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     work_off(redis)
     job.refresh_from_db()
     assert (job.status, plane.asked) == ("queued", [])
@@ -305,7 +305,7 @@ def test_when_runpod_refuses_the_job_waits_and_the_wake_is_made_later(
     for name in trouble:
         setattr(plane, name, None)
     redis.delete(trigger.KEY)
-    repair()
+    reconcile()
     work_off(redis)
     assert len(plane.asked) == 1
 
@@ -315,7 +315,7 @@ def test_when_runpod_is_away_the_job_waits(
 ) -> None:
     settings.RUNPOD_BASE_URL = "http://127.0.0.1:1"
     (job,) = waiting(busy)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     work_off(redis)
     job.refresh_from_db()
     assert job.status == "queued"

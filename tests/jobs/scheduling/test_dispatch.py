@@ -26,7 +26,7 @@ def unlimited(organization: Organization) -> None:
 def render_all(redis: Redis, number: int = 1000) -> list[Job]:
     """The jobs that a single worker renders, in their order."""
     rendered: list[Job] = []
-    while len(rendered) < number and dispatch.ring():
+    while len(rendered) < number and dispatch.dispatch_jobs():
         (job,) = begin(redis)
         end(job)
         rendered.append(job)
@@ -35,14 +35,14 @@ def render_all(redis: Redis, number: int = 1000) -> list[Job]:
 
 def test_a_ring_sends_one_job_while_no_worker_takes_it(acme: Organization, redis: Redis) -> None:
     first, _ = factories.job(acme), factories.job(acme)
-    assert dispatch.ring() == 1
-    assert dispatch.ring() == 0
+    assert dispatch.dispatch_jobs() == 1
+    assert dispatch.dispatch_jobs() == 0
     assert sent(redis) == [first.id]
 
 
 def test_a_ring_is_a_new_attempt_with_a_spec_that_is_whole(acme: Organization, redis: Redis) -> None:
     job = factories.job(acme)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     job.refresh_from_db()
     (entry,) = render_queue(EngineName.PREVIEW, redis).jobs
     spec = RenderSpec.from_dict(entry.args[0])
@@ -53,7 +53,7 @@ def test_a_ring_is_a_new_attempt_with_a_spec_that_is_whole(acme: Organization, r
 
 def test_the_token_is_not_in_what_the_queue_describes(acme: Organization, redis: Redis) -> None:
     job = factories.job(acme)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     (entry,) = render_queue(EngineName.PREVIEW, redis).jobs
     assert entry.description == f"{job.id}-1"
 
@@ -65,10 +65,10 @@ def test_each_worker_that_has_nothing_gets_a_job_and_none_is_sent_ahead(
     for _ in range(5):
         factories.job(acme)
     register(redis, 3)
-    assert dispatch.ring() == 3
+    assert dispatch.dispatch_jobs() == 3
     begin(redis)
-    assert dispatch.ring() == 0
-    assert acme.jobs.filter(rung_at__isnull=False).count() == 3
+    assert dispatch.dispatch_jobs() == 0
+    assert acme.jobs.filter(dispatched_at__isnull=False).count() == 3
 
 
 def test_a_tenant_with_one_job_is_next_after_the_first_of_a_thousand(
@@ -76,12 +76,12 @@ def test_a_tenant_with_one_job_is_next_after_the_first_of_a_thousand(
 ) -> None:
     register(redis, 1)
     Job.objects.bulk_create(factories.job_row(acme) for _ in range(1000))
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     (first,) = begin(redis)
     one = factories.job(initech)
-    assert dispatch.ring() == 0
+    assert dispatch.dispatch_jobs() == 0
     end(first)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     assert sent(redis) == [one.id]
 
 
@@ -134,7 +134,7 @@ def test_what_a_tenant_had_of_one_engine_counts_nothing_on_the_other(
 ) -> None:
     factories.job(acme, livemode=True, engine="infinitetalk")
     factories.job(acme)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     assert set(VirtualTime.objects.values_list("engine", flat=True)) == {"infinitetalk", "preview"}
 
 
@@ -144,11 +144,11 @@ def test_no_tenant_has_more_jobs_at_once_than_its_plan_allows(acme: Organization
     register(redis, 4)
     for _ in range(4):
         factories.job(acme)
-    assert dispatch.ring() == 2
+    assert dispatch.dispatch_jobs() == 2
     first, _ = begin(redis)
-    assert dispatch.ring() == 0
+    assert dispatch.dispatch_jobs() == 0
     end(first)
-    assert dispatch.ring() == 1
+    assert dispatch.dispatch_jobs() == 1
 
 
 def test_a_job_that_was_handed_back_is_the_first_of_its_tenants_again(
@@ -156,10 +156,10 @@ def test_a_job_that_was_handed_back_is_the_first_of_its_tenants_again(
 ) -> None:
     job = factories.job(acme)
     factories.job(acme)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     begin(redis)
     transitions.hand_back(job.id, 1, "", 1.0)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     assert sent(redis) == [job.id]
 
 
@@ -167,18 +167,18 @@ def test_jobs_of_a_suspended_organization_wait(acme: Organization, redis: Redis)
     job = factories.job(acme)
     acme.suspended_at = job.created_at
     acme.save()
-    assert dispatch.ring() == 0
+    assert dispatch.dispatch_jobs() == 0
 
 
 def test_live_jobs_go_to_the_queue_of_their_engine(acme: Organization, redis: Redis) -> None:
     job = factories.job(acme, livemode=True, engine="infinitetalk")
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     assert render_queue(EngineName.INFINITETALK, redis).job_ids == [f"{job.id}-1"]
 
 
 def test_a_ring_without_redis_leaves_the_job_waiting(acme: Organization, settings: Settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     job = factories.job(acme)
-    assert dispatch.ring() == 0
+    assert dispatch.dispatch_jobs() == 0
     job.refresh_from_db()
     assert job.status == "queued"

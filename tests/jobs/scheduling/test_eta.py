@@ -40,7 +40,7 @@ def running(acme: Organization, redis: Redis) -> Job:
     """A job of five windows that the only worker has just begun."""
     register(redis, 1)
     factories.job(acme, num_frames=LONG)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     (job,) = begin(redis)
     return job
 
@@ -69,7 +69,7 @@ class TestPlaces:
         jobs = [factories.job(of) for of in (acme, acme, acme, acme, initech, initech, initech, initech)]
         told = {job.id: prospect(job).queue_position for job in jobs}
         sent = []
-        while dispatch.ring():
+        while dispatch.dispatch_jobs():
             (job,) = begin(redis)
             end(job)
             sent.append(job.id)
@@ -79,7 +79,7 @@ class TestPlaces:
         self, acme: Organization, redis: Redis
     ) -> None:
         first, second = factories.job(acme), factories.job(acme)
-        dispatch.ring()
+        dispatch.dispatch_jobs()
         assert [prospect(first).queue_position, prospect(second).queue_position] == [1, 2]
 
     def test_a_job_that_is_rendered_has_none(self, running: Job) -> None:
@@ -127,7 +127,7 @@ class TestTimes:
     ) -> None:
         transitions.finish_window(running.id, 1, 2, f"org/x/jobs/{running.id}/a1/", 100.0)
         transitions.hand_back(running.id, 1, "", 100.0)
-        dispatch.ring()
+        dispatch.dispatch_jobs()
         begin(redis)
         progress(redis, running, 0.4, attempt=2)
         assert prospect(running).eta_seconds == pytest.approx(0.6 * 50, abs=1)

@@ -50,7 +50,7 @@ def running(acme: Organization, redis: Redis) -> Job:
 
 def begun(organization: Organization, redis: Redis) -> Job:
     factories.job(organization, num_frames=25 * 600)
-    assert dispatch.ring() == 1
+    assert dispatch.dispatch_jobs() == 1
     (job,) = begin(redis)
     return job
 
@@ -88,11 +88,11 @@ def test_what_took_its_worker_is_next_and_then_the_render_goes_on(
     with later(settings):
         end_slices()
         hand_back(running)
-        dispatch.ring()
+        dispatch.dispatch_jobs()
         (began,) = begin(redis)
         assert began == one
         end(began)
-        dispatch.ring()
+        dispatch.dispatch_jobs()
         assert begin(redis) == [running]
     running.refresh_from_db()
     assert (running.losses, running.gpu_seconds, running.charged_seconds) == (0, 130.0, 0)
@@ -165,7 +165,7 @@ def test_three_long_renders_share_one_worker(
         with later(settings, 1.1 * turn):
             if end_slices():
                 hand_back(seen[-1])
-                dispatch.ring()
+                dispatch.dispatch_jobs()
                 seen += begin(redis)
             else:
                 seen.append(seen[-1])
@@ -203,7 +203,7 @@ def test_workers_are_shared_out_and_then_nobody_is_interrupted_any_more(
         for job in mine:
             if stop_of(redis, job) is Stop.YIELD:
                 hand_back(job)
-        dispatch.ring()
+        dispatch.dispatch_jobs()
         assert {job.organization for job in begin(redis)} == {initech}
     with later(settings, 2.2):
         assert end_slices() == 0
@@ -214,11 +214,11 @@ def test_a_job_that_was_sent_and_finds_no_worker_has_a_right_to_one(
 ) -> None:
     register(redis, 1)  # It died, and RQ hasn't noticed.
     sent = factories.job(initech)
-    dispatch.ring()
+    dispatch.dispatch_jobs()
     with later(settings):
         assert end_slices() == 1
     sent.refresh_from_db()
-    assert sent.rung_at is not None
+    assert sent.dispatched_at is not None
 
 
 class TestWorkersOnDemand:
@@ -230,7 +230,7 @@ class TestWorkersOnDemand:
         register(redis, 1, EngineName.INFINITETALK)
         live = {"livemode": True, "engine": EngineName.INFINITETALK, "num_frames": 25 * 600}
         factories.job(acme, **live)
-        dispatch.ring()
+        dispatch.dispatch_jobs()
         begin(redis, EngineName.INFINITETALK)
         factories.job(initech, **live)
 
@@ -262,7 +262,7 @@ def test_a_render_that_yields_goes_on_where_it_was_and_makes_the_same_video(
     register(redis, 1)
     with host_here(control) as worker:
         control.hold(1, 2)
-        dispatch.ring()
+        dispatch.dispatch_jobs()
         with rendering(redis):
             control.wait_at(1, 2)
             take_down_until(redis, ReportKind.WINDOW)
@@ -274,7 +274,7 @@ def test_a_render_that_yields_goes_on_where_it_was_and_makes_the_same_video(
         take_down_until(redis, ReportKind.HANDED_BACK)
         control.forget_visits()
         for owner in (initech, acme):
-            dispatch.ring()
+            dispatch.dispatch_jobs()
             with rendering(redis):
                 pass
             take_down_until(redis, ReportKind.SUCCEEDED)

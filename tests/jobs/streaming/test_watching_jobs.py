@@ -16,7 +16,7 @@ from jobs.tasks import record
 from tests import factories
 from tests.jobs.asgi_client import Event, Request, Stack, run
 from tests.jobs.clients import multipart
-from tests.jobs.reports import report, rung
+from tests.jobs.reports import dispatched, report
 
 pytestmark = [
     pytest.mark.usefixtures("redis", "store"),
@@ -36,7 +36,7 @@ def bearer(acme: Organization) -> dict[str, str]:
 
 @pytest.fixture
 def job(acme: Organization) -> Job:
-    return rung(factories.job(acme))
+    return dispatched(factories.job(acme))
 
 
 async def told(job: Job, kind: ReportKind, **fields: Any) -> None:
@@ -174,7 +174,7 @@ def test_prefer_wait_holds_the_answer_until_the_job_has_ended(
         headers = {**bearer, "prefer": "respond-async, wait=30", "content-type": content_type}
         request = Request(stack.app, "POST", "/v1/jobs", headers, body)
         job = await created()
-        await in_thread(rung, job)
+        await in_thread(dispatched, job)
         await told(job, ReportKind.SUCCEEDED)
         status, answered = await request.start()
         shown = await request.body()
@@ -210,7 +210,7 @@ def test_a_refused_request_does_not_wait(bearer: dict[str, str]) -> None:
 
 
 async def created() -> Job:
-    """The job that a request in flight makes, once it has been rung."""
+    """The job that a request in flight makes, once it has been dispatched."""
     async with asyncio.timeout(10):
         while (job := await in_thread(Job.objects.filter(attempt=1).first)) is None:
             await asyncio.sleep(0.02)

@@ -21,13 +21,13 @@ from gpu_worker.contract.spec import ReportKind
 from jobs.lifecycle import transitions
 from jobs.management.commands import control_worker
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint
-from jobs.operations.reconcile import repair
+from jobs.operations.reconcile import reconcile
 from jobs.queues import outbound_queue
 from jobs.tasks import deliver, record
 from jobs.webhooks import endpoints, outbox
 from tests import factories
 from tests.jobs.loopback import OK, Server, answering, serving, status
-from tests.jobs.reports import report, rung
+from tests.jobs.reports import dispatched, report
 
 pytestmark = pytest.mark.usefixtures("redis", "store")
 
@@ -82,7 +82,7 @@ def test_a_succeeded_job_is_told_with_a_signature_that_the_standards_library_ver
     acme: Organization, receiver: Server
 ) -> None:
     hook = factories.webhook(acme, address(receiver), event_types=["job.succeeded"])
-    job = rung(factories.job(acme))
+    job = dispatched(factories.job(acme))
     succeed(job)
     (delivery,) = send_due()
     headers, body = message(receiver)
@@ -98,7 +98,7 @@ def test_a_succeeded_job_is_told_with_a_signature_that_the_standards_library_ver
 
 def test_a_body_that_was_changed_on_the_way_is_not_verified(acme: Organization, receiver: Server) -> None:
     hook = factories.webhook(acme, address(receiver), event_types=["job.succeeded"])
-    succeed(rung(factories.job(acme)))
+    succeed(dispatched(factories.job(acme)))
     send_due()
     headers, body = message(receiver)
     with pytest.raises(WebhookVerificationError):
@@ -109,7 +109,7 @@ def test_addresses_are_signed_when_the_message_is_sent_and_kept_nowhere(
     acme: Organization, receiver: Server, client: APIClient
 ) -> None:
     factories.webhook(acme, address(receiver), event_types=["job.succeeded"])
-    succeed(rung(factories.job(acme)))
+    succeed(dispatched(factories.job(acme)))
     with time_machine.travel(timezone.now() + timedelta(hours=2)):  # Longer than an address works.
         (delivery,) = send_due()
         output = json.loads(message(receiver)[1])["data"]["output"]
@@ -123,7 +123,7 @@ def test_a_message_that_is_sent_after_the_files_are_gone_says_so(
     acme: Organization, receiver: Server
 ) -> None:
     factories.webhook(acme, address(receiver), event_types=["job.succeeded"])
-    succeed(rung(factories.job(acme)))
+    succeed(dispatched(factories.job(acme)))
     with time_machine.travel(timezone.now() + timedelta(hours=7)):
         send_due()
     data = json.loads(message(receiver)[1])["data"]
@@ -157,7 +157,7 @@ class TestWhoIsTold:
     def test_endpoints_are_told_what_they_asked_for(self, acme: Organization) -> None:
         first = factories.webhook(acme, "https://a.example", event_types=["job.processing"])
         second = factories.webhook(acme, "https://b.example", event_types=["job.succeeded", "job.failed"])
-        succeed(rung(factories.job(acme)))
+        succeed(dispatched(factories.job(acme)))
         assert self.told() == [("job.processing", first.id), ("job.succeeded", second.id)]
 
     @pytest.mark.parametrize(
@@ -179,22 +179,22 @@ class TestWhoIsTold:
     ) -> None:
         factories.webhook(acme, "https://live.example", livemode=True)
         factories.webhook(initech, "https://stranger.example")
-        succeed(rung(factories.job(acme)))
+        succeed(dispatched(factories.job(acme)))
         assert self.told() == []
 
     def test_a_disabled_endpoint_is_not_told(self, acme: Organization) -> None:
         endpoints.change(endpoint=factories.webhook(acme, "https://a.example"), enabled=False)
-        succeed(rung(factories.job(acme)))
+        succeed(dispatched(factories.job(acme)))
         assert self.told() == []
 
     def test_a_job_that_waits_again_and_starts_again_is_told_as_processing_once(
         self, acme: Organization
     ) -> None:
         hook = factories.webhook(acme, "https://a.example", event_types=["job.processing"])
-        job = rung(factories.job(acme))
+        job = dispatched(factories.job(acme))
         record(report(job, ReportKind.STARTED))
         record(report(job, ReportKind.HANDED_BACK))
-        record(report(rung(job, attempt=2), ReportKind.STARTED))
+        record(report(dispatched(job, attempt=2), ReportKind.STARTED))
         assert self.told() == [("job.processing", hook.id)]
 
     def test_an_event_that_is_rolled_back_tells_nobody(self, acme: Organization) -> None:
@@ -209,7 +209,7 @@ class TestWhoIsTold:
         self, acme: Organization, receiver: Server, acme_client: APIClient
     ) -> None:
         factories.webhook(acme, "https://a.example")
-        job = rung(factories.job(acme, webhook_url=address(receiver)))
+        job = dispatched(factories.job(acme, webhook_url=address(receiver)))
         succeed(job)
         assert self.told() == [("job.processing", "the job's own"), ("job.succeeded", "the job's own")]
         send_due()
@@ -299,17 +299,17 @@ class TestRinging:
     def test_a_ring_that_was_lost_is_repeated_once(self, acme: Organization, redis: Redis) -> None:
         factories.webhook(acme, "https://a.example", event_types=["job.canceled"])
         transitions.cancel(factories.job(acme).id)  # Its commit never comes in this test.
-        assert repair().deliveries == 1
-        assert repair().deliveries == 0
+        assert reconcile().deliveries == 1
+        assert reconcile().deliveries == 0
         assert len(outbound_queue(redis)) == 1
 
     def test_what_is_not_due_is_not_rung_for(self, acme: Organization) -> None:
         factories.webhook(acme, "http://127.0.0.1:9/closed", event_types=["job.canceled"])
         transitions.cancel(factories.job(acme).id)
         send_due()
-        assert outbox.ring_due() == 0
+        assert outbox.enqueue_due() == 0
         with time_machine.travel(timezone.now() + timedelta(seconds=6)):
-            assert outbox.ring_due() == 1
+            assert outbox.enqueue_due() == 1
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
@@ -522,12 +522,12 @@ class TestTurns:
     def test_a_tenants_many_deliveries_keep_no_other_from_being_rung_for(
         self, acme: Organization, initech: Organization, redis: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(outbox, "RING_AT_ONCE", 3)
+        monkeypatch.setattr(outbox, "ENQUEUED_AT_ONCE", 3)
         for organization, number in ((acme, 5), (initech, 1)):
             factories.webhook(organization, event_types=["job.canceled"])
             for _ in range(number):
                 transitions.cancel(factories.job(organization).id)
         outbound_queue(redis).empty()
-        assert outbox.ring_due() == 3
+        assert outbox.enqueue_due() == 3
         rung_for = {rq_id.partition("-")[0] for rq_id in outbound_queue(redis).job_ids}
         assert WebhookDelivery.objects.get(organization=initech).id in rung_for
