@@ -43,7 +43,7 @@ def register() -> None:
         columns = [field.name for field in model._meta.concrete_fields if field.name not in NOT_LOGGED]
         masked = [name for name in columns if name == "password"]
         auditlog.register(model, include_fields=columns, mask_fields=masked, mask_callable=HIDDEN)
-    pre_save.connect(tell_origin, sender=LogEntry, dispatch_uid="accounts.audit")
+    pre_save.connect(record_origin, sender=LogEntry, dispatch_uid="accounts.audit")
 
 
 def hide(value: str) -> str:
@@ -51,7 +51,7 @@ def hide(value: str) -> str:
     return "hidden"
 
 
-def tell_origin(sender: type[LogEntry], instance: LogEntry, **signal: Any) -> None:
+def record_origin(sender: type[LogEntry], instance: LogEntry, **signal: Any) -> None:
     """Puts down the person, the key or the command, and the address, behind a change."""
     request = current_request.get()
     if request is None:

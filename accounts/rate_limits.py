@@ -11,22 +11,17 @@ import time
 from dataclasses import dataclass
 from functools import cache
 
-from django.conf import settings
 from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
 from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
 from prometheus_client import Counter
-from redis import ConnectionPool
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from avatar_api.common.redis import rate_limit_pool
 
 log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
-
-# A request waits no longer than this for the limiter.
-REDIS_TIMEOUT_SECONDS = 0.25
 
 refused_requests = Counter("avatar_rate_limited", "Requests over their rate limit.", ["policy"])
 for policy in ("create", "read", "log-in"):
@@ -80,11 +75,7 @@ def hit(policy: str, limit: int, subject: str) -> RateLimitState:
 @cache
 def limiter() -> MovingWindowRateLimiter:
     """One connection pool per process, opened on first use, after any fork."""
-    pool = ConnectionPool.from_url(
-        settings.REDIS_URL,
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 1),
+    storage = RedisStorage(
+        "redis://", connection_pool=rate_limit_pool(), key_prefix="rate", wrap_exceptions=True
     )
-    storage = RedisStorage("redis://", connection_pool=pool, key_prefix="rate", wrap_exceptions=True)
     return MovingWindowRateLimiter(storage)

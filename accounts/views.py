@@ -55,16 +55,16 @@ class ApiKeyListView(ApiKeysView):
         """Mint a key of this mode. The answer is the only place where it is ever shown whole."""
         form = ApiKeyRequestSerializer(data=object_of(request))
         form.is_valid(raise_exception=True)
-        asked = form.validated_data
+        data = form.validated_data
         try:
             api_key, key = services.mint_key(
                 organization=self.tenant.organization,
                 livemode=self.tenant.livemode,
-                name=asked["name"],
-                scopes=frozenset(asked.get("scopes", self.tenant.scopes)),
+                name=data["name"],
+                scopes=frozenset(data.get("scopes", self.tenant.scopes)),
                 maker_scopes=self.tenant.scopes,
-                expires_at=asked["expires_at"],
-                allowed_ips=asked["allowed_ips"],
+                expires_at=data["expires_at"],
+                allowed_ips=data["allowed_ips"],
                 created_by=self.tenant.user,
             )
         except services.ScopeNotHeldError as error:

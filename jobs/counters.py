@@ -3,11 +3,11 @@
 import time
 from collections.abc import Mapping
 
-from django.conf import settings
 from redis import Redis
 
 from avatar_api.common import transient_errors
-from avatar_api.common.shared_counters import SharedCounter, SharedHistogram, client, key_of
+from avatar_api.common.redis import quick_client
+from avatar_api.common.shared_counters import SharedCounter, SharedHistogram, key_of
 from jobs.models import Job
 
 window_seconds = SharedHistogram(
@@ -40,7 +40,7 @@ EVERYTHING: tuple[SharedCounter | SharedHistogram, ...] = (
     wait_seconds,
     repaired,
     webhook_tries,
-    transient_errors.met,
+    transient_errors.encountered,
 )
 """What the page of metrics tells; a new counter is added here."""
 
@@ -62,7 +62,7 @@ def count_start(job: Job) -> None:
 def count_reconcile(counts: Mapping[str, int]) -> None:
     """A round of `reconcile` has ended; how much it has set going again, by what."""
     repaired.add_all({(what,): number for what, number in counts.items()})
-    client(settings.REDIS_URL).set(LAST_RECONCILE, time.time())
+    quick_client().set(LAST_RECONCILE, time.time())
 
 
 def last_reconcile(redis: Redis) -> float:

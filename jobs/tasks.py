@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from avatar_api.common.transient_errors import drop_lost_connection, met, passing_trouble
+from avatar_api.common.redis import redis_client
+from avatar_api.common.transient_errors import drop_lost_connection, encountered, transient_cause
 from gpu_worker.common import logs
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.spec import RenderReport, ReportKind, SpecError
 from jobs import tracing
 from jobs.lifecycle import fetching, transitions
 from jobs.models import Job
-from jobs.scheduling import dispatch
 from jobs.scheduling.autoscaling import reconcile
 from jobs.scheduling.dispatch import hash_token
 from jobs.states import FINAL
@@ -21,7 +21,7 @@ from jobs.webhooks import delivery
 
 log = logging.getLogger(__name__)
 
-TROUBLE_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 
 
 def record(data: dict[str, Any]) -> None:
@@ -32,10 +32,10 @@ def record(data: dict[str, Any]) -> None:
         log.exception("a report that can't be read was dropped")
         return
     with logs.bound(job=report.job_id, attempt=report.attempt):
-        outlast_trouble(lambda: take_down(report))
+        retry_while_transient(lambda: process(report))
 
 
-def outlast_trouble(step: Callable[[], None]) -> None:
+def retry_while_transient(step: Callable[[], None]) -> None:
     """Repeat what a database that is away prevents, as long as RQ lets a task take.
 
     The reports behind wait meanwhile, and in order. One that was given up would be found out only minutes
@@ -45,26 +45,26 @@ def outlast_trouble(step: Callable[[], None]) -> None:
         try:
             return step()
         except Exception as error:
-            trouble = passing_trouble(error)
-            if trouble is None:
+            cause = transient_cause(error)
+            if cause is None:
                 raise
-            log.warning("%s: the report waits for it", trouble)
-            met.add(trouble)
+            log.warning("%s: the report waits for it", cause)
+            encountered.add(cause)
             drop_lost_connection()
-            time.sleep(TROUBLE_SECONDS)
+            time.sleep(RETRY_SECONDS)
 
 
-def take_down(report: RenderReport) -> None:
+def process(report: RenderReport) -> None:
     known = ("attempt", "token_hash", "status", *tracing.FIELDS)
     job = Job.objects.filter(pk=report.job_id).only(*known).first()
     if job is None:
         log.info("a report of a job that isn't there was dropped")
         return
     with tracing.work_for(job, "report"):
-        judge(report, job)
+        apply_if_current(report, job)
 
 
-def judge(report: RenderReport, job: Job) -> None:
+def apply_if_current(report: RenderReport, job: Job) -> None:
     if job.attempt != report.attempt:
         log.info("a report of attempt %s of %s came too late", report.attempt, report.job_id)
     elif not hmac.compare_digest(hash_token(report.token), job.token_hash):
@@ -79,7 +79,7 @@ def judge(report: RenderReport, job: Job) -> None:
 def stop_what_has_ended(report: RenderReport) -> None:
     """Tell a worker that renders on, because it was canceled in the moment of its dispatch, to stop."""
     if report.kind in (ReportKind.STARTED, ReportKind.WINDOW):
-        with dispatch.redis_client() as redis:
+        with redis_client() as redis:
             coordination.request_stop(redis, report.job_id, coordination.Stop.CANCEL)
 
 
@@ -125,4 +125,4 @@ def fetch_inputs(job_id: str) -> None:
 
 def wake() -> None:
     """Make the wakes that RunPod's endpoint is missing."""
-    reconcile.make_round()
+    reconcile.reconcile_workers()

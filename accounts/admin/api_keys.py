@@ -144,15 +144,15 @@ class ApiKeyAdmin(ScopedAdmin):
         if change:
             super().save_model(request, obj, form, change)
             return
-        asked = form.cleaned_data
+        data = form.cleaned_data
         api_key, request.minted_key = services.mint_key(  # type: ignore[attr-defined]  # for response_add
-            organization=asked["organization"],
-            livemode=asked["mode"] == "live",
-            name=asked["name"],
-            scopes=frozenset(asked["scopes"]),
-            maker_scopes=services.scopes_of(form.maker, asked["organization"]),
-            expires_at=asked["expires_at"],
-            allowed_ips=asked["allowed_ips"],
+            organization=data["organization"],
+            livemode=data["mode"] == "live",
+            name=data["name"],
+            scopes=frozenset(data["scopes"]),
+            maker_scopes=services.scopes_of(form.maker, data["organization"]),
+            expires_at=data["expires_at"],
+            allowed_ips=data["allowed_ips"],
             created_by=form.maker,
         )
         obj.pk, obj.livemode = api_key.pk, api_key.livemode

@@ -7,7 +7,7 @@ from django.db import connection
 
 
 @contextmanager
-def alone(name: str) -> Iterator[bool]:
+def advisory_lock(name: str) -> Iterator[bool]:
     """Holds the lock of this name meanwhile, if nobody else does; yields whether it does.
 
     It belongs to the connection and no transaction, and so goes with a process that is lost.

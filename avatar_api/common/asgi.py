@@ -17,7 +17,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass
-class Answer:
+class BufferedResponse:
     """A whole response of an inner application."""
 
     status: int = 500

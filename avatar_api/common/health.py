@@ -4,15 +4,14 @@ import logging
 import time
 from collections.abc import Callable
 
-from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
-from redis import Redis
 
 from avatar_api.common.asgi import App, Receive, Scope, Send
 from avatar_api.common.asgi_response import send_json
 from avatar_api.common.problems import SAFE, safe_only
+from avatar_api.common.redis import readiness_client
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ def _database() -> None:
 
 
 def _redis() -> None:
-    with Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as redis:
+    with readiness_client() as redis:
         redis.ping()
 
 

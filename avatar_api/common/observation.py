@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 UNKNOWN_ROUTE = "unknown"
 # Every few seconds, and of interest to nobody while all is well.
-ASKED_BY_MACHINES = frozenset({"healthz", "readyz", "metrics"})
+MACHINE_ROUTES = frozenset({"healthz", "readyz", "metrics"})
 
 requests_total = Counter(
     "avatar_http_requests", "Requests answered, by route and status.", ["method", "route", "status"]
@@ -53,7 +53,7 @@ def observe(request: HttpRequest, status: int, seconds: float) -> None:
     }
     telemetry.describe(f"{method} {route}", **facts)
     fields = {"method": method, "route": route, "status": status, "seconds": round(seconds, 4)}
-    level = logging.DEBUG if route in ASKED_BY_MACHINES else logging.INFO
+    level = logging.DEBUG if route in MACHINE_ROUTES else logging.INFO
     log.log(level, "%s %s %s", method, route, status, extra={"fields": fields})
 
 

@@ -98,7 +98,7 @@ class Posted:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """An answer of any status, whole."""
 
     status: int
@@ -293,7 +293,7 @@ def post(
         return Posted(response.status)
 
 
-def ask(
+def request(
     method: str,
     url: str,
     headers: Mapping[str, str],
@@ -302,7 +302,7 @@ def ask(
     rules: Rules,
     max_bytes: int,
     body: bytes | None = None,
-) -> Answer:
+) -> Response:
     """Send a request and read the answer, of whatever status; redirects aren't followed.
 
     Raises:
@@ -311,7 +311,7 @@ def ask(
     target = Target.parse(url, rules)
     deadline = Deadline(seconds)
     with _answer(method, target, rules, deadline, body, headers) as response:
-        return Answer(response.status, b"".join(_pieces(response, target.host, max_bytes, deadline)))
+        return Response(response.status, b"".join(_pieces(response, target.host, max_bytes, deadline)))
 
 
 def _follow(url: str, location: str) -> str:

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from avatar_api.common.request_id import request_id
-from avatar_api.common.transient_errors import met, passing_trouble
+from avatar_api.common.transient_errors import encountered, transient_cause
 
 log = logging.getLogger(__name__)
 
@@ -139,9 +139,9 @@ def translate(error: Exception) -> Problem | None:
         return error
     if isinstance(error, exceptions.ValidationError):
         return invalid(*flatten(error.detail))
-    if trouble := passing_trouble(error):
-        log.exception("%s", trouble)
-        met.add(trouble)
+    if cause := transient_cause(error):
+        log.exception("%s", cause)
+        encountered.add(cause)
         return Problem("service_unavailable", headers=SOON)
     for kind, code in TRANSLATIONS:
         if isinstance(error, kind):
@@ -244,6 +244,6 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 def server_error(request: HttpRequest) -> JsonResponse:
     """What fails outside of our views, such as a session that can't be read: some of it passes."""
     error = sys.exc_info()[1]
-    if error is not None and passing_trouble(error):
+    if error is not None and transient_cause(error):
         return respond("service_unavailable", SOON)
     return respond("internal_error")

@@ -9,18 +9,17 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import cast
 
-from django.conf import settings
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 
+from avatar_api.common.redis import quick_client
+
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 1
 INFINITY = "+Inf"
 SUM = "sum"
 
@@ -57,7 +56,7 @@ class SharedCounter:
 
     def collect(self, redis: Redis) -> CounterMetricFamily:
         family = CounterMetricFamily(self.name, self.documentation, labels=self.labels)
-        for values, number in (dict.fromkeys(self.known, 0.0) | read(redis, self.name)).items():
+        for values, number in (dict.fromkeys(self.known, 0.0) | read_counts(redis, self.name)).items():
             family.add_metric(values, number)
         return family
 
@@ -82,7 +81,7 @@ class SharedHistogram:
 
     def collect(self, redis: Redis) -> HistogramMetricFamily:
         family = HistogramMetricFamily(self.name, self.documentation, labels=self.labels)
-        numbers = read(redis, self.name)
+        numbers = read_counts(redis, self.name)
         for values in sorted({fields[:-1] for fields in numbers}):
             total, buckets = 0.0, []
             for bound in (*(str(float(bound)) for bound in self.buckets), INFINITY):
@@ -94,14 +93,14 @@ class SharedHistogram:
 
 def count(name: str, write: Callable[[Pipeline], None]) -> None:
     try:
-        pipeline = client(settings.REDIS_URL).pipeline()
+        pipeline = quick_client().pipeline()
         write(pipeline)
         pipeline.execute()
     except RedisError as error:
         log.warning("%s isn't counted: Redis is away (%s)", name, type(error).__name__)
 
 
-def read(redis: Redis, name: str) -> dict[tuple[str, ...], float]:
+def read_counts(redis: Redis, name: str) -> dict[tuple[str, ...], float]:
     found = cast("dict[bytes, bytes]", redis.hgetall(key_of(name)))
     return {tuple(json.loads(field)): float(number) for field, number in found.items()}
 
@@ -112,9 +111,3 @@ def key_of(name: str) -> str:
 
 def field_of(values: tuple[str, ...]) -> str:
     return json.dumps(values)
-
-
-@cache
-def client(url: str) -> Redis:
-    """One pool of connections a process, which gives up soon: counting holds nobody up."""
-    return Redis.from_url(url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS)

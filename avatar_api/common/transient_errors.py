@@ -12,19 +12,19 @@ class NotDeletedError(OSError):
     """The store refused to delete some of the objects."""
 
 
-STORE_TROUBLE = (OSError, BotoCoreError, ClientError)
+STORE_ERRORS = (OSError, BotoCoreError, ClientError)
 """What a store raises that is away, or full, or refuses us: a bucket's, or a folder's."""
 
 # The last is a process's own limit, or a file system that takes no larger file.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 READ_ONLY_TRANSACTION = "25006"
 
-met = SharedCounter(
+encountered = SharedCounter(
     "avatar_trouble", "What was away or full when a request or a report needed it.", labels=("what",)
 )
 
 
-def passing_trouble(error: BaseException) -> str | None:
+def transient_cause(error: BaseException) -> str | None:
     """What is wrong, for our own log; None for a fault of ours or of the request.
 
     A database that is full or has no connection left raises OperationalError as one that is away does.

@@ -29,7 +29,7 @@ class OrganizationResource:
 
 
 @dataclass(frozen=True)
-class Left:
+class RemainingQuota:
     """What is left of the organization's limits now; None where nothing is counted."""
 
     concurrent_jobs: int
@@ -42,7 +42,7 @@ class PlanResource:
     code: str
     name: str
     limits: Limits
-    left: Left
+    left: RemainingQuota
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ def _plan(plan: Plan, tenant: Tenant) -> PlanResource:
     return PlanResource(code=plan.code, name=plan.name, limits=tenant.limits, left=_left(tenant))
 
 
-def _left(tenant: Tenant) -> Left:
+def _left(tenant: Tenant) -> RemainingQuota:
     jobs = Job.objects.for_organization(tenant.organization, livemode=tenant.livemode)
     counts = jobs.aggregate(
         queued=Count("id", filter=Q(status=Status.QUEUED)),
         processing=Count("id", filter=Q(status=Status.PROCESSING)),
     )
     limits = tenant.limits
-    return Left(
+    return RemainingQuota(
         concurrent_jobs=max(0, limits.concurrent_jobs - counts["processing"]),
         queued_jobs=max(0, limits.queued_jobs - counts["queued"]),
         video_seconds_this_month=float(quotas.seconds_left(tenant)) if tenant.livemode else None,

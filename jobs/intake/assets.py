@@ -160,7 +160,7 @@ def sign(asset: Asset) -> str:
     return signing.dumps(asset.id, salt=SALT)
 
 
-def read(token: str) -> Asset:
+def asset_of_token(token: str) -> Asset:
     """The asset whose upload a token allows.
 
     Raises:
@@ -220,7 +220,7 @@ def _remove_files(asset: Asset) -> None:
     objects.delete_prefix(prefix_of(asset.organization_id, asset.id))
 
 
-def remove_old() -> int:
+def prune_assets() -> int:
     """Remove the assets whose day is over.
 
     Returns:

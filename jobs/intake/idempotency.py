@@ -21,7 +21,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.tenant import Tenant
-from avatar_api.common.advisory_lock import alone
+from avatar_api.common.advisory_lock import advisory_lock
 from avatar_api.common.problems import FieldError, Problem, invalid
 from jobs.models import IdempotencyClaim
 
@@ -46,7 +46,7 @@ class IdempotentRequest:
     body_sha256: str
 
 
-def read(key: str | None, endpoint: str, body: Mapping[str, Any]) -> IdempotentRequest | None:
+def request_of(key: str | None, endpoint: str, body: Mapping[str, Any]) -> IdempotentRequest | None:
     """The request's claim to idempotency, or None when it makes none.
 
     Raises:
@@ -97,7 +97,7 @@ def claimed(tenant: Tenant, request: IdempotentRequest | None) -> Iterator[None]
     if request is None:
         yield
         return
-    with alone(lock_name(tenant, request.key)) as mine:
+    with advisory_lock(lock_name(tenant, request.key)) as mine:
         if not mine:
             raise in_use()
         with _claim_kept(tenant, request):
@@ -161,7 +161,7 @@ def _claims(tenant: Tenant, request: IdempotentRequest) -> Any:
     )
 
 
-def forget_old() -> int:
+def prune_claims() -> int:
     """Remove claims whose day is over, and those that a crash left unfinished for a quarter of an hour."""
     now = timezone.now()
     old = IdempotencyClaim.objects.filter(created_at__lte=now - KEPT)

@@ -25,7 +25,7 @@ from avatar_api.common.problems import FieldError, Problem, invalid
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder, StoredFile
 from jobs.intake import normalize, sources
 from jobs.intake.normalize import IntakeError, IntakeLimits, NormalisedFile
-from jobs.intake.requests import AskedFile, JobRequest
+from jobs.intake.requests import JobRequest, RequestedFile
 from jobs.intake.sandbox import SandboxError
 from jobs.intake.sources import InAsset, Remote, SourceError
 
@@ -42,7 +42,7 @@ EXTENSIONS = {"image": "png", "video": "mp4", "audio": "flac", "audio_2": "flac"
 class CheckedFile:
     """A file that the intake has taken in; its copy is on local disk."""
 
-    asked: AskedFile
+    requested: RequestedFile
     copy: NormalisedFile
 
 
@@ -57,7 +57,7 @@ def probe_of(name: str) -> Probe:
     return {"image": normalize.probe_image, "video": normalize.probe_video}.get(name, normalize.probe_speech)
 
 
-def check(asked: JobRequest, tenant: Tenant, scratch: Path) -> list[CheckedFile]:
+def check(job_request: JobRequest, tenant: Tenant, scratch: Path) -> list[CheckedFile]:
     """Probe and normalise into `scratch` each file that needn't be fetched.
 
     Raises:
@@ -65,7 +65,7 @@ def check(asked: JobRequest, tenant: Tenant, scratch: Path) -> list[CheckedFile]
             `service_unavailable` when nothing can be probed.
     """
     checked = []
-    for file in asked.files:
+    for file in job_request.files:
         if not isinstance(file.source, Remote):
             with naming(file):
                 path = sources.local_copy(file.source, tenant, scratch)
@@ -73,14 +73,14 @@ def check(asked: JobRequest, tenant: Tenant, scratch: Path) -> list[CheckedFile]
     return checked
 
 
-def probed(file: AskedFile, path: Path, limits: Limits, scratch: Path) -> CheckedFile:
+def probed(file: RequestedFile, path: Path, limits: Limits, scratch: Path) -> CheckedFile:
     """Raises: IntakeError."""
     intake_limits = IntakeLimits(max_speech_seconds=limits.max_speech_seconds)
     return CheckedFile(file, probe_of(file.name)(path, intake_limits, scratch))
 
 
 @contextmanager
-def naming(file: AskedFile) -> Iterator[None]:
+def naming(file: RequestedFile) -> Iterator[None]:
     """Turns the faults of a file into the problem of the field by which it came, and ours into a 503."""
     try:
         yield
@@ -97,11 +97,11 @@ def store(checked: list[CheckedFile], prefix: str) -> dict[str, Item]:
     Returns:
         Their items by name.
     """
-    return {file.asked.name: item_of(file) | {"file": _store_file(file, prefix)} for file in checked}
+    return {file.requested.name: item_of(file) | {"file": _store_file(file, prefix)} for file in checked}
 
 
 def _store_file(file: CheckedFile, prefix: str) -> Item:
-    name, path = file.asked.name, file.copy.path
+    name, path = file.requested.name, file.copy.path
     key = f"{prefix}{STEMS[name]}.{EXTENSIONS[name]}"
     with path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
@@ -112,22 +112,22 @@ def _store_file(file: CheckedFile, prefix: str) -> Item:
 
 def item_of(file: CheckedFile) -> Item:
     """What is known of a file once it was probed."""
-    item: Item = {"facts": origin_of(file.asked) | facts_of(file.copy)}
+    item: Item = {"facts": origin_of(file.requested) | facts_of(file.copy)}
     if file.copy.num_samples is not None:
         item["samples"] = [file.copy.num_samples, file.copy.sampling_rate]
     return item
 
 
-def item_to_fetch(file: AskedFile) -> Item:
+def item_to_fetch(file: RequestedFile) -> Item:
     return {"facts": origin_of(file)}
 
 
-def urls_of(files: list[AskedFile]) -> dict[str, str]:
+def urls_of(files: list[RequestedFile]) -> dict[str, str]:
     """The addresses among the sources of these files, by field."""
     return {file.field: file.source.url for file in files if isinstance(file.source, Remote)}
 
 
-def origin_of(file: AskedFile) -> dict[str, str]:
+def origin_of(file: RequestedFile) -> dict[str, str]:
     """Where the file came from, as far as a client may see it again."""
     match file.source:
         case Remote():

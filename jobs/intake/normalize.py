@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkstemp
 
-from jobs.intake.probes.base import IntakeError, IntakeLimits, Kind, bounds_of, unreadable
+from jobs.intake.probes.base import IntakeError, IntakeLimits, MediaKind, bounds_of, unreadable
 from jobs.intake.sandbox import run_probe
 
 __all__ = ["IntakeError", "IntakeLimits", "NormalisedFile", "probe_image", "probe_speech", "probe_video"]
@@ -47,7 +47,7 @@ def probe_image(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedF
     Raises:
         IntakeError: `image_unreadable`, `image_too_large`, `image_too_small`.
     """
-    return _normalise(Kind.IMAGE, source, limits, folder)
+    return _normalise(MediaKind.IMAGE, source, limits, folder)
 
 
 def probe_speech(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
@@ -56,7 +56,7 @@ def probe_speech(source: Path, limits: IntakeLimits, folder: Path) -> Normalised
     Raises:
         IntakeError: `audio_unreadable`, `audio_too_long`, `audio_too_short`, `audio_silent`.
     """
-    return _normalise(Kind.SPEECH, source, limits, folder)
+    return _normalise(MediaKind.SPEECH, source, limits, folder)
 
 
 def probe_video(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
@@ -65,10 +65,10 @@ def probe_video(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedF
     Raises:
         IntakeError: `video_unreadable`.
     """
-    return _normalise(Kind.VIDEO, source, limits, folder)
+    return _normalise(MediaKind.VIDEO, source, limits, folder)
 
 
-def _normalise(kind: Kind, source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
+def _normalise(kind: MediaKind, source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
     with TemporaryDirectory(dir=folder, prefix=f"{kind}-") as workplace:
         copy = Path(workplace) / "copy"
         measured = run_probe(kind, source, copy, limits, bounds_of(kind, limits))
@@ -80,7 +80,7 @@ def _normalise(kind: Kind, source: Path, limits: IntakeLimits, folder: Path) -> 
     return NormalisedFile(path, digest, source.stat().st_size, **asdict(measured))
 
 
-def _new_file(kind: Kind, folder: Path) -> Path:
+def _new_file(kind: MediaKind, folder: Path) -> Path:
     descriptor, name = mkstemp(dir=folder, prefix=f"{kind}-")
     os.close(descriptor)
     return Path(name)

@@ -29,7 +29,7 @@ FILE_FIELDS = REFERENCE_FIELDS + AUDIO_FIELDS + AUDIO_2_FIELDS
 
 
 @dataclass(frozen=True)
-class AskedFile:
+class RequestedFile:
     """A file of a request.
 
     Attributes:
@@ -53,8 +53,8 @@ class JobRequest:
         webhook_url: Where this job's events go, instead of the organization's endpoints.
     """
 
-    reference: AskedFile
-    speech: tuple[AskedFile, ...]
+    reference: RequestedFile
+    speech: tuple[RequestedFile, ...]
     speaker_boxes: tuple[SpeakerBox, ...]
     speaking_order: SpeakingOrder
     prompt: str
@@ -70,7 +70,7 @@ class JobRequest:
         return ReferenceKind(self.reference.name)
 
     @property
-    def files(self) -> tuple[AskedFile, ...]:
+    def files(self) -> tuple[RequestedFile, ...]:
         return (self.reference, *self.speech)
 
 
@@ -126,10 +126,10 @@ class JobRequestSerializer(StrictSerializer):
             raise invalid(FieldError("audio_2", "required", "Two boxes need two speakers."))
         return attrs
 
-    def asked(self) -> JobRequest:
+    def to_job_request(self) -> JobRequest:
         """The validated request."""
         data = self.validated_data
-        files = [asked_file(field, data[field]) for field in FILE_FIELDS if field in data]
+        files = [requested_file(field, data[field]) for field in FILE_FIELDS if field in data]
         return JobRequest(
             reference=files[0],
             speech=tuple(files[1:]),
@@ -189,5 +189,5 @@ def at_most_one(attrs: dict[str, Any], *fields: str) -> str | None:
     return sent[0] if sent else None
 
 
-def asked_file(field: str, source: Source) -> AskedFile:
-    return AskedFile(field.removesuffix("_url").removesuffix("_asset"), field, source)
+def requested_file(field: str, source: Source) -> RequestedFile:
+    return RequestedFile(field.removesuffix("_url").removesuffix("_asset"), field, source)

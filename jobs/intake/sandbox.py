@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs.intake.probes.base import Bounds, IntakeError, IntakeLimits, Kind, Measurements, unreadable
+from jobs.intake.probes.base import Bounds, IntakeError, IntakeLimits, Measurements, MediaKind, unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
 START = (
@@ -75,7 +75,7 @@ _server: ProbeServer | None = None
 _lock = threading.Lock()
 
 
-def run_probe(kind: Kind, source: Path, out: Path, limits: IntakeLimits, bounds: Bounds) -> Measurements:
+def run_probe(kind: MediaKind, source: Path, out: Path, limits: IntakeLimits, bounds: Bounds) -> Measurements:
     """Normalise `source` into the new file `out`, in a confined process that works in its folder.
 
     Raises:
@@ -89,7 +89,7 @@ def run_probe(kind: Kind, source: Path, out: Path, limits: IntakeLimits, bounds:
         "limits": asdict(limits),
         "bounds": asdict(bounds),
     }
-    answer = _ask(request, bounds.wall_seconds + GRACE_SECONDS)
+    answer = _exchange(request, bounds.wall_seconds + GRACE_SECONDS)
     if answer is None:
         raise unreadable(kind)
     if "no_space" in answer:
@@ -99,7 +99,7 @@ def run_probe(kind: Kind, source: Path, out: Path, limits: IntakeLimits, bounds:
     return Measurements(**answer["measurements"])
 
 
-def _ask(request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+def _exchange(request: dict[str, Any], seconds: float) -> dict[str, Any] | None:
     """The answer, or None from a process that ended without one."""
     ours, theirs = socket.socketpair()
     with ours:

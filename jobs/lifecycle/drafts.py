@@ -37,15 +37,15 @@ def length_of(duration: Fraction | None) -> Length:
     return Length(num_frames, len(windows.plan(num_frames)), seconds.quantize(MILLISECOND))
 
 
-def check(asked: JobRequest, tenant: Tenant) -> None:
+def check(job_request: JobRequest, tenant: Tenant) -> None:
     """What can be refused before any file is looked at.
 
     Raises:
         Problem: `not_in_plan`, or `validation_error` for a simulation that there isn't.
     """
-    check_plan(asked, tenant.limits)
+    check_plan(job_request, tenant.limits)
     if not tenant.livemode:
-        check_simulation(asked.metadata)
+        check_simulation(job_request.metadata)
 
 
 def check_simulation(metadata: dict[str, str]) -> None:
@@ -56,33 +56,33 @@ def check_simulation(metadata: dict[str, str]) -> None:
         raise invalid(FieldError("metadata.simulate", "invalid", detail))
 
 
-def check_plan(asked: JobRequest, limits: Limits) -> None:
+def check_plan(job_request: JobRequest, limits: Limits) -> None:
     """Raises: Problem: `not_in_plan` for a resolution or preset that the plan doesn't include."""
     for name, value, allowed in (
-        ("resolution", asked.resolution.value, limits.resolutions),
-        ("preset", asked.preset.value, limits.presets),
+        ("resolution", job_request.resolution.value, limits.resolutions),
+        ("preset", job_request.preset.value, limits.presets),
     ):
         if value not in allowed:
             raise Problem("not_in_plan", f"The plan offers these for {name}: {', '.join(sorted(allowed))}.")
 
 
-def draft(job_id: str, tenant: Tenant, asked: JobRequest, items: dict[str, Item]) -> Job:
+def draft(job_id: str, tenant: Tenant, job_request: JobRequest, items: dict[str, Item]) -> Job:
     """The row of a new job, not yet saved.
 
     Args:
         job_id: Its id.
         tenant: Whose it is.
-        asked: What was asked for.
+        job_request: The checked request.
         items: What is known of its files, by name; those at an address may be missing.
 
     Raises:
         Problem: `validation_error` with `audio_too_long` when two speeches in turn pass the plan's limit.
     """
-    missing = [file for file in asked.files if file.name not in items]
+    missing = [file for file in job_request.files if file.name not in items]
     known = {file.name: inputs.item_to_fetch(file) for file in missing} | items
-    arranged = inputs.arrange(known, asked.reference_kind)
-    with inputs.naming(asked.speech[-1]):
-        duration = inputs.duration_of(arranged, asked.speaking_order, tenant.limits)
+    arranged = inputs.arrange(known, job_request.reference_kind)
+    with inputs.naming(job_request.speech[-1]):
+        duration = inputs.duration_of(arranged, job_request.speaking_order, tenant.limits)
     return Job(
         id=job_id,
         organization=tenant.organization,
@@ -90,16 +90,16 @@ def draft(job_id: str, tenant: Tenant, asked: JobRequest, items: dict[str, Item]
         created_by=tenant.user,
         livemode=tenant.livemode,
         engine=EngineName(settings.LIVE_ENGINE) if tenant.livemode else EngineName.PREVIEW,
-        prompt=asked.prompt,
-        negative_prompt=asked.negative_prompt,
-        resolution=asked.resolution,
-        preset=asked.preset,
-        seed=asked.seed,
-        speaking_order=asked.speaking_order,
-        speaker_boxes=[vars(box) for box in asked.speaker_boxes],
-        webhook_url=asked.webhook_url,
-        metadata=asked.metadata,
-        reference_kind=asked.reference_kind,
+        prompt=job_request.prompt,
+        negative_prompt=job_request.negative_prompt,
+        resolution=job_request.resolution,
+        preset=job_request.preset,
+        seed=job_request.seed,
+        speaking_order=job_request.speaking_order,
+        speaker_boxes=[vars(box) for box in job_request.speaker_boxes],
+        webhook_url=job_request.webhook_url,
+        metadata=job_request.metadata,
+        reference_kind=job_request.reference_kind,
         inputs=arranged,
         urls=inputs.urls_of(missing) or None,
         **asdict(length_of(duration)),

@@ -15,7 +15,7 @@ from gpu_worker.contract.spec import EngineName
 from jobs.billing import pricing, quotas
 from jobs.intake import inputs, sources
 from jobs.intake.inputs import CheckedFile
-from jobs.intake.requests import AskedFile, JobRequest
+from jobs.intake.requests import JobRequest, RequestedFile
 from jobs.intake.sources import Remote, SourceError
 from jobs.lifecycle import drafts
 from jobs.models import Job
@@ -54,17 +54,17 @@ class Estimate:
     warnings: list[Notice]
 
 
-def estimate(*, tenant: Tenant, asked: JobRequest) -> Estimate:
+def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
     """Check everything about a request, files at addresses included; nothing is queued or kept.
 
     Raises:
         Problem: `not_in_plan`, `payload_too_large`, or `validation_error` with the file's fault.
     """
-    drafts.check(asked, tenant)
+    drafts.check(job_request, tenant)
     with inputs.scratch_folder() as scratch:
-        checked = inputs.check(asked, tenant, scratch) + fetched(asked, tenant.limits, scratch)
-    items = {file.asked.name: inputs.item_of(file) for file in checked}
-    job = drafts.draft(new_id("job"), tenant, asked, items)
+        checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant.limits, scratch)
+    items = {file.requested.name: inputs.item_of(file) for file in checked}
+    job = drafts.draft(new_id("job"), tenant, job_request, items)
     measured = measured_seconds(job)
     return Estimate(
         object="estimate",
@@ -78,17 +78,19 @@ def estimate(*, tenant: Tenant, asked: JobRequest) -> Estimate:
     )
 
 
-def fetched(asked: JobRequest, limits: Limits, scratch: Path) -> list[CheckedFile]:
+def fetched(job_request: JobRequest, limits: Limits, scratch: Path) -> list[CheckedFile]:
     """Raises: Problem: `validation_error` naming the field whose address or file is at fault."""
     deadline = time.monotonic() + FETCH_SECONDS
     return [
         _fetched(file, file.source, limits, scratch, deadline)
-        for file in asked.files
+        for file in job_request.files
         if isinstance(file.source, Remote)
     ]
 
 
-def _fetched(file: AskedFile, source: Remote, limits: Limits, scratch: Path, deadline: float) -> CheckedFile:
+def _fetched(
+    file: RequestedFile, source: Remote, limits: Limits, scratch: Path, deadline: float
+) -> CheckedFile:
     with inputs.naming(file):
         left = deadline - time.monotonic()
         if left <= 0:

@@ -15,19 +15,19 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from accounts.limits import Limits, effective_limits
-from avatar_api.common.advisory_lock import alone
+from avatar_api.common.advisory_lock import advisory_lock
+from avatar_api.common.redis import redis_client
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
 from jobs import tracing
 from jobs.intake import inputs, sources
 from jobs.intake.inputs import CheckedFile
 from jobs.intake.normalize import IntakeError
-from jobs.intake.requests import AskedFile, asked_file
+from jobs.intake.requests import RequestedFile, requested_file
 from jobs.intake.sources import Remote, SourceError
 from jobs.lifecycle import drafts, retention, transitions
 from jobs.models import Job
 from jobs.queues import FETCH_FUNCTION, outbound_queue
-from jobs.scheduling import dispatch
 from jobs.states import Status
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ FETCHING = Q(status=Status.QUEUED, urls__isnull=False)
 def enqueue_fetches(*job_ids: str) -> None:
     """Have the inputs of jobs fetched; what fails here is left to `reconcile_fetches`."""
     try:
-        with dispatch.redis_client() as redis:
+        with redis_client() as redis:
             queue = outbound_queue(redis)
             for job_id in job_ids:
                 rq_id = f"fetch-{job_id}"
@@ -70,7 +70,7 @@ def reconcile_fetches() -> int:
     for job_id in Job.objects.filter(FETCHING, fetch_deadline__lte=now).values_list("id", flat=True):
         transitions.fail_fetch(job_id, "download_failed", TOO_LATE)
     waiting = Job.objects.filter(FETCHING).values_list("id", flat=True)
-    with dispatch.redis_client() as redis:
+    with redis_client() as redis:
         known = set(outbound_queue(redis).job_ids)
     lost = [job_id for job_id in waiting if f"fetch-{job_id}" not in known and not _is_being_fetched(job_id)]
     enqueue_fetches(*lost)
@@ -100,12 +100,12 @@ def _fetch(job: Job) -> None:
         transitions.fail_fetch(job.id, error.code, error.detail)
 
 
-def _files_of(job: Job) -> list[AskedFile]:
+def _files_of(job: Job) -> list[RequestedFile]:
     assert job.urls is not None
-    return [asked_file(field, Remote(url)) for field, url in job.urls.items()]
+    return [requested_file(field, Remote(url)) for field, url in job.urls.items()]
 
 
-def _fetched(job: Job, file: AskedFile, limits: Limits, scratch: Path) -> CheckedFile:
+def _fetched(job: Job, file: RequestedFile, limits: Limits, scratch: Path) -> CheckedFile:
     """Raises: SourceError, IntakeError: with the field in front of what is wrong."""
     assert job.fetch_deadline is not None
     assert isinstance(file.source, Remote)
@@ -127,7 +127,9 @@ def _fetched(job: Job, file: AskedFile, limits: Limits, scratch: Path) -> Checke
 def _take_in(job: Job, fetched: list[CheckedFile], limits: Limits) -> None:
     """Raises: IntakeError: `audio_too_long` for the plan, or for what could be reserved of the month."""
     kind = ReferenceKind(job.reference_kind)
-    items = inputs.names_of(job.inputs, kind) | {file.asked.name: inputs.item_of(file) for file in fetched}
+    items = inputs.names_of(job.inputs, kind) | {
+        file.requested.name: inputs.item_of(file) for file in fetched
+    }
     duration = inputs.duration_of(inputs.arrange(items, kind), SpeakingOrder(job.speaking_order), limits)
     length = drafts.length_of(duration)
     if length.reserved_seconds > job.reserved_seconds:
@@ -151,4 +153,4 @@ def _is_being_fetched(job_id: str) -> bool:
 
 
 def _lock_of(job_id: str) -> AbstractContextManager[bool]:
-    return alone(f"fetch {job_id}")
+    return advisory_lock(f"fetch {job_id}")

@@ -9,7 +9,7 @@ from jobs.storage import objects
 BATCH = 100
 
 
-def expire_due() -> int:
+def prune_expired() -> int:
     """Remove the files of jobs whose time is over.
 
     Returns:

@@ -13,6 +13,7 @@ from accounts.tenancy import Tenant
 from avatar_api.common.after_commit import after_commit
 from avatar_api.common.ids import new_id
 from avatar_api.common.problems import Problem
+from avatar_api.common.redis import redis_client
 from avatar_api.common.request_id import request_id
 from avatar_api.common.transient_errors import drop_lost_connection
 from gpu_worker.common import logs, telemetry
@@ -49,7 +50,9 @@ ASKED_FIELDS = (
 )
 
 
-def create_job(*, tenant: Tenant, asked: JobRequest, idempotent: IdempotentRequest | None = None) -> Job:
+def create_job(
+    *, tenant: Tenant, job_request: JobRequest, idempotent: IdempotentRequest | None = None
+) -> Job:
     """Check the inputs, keep a normalised copy of them, and queue a job.
 
     Files at an address are fetched later; the job waits for them.
@@ -60,7 +63,7 @@ def create_job(*, tenant: Tenant, asked: JobRequest, idempotent: IdempotentReque
             behind then.
     """
     quotas.refuse_overload()
-    drafts.check(asked, tenant)
+    drafts.check(job_request, tenant)
     job_id = new_id("job")
     logs.bind(job=job_id)
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
@@ -69,8 +72,8 @@ def create_job(*, tenant: Tenant, asked: JobRequest, idempotent: IdempotentReque
         inputs.scratch_folder() as scratch,
         _removed_unless_kept(job_id, prefix),
     ):
-        stored = inputs.store(inputs.check(asked, tenant, scratch), prefix)
-        return _insert(drafts.draft(job_id, tenant, asked, stored), tenant, idempotent)
+        stored = inputs.store(inputs.check(job_request, tenant, scratch), prefix)
+        return _insert(drafts.draft(job_id, tenant, job_request, stored), tenant, idempotent)
 
 
 @contextmanager
@@ -121,12 +124,12 @@ def retry_job(*, tenant: Tenant, job: Job) -> Job:
     job_id = new_id("job")
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
     with _removed_unless_kept(job_id, prefix):
-        copy = _asked_again(job, tenant, job_id)
+        copy = _copy_for_retry(job, tenant, job_id)
         copy.inputs = inputs.copy(job.inputs, prefix)
         return _insert(copy, tenant)
 
 
-def _asked_again(job: Job, tenant: Tenant, job_id: str) -> Job:
+def _copy_for_retry(job: Job, tenant: Tenant, job_id: str) -> Job:
     same = {field: getattr(job, field) for field in ASKED_FIELDS}
     return Job(
         **same,
@@ -173,7 +176,7 @@ def cancel_job(*, job: Job) -> Job:
 
 def _tell_worker_to_cancel(job_id: str) -> None:
     try:
-        with dispatch.redis_client() as redis:
+        with redis_client() as redis:
             coordination.request_stop(redis, job_id, coordination.Stop.CANCEL)
     except RedisError:
         log.exception("the worker of %s can't be told to cancel; reconcile will tell it", job_id)

@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from avatar_api.common.after_commit import after_commit
+from avatar_api.common.redis import redis_client
 from gpu_worker.contract import coordination
 from gpu_worker.contract.spec import RenderedVideo
 from jobs import counters
@@ -199,7 +200,7 @@ def _record_event(job: Job, event: str, **data: Any) -> None:
 
 
 def _notify_watchers(job_id: str) -> None:
-    with dispatch.redis_client() as redis:
+    with redis_client() as redis:
         coordination.publish_change(redis, job_id)
 
 

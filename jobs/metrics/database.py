@@ -67,7 +67,7 @@ class Ended(Collector):
         yield from families
 
 
-class Waiting(Collector):
+class WaitingJobs(Collector):
     """Postgres holds the queue of jobs: how many wait for an engine, and the oldest since when."""
 
     def collect(self) -> Iterator[Metric]:

@@ -13,14 +13,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from jobs.metrics.configured import Configured
-from jobs.metrics.database import Deliveries, Ended, Jobs, Waiting
+from jobs.metrics.database import Deliveries, Ended, Jobs, WaitingJobs
 from jobs.metrics.disks import Disks
 from jobs.metrics.redis import Queues
-from jobs.scheduling.autoscaling.metrics import Endpoint
+from jobs.scheduling.autoscaling.metrics import EndpointMetrics
 
 COLLECTORS: tuple[type[Collector], ...] = (
-    *(Jobs, Ended, Waiting, Deliveries),
-    *(Queues, Endpoint),
+    *(Jobs, Ended, WaitingJobs, Deliveries),
+    *(Queues, EndpointMetrics),
     *(Disks, Configured),
 )
 

@@ -10,12 +10,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, Worker
 
+from avatar_api.common.redis import redis_client
 from gpu_worker.contract.queues import render_queue, report_queue
 from gpu_worker.contract.spec import EngineName
 from jobs import counters
 from jobs.metrics import render_workers
 from jobs.queues import outbound_queue
-from jobs.scheduling.dispatch import redis_client
 
 log = logging.getLogger(__name__)
 

@@ -19,11 +19,11 @@ from rq import Queue
 from accounts import forgetting, services
 from accounts.models import Organization
 from avatar_api.common.ids import id_pattern
+from avatar_api.common.redis import redis_client
 from jobs.billing import ended_jobs
 from jobs.lifecycle.services import cancel_job
 from jobs.metrics.redis import all_queues
 from jobs.models import Asset, Job, WebhookDelivery, WebhookEndpoint
-from jobs.scheduling import dispatch
 from jobs.states import OPEN
 from jobs.storage import objects
 
@@ -52,7 +52,7 @@ class Traces:
 
 
 @dataclass(frozen=True)
-class Left:
+class Remnants:
     """What was found of it after all: nothing, if all went well.
 
     Attributes:
@@ -86,7 +86,7 @@ def open_jobs(organization: Organization) -> QuerySet[Job]:
 
 def at_work(organization: Organization) -> int:
     """How many of its jobs haven't ended, or have and may still be in the hands of a worker."""
-    with dispatch.redis_client() as redis:
+    with redis_client() as redis:
         held = {key.decode().split(":")[1] for key in redis.scan_iter("lease:*", count=BATCH)}
     return (open_jobs(organization) | Job.objects.filter(organization=organization, pk__in=held)).count()
 
@@ -114,18 +114,18 @@ def sweep(traces: Traces) -> Counter[str]:
     """Remove what is left in the store and in Redis."""
     stored = sum(len(page) for page in objects.pages(traces.prefix))
     objects.delete_prefix(traces.prefix)
-    with dispatch.redis_client() as redis:
+    with redis_client() as redis:
         return Counter({"objects": stored, "entries of Redis": _forget_in_redis(redis, traces.ids)})
 
 
-def what_is_left(traces: Traces) -> Left:
+def what_is_left(traces: Traces) -> Remnants:
     """Look through every table, the store and Redis."""
     tables = connection.introspection.table_names()
     rows = {table: count for table in tables if (count := _mentions(table, traces.marks))}
     stored = sum(len(page) for page in objects.pages(traces.prefix))
-    with dispatch.redis_client() as redis:
+    with redis_client() as redis:
         entries = sum(1 for _ in _entries(redis, traces.ids))
-    return Left(rows, len(tables), stored, entries)
+    return Remnants(rows, len(tables), stored, entries)
 
 
 def _forget_rows(organization: Organization, traces: Traces) -> Counter[str]:

@@ -27,7 +27,7 @@ def run_until(stop: threading.Event) -> None:
     """
     while not stop.is_set():
         outlive(reconcile_once)
-        outlive(pruning.forget_old)
+        outlive(pruning.prune_history)
         for _ in range(EVERY_SECONDS):
             outlive(outbox.enqueue_due)
             outlive(dispatch.dispatch_jobs)

@@ -18,21 +18,21 @@ BATCH = 1000
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class Pruned:
     """How many rows were removed."""
 
     deliveries: int
     events: int
 
 
-def forget_old() -> Forgotten:
+def prune_history() -> Pruned:
     """Remove the oldest rows whose time is over, and the sessions that have expired."""
     finished = WebhookDelivery.objects.exclude(state=WebhookDelivery.State.PENDING)
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
-    return Forgotten(deliveries=_forget(finished), events=_forget(JobEvent.objects.all()))
+    return Pruned(deliveries=_prune(finished), events=_prune(JobEvent.objects.all()))
 
 
-def _forget(rows: QuerySet[WebhookDelivery] | QuerySet[JobEvent]) -> int:
+def _prune(rows: QuerySet[WebhookDelivery] | QuerySet[JobEvent]) -> int:
     # Keys grow with time: the first rows of the primary key are the oldest, and need no index of their own.
     before = timezone.now() - timedelta(days=settings.HISTORY_DAYS)
     first = rows.order_by("pk").values_list("pk", "created_at")[:BATCH]

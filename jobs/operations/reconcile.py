@@ -18,7 +18,8 @@ from django.utils import timezone
 from redis import Redis
 from rq.serializers import JSONSerializer
 
-from avatar_api.common.transient_errors import STORE_TROUBLE
+from avatar_api.common.redis import redis_client
+from avatar_api.common.transient_errors import STORE_ERRORS
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.queues import RenderJob, render_job_id, render_queue, report_queue
 from gpu_worker.contract.spec import EngineName, RenderedVideo
@@ -79,7 +80,7 @@ class Reconciled:
 
 def reconcile() -> Reconciled:
     """One round over everything that may be stuck."""
-    redis = dispatch.redis_client()
+    redis = redis_client()
     try:
         _note_outage(redis)
         put_back = _put_back_unbegun(redis)
@@ -99,11 +100,11 @@ def reconcile() -> Reconciled:
         lost=outcomes.count("lost"),
         rescued=outcomes.count("rescued"),
         canceled=canceled,
-        expired=_unless_store_is_away(retention.expire_due, 0),
-        forgotten=idempotency.forget_old(),
+        expired=_unless_store_is_away(retention.prune_expired, 0),
+        forgotten=idempotency.prune_claims(),
         deliveries=outbox.enqueue_due(),
         fetches=fetching.reconcile_fetches(),
-        assets=_unless_store_is_away(assets.remove_old, 0),
+        assets=_unless_store_is_away(assets.prune_assets, 0),
         rung=dispatch.dispatch_jobs(),
         yielding=preemption.end_slices(),
     )
@@ -113,7 +114,7 @@ def _unless_store_is_away(step: Callable[[], Result], otherwise: Result) -> Resu
     """What needs the store waits for it until the next rounds; the rest of the round doesn't."""
     try:
         return step()
-    except STORE_TROUBLE:
+    except STORE_ERRORS:
         log.exception("the object store is away: a part of this round is left to the next one")
         return otherwise
 

@@ -69,7 +69,7 @@ def sign(job_id: str, until: int) -> str:
     return signing.Signer(salt=SALT).sign_object([job_id, until])
 
 
-def read(token: str) -> Stream:
+def read_token(token: str) -> Stream:
     """The stream that a token stands for.
 
     Raises:

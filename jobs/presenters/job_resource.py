@@ -9,7 +9,7 @@ from jobs.models import Job
 from jobs.presenters import hls, signed_urls
 from jobs.presenters.signed_urls import Download
 from jobs.scheduling import eta
-from jobs.scheduling.eta import Prospect
+from jobs.scheduling.eta import LiveStatus
 from jobs.states import RETRYABLE_ERRORS, Stage, Status
 
 # What a finished job offers: the key below its prefix, the media type, the file name's ending.
@@ -80,26 +80,26 @@ class JobResource:
 
 def present_all(jobs: list[Job], base_url: str) -> list[JobResource]:
     """Jobs of one tenant, with what is to be expected of them; without live progress when Redis is away."""
-    prospects = eta.look(jobs)
-    return [describe(job, prospects.get(job.id, Prospect()), base_url) for job in jobs]
+    live_statuses = eta.live_status_of(jobs)
+    return [describe(job, live_statuses.get(job.id, LiveStatus()), base_url) for job in jobs]
 
 
 def present(job: Job, base_url: str) -> JobResource:
     return present_all([job], base_url)[0]
 
 
-def describe(job: Job, prospect: Prospect, base_url: str) -> JobResource:
-    """The job as its row tells it, and what isn't in its row as `prospect` does."""
-    live = prospect.live
+def describe(job: Job, live: LiveStatus, base_url: str) -> JobResource:
+    """The job, from its row and from what `live` adds to it."""
+    progress = live.progress
     return JobResource(
         id=job.id,
         object="job",
         status=job.status,
-        stage=_stage(job, live),
-        progress=_progress(job, live),
+        stage=_stage(job, progress),
+        progress=_progress(job, progress),
         window=WindowCount(current=min(len(job.window_prefixes) + 1, job.windows), total=job.windows),
-        queue_position=prospect.queue_position,
-        eta_seconds=prospect.eta_seconds,
+        queue_position=live.queue_position,
+        eta_seconds=live.eta_seconds,
         livemode=job.livemode,
         input=input_of(job),
         stream_url=hls.address(job, base_url),
@@ -121,20 +121,20 @@ def describe(job: Job, prospect: Prospect, base_url: str) -> JobResource:
     )
 
 
-def _stage(job: Job, live: coordination.Progress | None) -> str | None:
+def _stage(job: Job, progress: coordination.Progress | None) -> str | None:
     if job.status == Status.QUEUED:
         return Stage.WAITING if job.urls is None else Stage.FETCHING
     if job.status == Status.PROCESSING:
-        return live.stage if live else Stage.STARTING
+        return progress.stage if progress else Stage.STARTING
     return None
 
 
-def _progress(job: Job, live: coordination.Progress | None) -> int:
+def _progress(job: Job, progress: coordination.Progress | None) -> int:
     """Percent of the work; 100 only for a video that is there."""
     if job.status == Status.SUCCEEDED:
         return 100
     done = len(job.window_prefixes) / max(1, job.windows)
-    return min(99, int(100 * max(done, live.fraction if live else 0)))
+    return min(99, int(100 * max(done, progress.fraction if progress else 0)))
 
 
 def input_of(job: Job) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def sign(download: Download, until: datetime) -> str:
     return signing.dumps(value, salt=SALT)
 
 
-def read(token: str) -> Download:
+def read_token(token: str) -> Download:
     """The file that a token stands for.
 
     Raises:

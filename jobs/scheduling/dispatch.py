@@ -8,13 +8,13 @@ import hashlib
 import logging
 import secrets
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, Worker
 
+from avatar_api.common.redis import redis_client
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.queues import RENDER_FUNCTION, render_job_id, render_queue
 from gpu_worker.contract.spec import EngineName, RenderSpec
@@ -24,13 +24,9 @@ from jobs.scheduling.autoscaling import trigger
 from jobs.scheduling.fair_queue import Clock, give_slices
 from jobs.scheduling.queries import AtWork
 from jobs.scheduling.specs import spec_of
-from jobs.scheduling.window_times import Paces
+from jobs.scheduling.window_times import WindowSeconds
 
 log = logging.getLogger(__name__)
-
-
-def redis_client() -> Redis:
-    return Redis.from_url(settings.REDIS_URL)
 
 
 def dispatch_jobs() -> int:
@@ -43,7 +39,9 @@ def dispatch_jobs() -> int:
     """
     redis = redis_client()
     try:
-        sent = sum(_dispatch_engine(engine, redis) for engine in EngineName if queries.anybody_waits(engine))
+        sent = sum(
+            _dispatch_engine(engine, redis) for engine in EngineName if queries.has_waiting_jobs(engine)
+        )
         trigger.reconcile_if_jobs_wait(redis)
         return sent
     except RedisError:
@@ -56,12 +54,12 @@ def dispatch_jobs() -> int:
 def _dispatch_engine(engine: EngineName, redis: Redis) -> int:
     queue = render_queue(engine, redis)
     workers = Worker.count(connection=redis, queue=queue)
-    paces = window_times.read(redis)
+    window_seconds = window_times.read_published(redis)
     with transaction.atomic():
-        queries.lock()
+        queries.lock_dispatch()
         at_work = queries.at_work(engine)
-        jobs, clock = _next(engine, at_work, free_places(at_work, workers), paces)
-        queries.keep(engine, clock)
+        jobs, clock = _next(engine, at_work, free_places(at_work, workers), window_seconds)
+        queries.save_clock(engine, clock)
         specs = [_begin_attempt(job) for job in jobs]
     for spec in specs:
         _enqueue(queue, redis, spec)
@@ -83,15 +81,20 @@ def choose(engine: EngineName, places: int) -> list[Job]:
     return _next(engine, queries.at_work(engine), places, {})[0]
 
 
-def _next(engine: EngineName, at_work: AtWork, places: int, paces: Paces) -> tuple[list[Job], Clock]:
+def _next(
+    engine: EngineName, at_work: AtWork, places: int, window_seconds: WindowSeconds
+) -> tuple[list[Job], Clock]:
     if places == 0:
         return [], Clock()
     waiting = queries.first_of_each_tenant(engine, places)
-    clock = queries.clock(engine, waiting)
+    clock = queries.read_clock(engine, waiting)
     jobs = {job.id: job for line in waiting.values() for job in line}
     given = give_slices(
         clock,
-        {tenant: [queries.candidate(job, paces) for job in line] for tenant, line in waiting.items()},
+        {
+            tenant: [queries.candidate(job, window_seconds) for job in line]
+            for tenant, line in waiting.items()
+        },
         {tenant: queries.share_of(line[0]) for tenant, line in waiting.items()},
         at_work.by_tenant,
         places,

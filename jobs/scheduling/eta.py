@@ -17,15 +17,16 @@ from redis.exceptions import RedisError
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from accounts.limits import limit_in_sql
+from avatar_api.common.redis import redis_client
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import Progress
 from gpu_worker.contract.queues import RENDER_QUEUES
 from gpu_worker.contract.spec import EngineName
 from jobs.models import Job
-from jobs.scheduling import dispatch, simulation, window_times
-from jobs.scheduling.fair_queue import Clock, Share, Tenant
-from jobs.scheduling.simulation import Forecast, Line, Piece, Queue, Running
-from jobs.scheduling.window_times import Kind, Paces
+from jobs.scheduling import simulation, window_times
+from jobs.scheduling.fair_queue import Clock, Share, TenantKey
+from jobs.scheduling.simulation import Line, Piece, Prediction, Queue, Running
+from jobs.scheduling.window_times import RenderKind, WindowSeconds
 from jobs.states import OPEN, Status
 
 log = logging.getLogger(__name__)
@@ -63,16 +64,16 @@ STANDING = f"""
 
 
 @dataclass(frozen=True)
-class Prospect:
+class LiveStatus:
     """What is known of a job beside its row; nothing of one that has ended.
 
     Attributes:
-        live: Progress of its current attempt.
+        progress: Of its current attempt.
         queue_position: Its place among the jobs of its engine that no worker has begun.
         eta_seconds: Until it will have ended, if nothing else came.
     """
 
-    live: Progress | None = None
+    progress: Progress | None = None
     queue_position: int | None = None
     eta_seconds: float | None = None
 
@@ -105,77 +106,79 @@ class Row(NamedTuple):
     now: float | None
 
     @property
-    def tenant(self) -> Tenant:
-        return Tenant(self.organization_id, self.livemode)
+    def tenant(self) -> TenantKey:
+        return TenantKey(self.organization_id, self.livemode)
 
     @property
-    def kind(self) -> Kind:
-        return Kind(self.engine, self.preset, self.resolution)
+    def kind(self) -> RenderKind:
+        return RenderKind(self.engine, self.preset, self.resolution)
 
 
 @dataclass(frozen=True)
-class Live:
+class RedisState:
     """What Redis tells; nothing when it is away."""
 
     progress: Mapping[str, Progress] = field(default_factory=dict)
-    paces: Paces = field(default_factory=dict)
+    window_seconds: WindowSeconds = field(default_factory=dict)
     workers: Mapping[str, int] = field(default_factory=dict)
 
 
-def look(jobs: Iterable[Job]) -> dict[str, Prospect]:
+def live_status_of(jobs: Iterable[Job]) -> dict[str, LiveStatus]:
     """The prospects of those of a tenant's jobs that haven't ended, by id."""
     shown = [job for job in jobs if job.status in OPEN]
     if not shown:
         return {}
-    tenant = Tenant(shown[0].organization_id, shown[0].livemode)
+    tenant = TenantKey(shown[0].organization_id, shown[0].livemode)
     by_engine: dict[str, list[Row]] = {job.engine: [] for job in shown}
     for row in _rows(tenant, list(by_engine)):
         by_engine[row.engine].append(row)
     running = [row.oldest for rows in by_engine.values() for row in rows if row.is_running]
     live = _live(running, list(by_engine))
     ids = frozenset(job.id for job in shown)
-    told = {engine: _forecast(tenant, engine, rows, live, ids) for engine, rows in by_engine.items()}
-    return {job.id: _prospect(job, told[job.engine], live) for job in shown}
+    predicted = {engine: _predict(tenant, engine, rows, live, ids) for engine, rows in by_engine.items()}
+    return {job.id: _live_status(job, predicted[job.engine], live) for job in shown}
 
 
-def _prospect(job: Job, told: Forecast, live: Live) -> Prospect:
+def _live_status(job: Job, predicted: Prediction, live: RedisState) -> LiveStatus:
     if job.status == Status.QUEUED:
         known = live.workers.get(job.engine, 0) > 0
-        eta = told.seconds.get(job.id) if known else None
-        return Prospect(None, told.positions.get(job.id), _rounded(eta))
+        eta = predicted.seconds.get(job.id) if known else None
+        return LiveStatus(None, predicted.positions.get(job.id), _rounded(eta))
     progress = live.progress.get(job.id)
     if progress is None or progress.attempt != job.attempt:
-        return Prospect()
-    return Prospect(progress, None, _rounded(told.seconds.get(job.id)))
+        return LiveStatus()
+    return LiveStatus(progress, None, _rounded(predicted.seconds.get(job.id)))
 
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
 
 
-def _rows(tenant: Tenant, engines: list[str]) -> list[Row]:
+def _rows(tenant: TenantKey, engines: list[str]) -> list[Row]:
     organization, livemode = tenant.organization_id, tenant.livemode
     with connection.cursor() as cursor:
         cursor.execute(STANDING, {"organization": organization, "livemode": livemode, "engines": engines})
         return [Row(*row) for row in cursor.fetchall()]
 
 
-def _live(running: list[str], engines: list[str]) -> Live:
+def _live(running: list[str], engines: list[str]) -> RedisState:
     try:
-        with dispatch.redis_client() as redis:
+        with redis_client() as redis:
             pipeline = redis.pipeline(transaction=False)
             pipeline.hgetall(window_times.KEY)
             for engine in engines:
                 pipeline.scard(WORKERS_BY_QUEUE_KEY % RENDER_QUEUES[EngineName(engine)])
-            paces, *workers = pipeline.execute()
+            window_seconds, *workers = pipeline.execute()
             progress = coordination.read_progress(redis, running)
     except RedisError:
         log.exception("live progress can't be read; the finished windows are shown")
-        return Live()
-    return Live(progress, window_times.parse(paces), dict(zip(engines, workers, strict=True)))
+        return RedisState()
+    return RedisState(progress, window_times.parse(window_seconds), dict(zip(engines, workers, strict=True)))
 
 
-def _forecast(tenant: Tenant, engine: str, rows: list[Row], live: Live, shown: frozenset[str]) -> Forecast:
+def _predict(
+    tenant: TenantKey, engine: str, rows: list[Row], live: RedisState, shown: frozenset[str]
+) -> Prediction:
     running = tuple(_running(row, live) for row in rows if row.is_running)
     queue = Queue(
         tenant=tenant,
@@ -184,12 +187,12 @@ def _forecast(tenant: Tenant, engine: str, rows: list[Row], live: Live, shown: f
         slice_seconds=settings.YIELD_AFTER_SECONDS,
         clock=_clock(rows),
         shares={row.tenant: Share(row.weight, row.concurrent_jobs) for row in rows},
-        own=tuple(_piece(row, live.paces) for row in rows if _waits(row) and row.tenant == tenant),
-        lines=_lines([row for row in rows if _waits(row) and row.tenant != tenant], live.paces),
+        own=tuple(_piece(row, live.window_seconds) for row in rows if _waits(row) and row.tenant == tenant),
+        lines=_lines([row for row in rows if _waits(row) and row.tenant != tenant], live.window_seconds),
         running=running,
-        sent=tuple(Running(row.tenant, _piece(row, live.paces)) for row in rows if _is_sent(row)),
+        sent=tuple(Running(row.tenant, _piece(row, live.window_seconds)) for row in rows if _is_sent(row)),
     )
-    return simulation.forecast(queue)
+    return simulation.predict(queue)
 
 
 def _waits(row: Row) -> bool:
@@ -205,34 +208,36 @@ def _clock(rows: list[Row]) -> Clock:
     return Clock(now, {row.tenant: row.finish for row in rows if row.finish is not None})
 
 
-def _lines(rows: list[Row], paces: Paces) -> dict[Tenant, Line]:
-    of_tenants: dict[Tenant, list[Row]] = defaultdict(list)
+def _lines(rows: list[Row], window_seconds: WindowSeconds) -> dict[TenantKey, Line]:
+    of_tenants: dict[TenantKey, list[Row]] = defaultdict(list)
     for row in rows:
         of_tenants[row.tenant].append(row)
     return {
         tenant: Line(
-            sum(row.number for row in line), sum(_seconds(row, paces) for row in line), line[0].oldest
+            sum(row.number for row in line),
+            sum(_seconds(row, window_seconds) for row in line),
+            line[0].oldest,
         )
         for tenant, line in of_tenants.items()
     }
 
 
-def _running(row: Row, live: Live) -> Running:
+def _running(row: Row, live: RedisState) -> Running:
     progress = live.progress.get(row.oldest)
     if progress is None or progress.attempt != row.attempt or row.attempt_started_at is None:
-        return Running(row.tenant, _piece(row, live.paces))
+        return Running(row.tenant, _piece(row, live.window_seconds))
     seconds = simulation.blended_seconds_left(
         fraction=progress.fraction,
         fraction_before=row.windows_before / row.windows,
         elapsed=(timezone.now() - row.attempt_started_at).total_seconds(),
-        expected=row.windows * window_times.seconds_per_window(row.kind, live.paces),
+        expected=row.windows * window_times.seconds_per_window(row.kind, live.window_seconds),
     )
     return Running(row.tenant, Piece(row.oldest, seconds))
 
 
-def _piece(row: Row, paces: Paces) -> Piece:
-    return Piece(row.oldest, _seconds(row, paces))
+def _piece(row: Row, window_seconds: WindowSeconds) -> Piece:
+    return Piece(row.oldest, _seconds(row, window_seconds))
 
 
-def _seconds(row: Row, paces: Paces) -> float:
-    return (row.windows - row.windows_done) * window_times.seconds_per_window(row.kind, paces)
+def _seconds(row: Row, window_seconds: WindowSeconds) -> float:
+    return (row.windows - row.windows_done) * window_times.seconds_per_window(row.kind, window_seconds)

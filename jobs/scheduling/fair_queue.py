@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Tenant:
+class TenantKey:
     """Jobs are counted apart by organization and mode."""
 
     organization_id: str
@@ -59,16 +59,16 @@ class Clock:
     """
 
     now: float = 0.0
-    finishes: dict[Tenant, float] = field(default_factory=dict)
-    starts: dict[Tenant, float] = field(default_factory=dict)
+    finishes: dict[TenantKey, float] = field(default_factory=dict)
+    starts: dict[TenantKey, float] = field(default_factory=dict)
 
-    def start_of_next(self, tenant: Tenant, *, running: bool = False) -> float:
+    def start_of_next(self, tenant: TenantKey, *, running: bool = False) -> float:
         """Where the tenant's next slice starts; one that goes on has waited for nothing."""
         finish = self.finishes.get(tenant, self.now)
         return finish if running else max(self.now, finish)
 
     def begin(
-        self, tenant: Tenant, weight: int, candidate: Candidate, waited_for: float = float("inf")
+        self, tenant: TenantKey, weight: int, candidate: Candidate, waited_for: float = float("inf")
     ) -> None:
         """Give the tenant a slice; time doesn't go past `waited_for`, the start of one that is still due."""
         start = self.start_of_next(tenant, running=candidate.running)
@@ -76,7 +76,7 @@ class Clock:
         self.now = max(self.now, self.starts[tenant])
         self.finishes[tenant] = start + candidate.seconds / weight
 
-    def urgency(self, tenant: Tenant, candidate: Candidate) -> tuple[float, bool, float, str]:
+    def urgency(self, tenant: TenantKey, candidate: Candidate) -> tuple[float, bool, float, str]:
         """The least is next. At equal starts nobody is interrupted, and then who was served longest ago."""
         start = self.start_of_next(tenant, running=candidate.running)
         return start, not candidate.running, self.finishes.get(tenant, 0.0), candidate.job_id
@@ -84,10 +84,10 @@ class Clock:
 
 def next_tenant(
     clock: Clock,
-    heads: Mapping[Tenant, Candidate],
-    shares: Mapping[Tenant, Share],
-    active: Mapping[Tenant, int],
-) -> Tenant | None:
+    heads: Mapping[TenantKey, Candidate],
+    shares: Mapping[TenantKey, Share],
+    active: Mapping[TenantKey, int],
+) -> TenantKey | None:
     """Whose first job is next: none whose jobs at once are as many as they may be.
 
     Args:
@@ -102,11 +102,11 @@ def next_tenant(
 
 def give_slices(
     clock: Clock,
-    lines: Mapping[Tenant, list[Candidate]],
-    shares: Mapping[Tenant, Share],
-    active: Mapping[Tenant, int],
+    lines: Mapping[TenantKey, list[Candidate]],
+    shares: Mapping[TenantKey, Share],
+    active: Mapping[TenantKey, int],
     places: int,
-) -> Iterator[tuple[Tenant, Candidate]]:
+) -> Iterator[tuple[TenantKey, Candidate]]:
     """Give away up to `places` slices, one after the other, and push the clock on.
 
     Args:
@@ -133,11 +133,11 @@ def give_slices(
         yield tenant, candidate
 
 
-def go_on(
+def renew_slices(
     clock: Clock,
-    lines: Mapping[Tenant, list[Candidate]],
-    shares: Mapping[Tenant, Share],
-    active: Mapping[Tenant, int],
+    lines: Mapping[TenantKey, list[Candidate]],
+    shares: Mapping[TenantKey, Share],
+    active: Mapping[TenantKey, int],
     places: int,
 ) -> set[str]:
     """Which of the running jobs in `lines` get another slice, the others having to yield to those that wait.

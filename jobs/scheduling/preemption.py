@@ -17,15 +17,16 @@ from django.utils import timezone
 from redis import Redis
 from rq import Worker
 
+from avatar_api.common.redis import redis_client
 from gpu_worker.contract import coordination
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import EngineName
 from jobs.models import Job
 from jobs.scheduling import dispatch, queries, window_times
 from jobs.scheduling.autoscaling import status
-from jobs.scheduling.fair_queue import Candidate, Tenant, go_on
+from jobs.scheduling.fair_queue import Candidate, TenantKey, renew_slices
 from jobs.scheduling.queries import AtWork, tenant_of
-from jobs.scheduling.window_times import Paces
+from jobs.scheduling.window_times import WindowSeconds
 from jobs.states import Status
 
 log = logging.getLogger(__name__)
@@ -43,23 +44,23 @@ def end_slices() -> int:
     Raises:
         RedisError: Redis is away.
     """
-    with dispatch.redis_client() as redis:
+    with redis_client() as redis:
         engines = [engine for engine in EngineName if _over(engine, timezone.now()).exists()]
         return sum(_end_slices(engine, redis) for engine in engines)
 
 
 def _end_slices(engine: EngineName, redis: Redis) -> int:
     workers = Worker.count(connection=redis, queue=render_queue(engine, redis))
-    paces = window_times.read(redis)
+    window_seconds = window_times.read_published(redis)
     with transaction.atomic():
-        queries.lock()
+        queries.lock_dispatch()
         now = timezone.now()
         over = list(_over(engine, now))
-        yielding = _let_go_on(engine, over, workers, paces, now)
-    for job in yielding:
+        preempted = _renew(engine, over, workers, window_seconds, now)
+    for job in preempted:
         log.info("%s is asked to yield", job.id)
         coordination.request_stop(redis, job.id, coordination.Stop.YIELD)
-    return len(yielding)
+    return len(preempted)
 
 
 def _over(engine: EngineName, now: datetime) -> QuerySet[Job]:
@@ -68,11 +69,11 @@ def _over(engine: EngineName, now: datetime) -> QuerySet[Job]:
     return over.select_related("organization__plan", "organization__test_plan")
 
 
-def more_workers_can_be_had(engine: EngineName) -> bool:
+def more_workers_available(engine: EngineName) -> bool:
     """Whether whoever waits gets a worker of its own soon, if RunPod says so."""
     if engine is not EngineName.INFINITETALK or not settings.RUNPOD_ENDPOINT_ID:
         return False
-    reading = status.last()
+    reading = status.latest()
     if reading is None or reading.health is None:
         return False
     health = reading.health
@@ -80,34 +81,38 @@ def more_workers_can_be_had(engine: EngineName) -> bool:
     return asked_for < settings.RUNPOD_MAX_WORKERS and not health.workers.throttled
 
 
-def _let_go_on(engine: EngineName, over: list[Job], workers: int, paces: Paces, now: datetime) -> list[Job]:
+def _renew(
+    engine: EngineName, over: list[Job], workers: int, window_seconds: WindowSeconds, now: datetime
+) -> list[Job]:
     """Give another slice to the jobs that nobody has to wait for; those are left that have to yield."""
     at_work = queries.at_work(engine)
     waiting, stranded = {}, 0
-    if not more_workers_can_be_had(engine):
+    if not more_workers_available(engine):
         stranded = _stranded(engine, over, at_work, now)
         if dispatch.free_places(at_work, workers) == 0:
             waiting = queries.first_of_each_tenant(engine, len(over))
-    clock = queries.clock(engine, {tenant_of(job) for job in over} | waiting.keys())
-    going_on = go_on(
+    clock = queries.read_clock(engine, {tenant_of(job) for job in over} | waiting.keys())
+    renewed = renew_slices(
         clock,
-        _lines(over, waiting, paces),
+        _lines(over, waiting, window_seconds),
         {tenant_of(job): queries.share_of(job) for job in [*over, *(line[0] for line in waiting.values())]},
         at_work.by_tenant - Counter(tenant_of(job) for job in over),
         len(over) - stranded,
     )
-    queries.keep(engine, clock)
+    queries.save_clock(engine, clock)
     ends_at = now + timedelta(seconds=settings.YIELD_AFTER_SECONDS)
-    Job.objects.filter(pk__in=going_on, status=Status.PROCESSING).update(slice_ends_at=ends_at)
-    return [job for job in over if job.id not in going_on]
+    Job.objects.filter(pk__in=renewed, status=Status.PROCESSING).update(slice_ends_at=ends_at)
+    return [job for job in over if job.id not in renewed]
 
 
-def _lines(over: list[Job], waiting: dict[Tenant, list[Job]], paces: Paces) -> dict[Tenant, list[Candidate]]:
-    lines: dict[Tenant, list[Candidate]] = defaultdict(list)
+def _lines(
+    over: list[Job], waiting: dict[TenantKey, list[Job]], window_seconds: WindowSeconds
+) -> dict[TenantKey, list[Candidate]]:
+    lines: dict[TenantKey, list[Candidate]] = defaultdict(list)
     for job in over:
-        lines[tenant_of(job)].append(queries.candidate(job, paces, running=True))
+        lines[tenant_of(job)].append(queries.candidate(job, window_seconds, running=True))
     for tenant, line in waiting.items():
-        lines[tenant] += [queries.candidate(job, paces) for job in line]
+        lines[tenant] += [queries.candidate(job, window_seconds) for job in line]
     return lines
 
 

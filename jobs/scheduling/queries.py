@@ -13,8 +13,8 @@ from accounts.limits import effective_limits
 from gpu_worker.contract.spec import EngineName
 from jobs.models import Job, VirtualTime
 from jobs.scheduling import window_times
-from jobs.scheduling.fair_queue import Candidate, Clock, Share, Tenant
-from jobs.scheduling.window_times import Paces
+from jobs.scheduling.fair_queue import Candidate, Clock, Share, TenantKey
+from jobs.scheduling.window_times import WindowSeconds
 from jobs.states import Status
 
 DISPATCH_LOCK = 0x6176_6174  # "avat"
@@ -34,12 +34,12 @@ class AtWork:
         unstarted: Those of that engine that none has begun.
     """
 
-    by_tenant: Counter[Tenant]
+    by_tenant: Counter[TenantKey]
     processing: int
     unstarted: int
 
 
-def lock() -> None:
+def lock_dispatch() -> None:
     """Let nobody else decide until the transaction ends.
 
     Locking the rows alone would let two count the same tenant's jobs and start too many.
@@ -48,12 +48,12 @@ def lock() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [DISPATCH_LOCK])
 
 
-def anybody_waits(engine: EngineName) -> bool:
+def has_waiting_jobs(engine: EngineName) -> bool:
     return Job.objects.filter(WAITING, engine=engine).exists()
 
 
-def tenant_of(job: Job) -> Tenant:
-    return Tenant(job.organization_id, job.livemode)
+def tenant_of(job: Job) -> TenantKey:
+    return TenantKey(job.organization_id, job.livemode)
 
 
 def share_of(job: Job) -> Share:
@@ -61,16 +61,18 @@ def share_of(job: Job) -> Share:
     return Share(limits.weight, limits.concurrent_jobs)
 
 
-def candidate(job: Job, paces: Paces, *, running: bool = False) -> Candidate:
+def candidate(job: Job, window_seconds: WindowSeconds, *, running: bool = False) -> Candidate:
     """The job with its next slice: what is left of it, and no more than may pass before it yields."""
-    seconds = min(window_times.seconds_left(job, paces), settings.YIELD_AFTER_SECONDS)
+    seconds = min(window_times.seconds_left(job, window_seconds), settings.YIELD_AFTER_SECONDS)
     return Candidate(job.id, seconds, running)
 
 
-def first_of_each_tenant(engine: EngineName, depth: int) -> dict[Tenant, list[Job]]:
+def first_of_each_tenant(engine: EngineName, depth: int) -> dict[TenantKey, list[Job]]:
     """The oldest `depth` jobs of every tenant that has any waiting, with their organizations."""
-    turn = Window(RowNumber(), partition_by=[F("organization"), F("livemode")], order_by="id")
-    waiting = Job.objects.filter(WAITING, engine=engine).annotate(turn=turn).filter(turn__lte=depth)
+    position = Window(RowNumber(), partition_by=[F("organization"), F("livemode")], order_by="id")
+    waiting = (
+        Job.objects.filter(WAITING, engine=engine).annotate(position=position).filter(position__lte=depth)
+    )
     # In one query, Postgres would look at all that wait for each of the few that come out.
     first = list(waiting.order_by().values_list("pk", flat=True))
     jobs = (
@@ -78,7 +80,7 @@ def first_of_each_tenant(engine: EngineName, depth: int) -> dict[Tenant, list[Jo
         .select_related("organization__plan", "organization__test_plan")
         .order_by("id")
     )
-    found: dict[Tenant, list[Job]] = defaultdict(list)
+    found: dict[TenantKey, list[Job]] = defaultdict(list)
     for job in jobs:
         found[tenant_of(job)].append(job)
     return dict(found)
@@ -86,25 +88,25 @@ def first_of_each_tenant(engine: EngineName, depth: int) -> dict[Tenant, list[Jo
 
 def at_work(engine: EngineName) -> AtWork:
     rows = Job.objects.filter(ACTIVE).order_by().values("organization", "livemode", "engine", "status")
-    by_tenant: Counter[Tenant] = Counter()
+    by_tenant: Counter[TenantKey] = Counter()
     by_status: Counter[str] = Counter()
     for row in rows.annotate(count=Count("id")):
-        by_tenant[Tenant(row["organization"], row["livemode"])] += row["count"]
+        by_tenant[TenantKey(row["organization"], row["livemode"])] += row["count"]
         if row["engine"] == engine:
             by_status[row["status"]] += row["count"]
     return AtWork(by_tenant, by_status[Status.PROCESSING], by_status[Status.QUEUED])
 
 
-def clock(engine: EngineName, tenants: Iterable[Tenant]) -> Clock:
+def read_clock(engine: EngineName, tenants: Iterable[TenantKey]) -> Clock:
     """The engine's virtual time, and where these tenants stand in it."""
     rows = VirtualTime.objects.filter(engine=engine)
     now = rows.aggregate(now=Max("start"))["now"]
     of_tenants = rows.filter(organization__in={tenant.organization_id for tenant in tenants})
-    finishes = {Tenant(row.organization_id, row.livemode): row.finish for row in of_tenants}
+    finishes = {TenantKey(row.organization_id, row.livemode): row.finish for row in of_tenants}
     return Clock(0.0 if now is None else now, finishes)
 
 
-def keep(engine: EngineName, clock: Clock) -> None:
+def save_clock(engine: EngineName, clock: Clock) -> None:
     """Write down the slices that were given."""
     rows = [
         VirtualTime(

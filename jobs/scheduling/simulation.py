@@ -1,6 +1,6 @@
 """How many jobs start before a job, and when it will have ended, if nothing else came.
 
-The rules of `jobs.scheduling.fair_queue` are played through, up to a limit. Of other tenants no more is known
+The rules of `jobs.scheduling.fair_queue` are simulated, up to a limit. Of other tenants no more is known
 than how many jobs wait and what they take together, so all of one tenant's take equally long here.
 """
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from math import ceil
 
-from jobs.scheduling.fair_queue import Candidate, Clock, Share, Tenant, next_tenant
+from jobs.scheduling.fair_queue import Candidate, Clock, Share, TenantKey, next_tenant
 
-# A play looks at every tenant for every slice. So many looks take some milliseconds; what comes later is
-# reckoned from its pace.
+# A simulation looks at every tenant for every slice. So many looks take some milliseconds; what comes later
+# is extrapolated.
 LOOKS = 4000
 MOST_SLICES = 200
 FEWEST_SLICES = 20
@@ -39,7 +39,7 @@ class Piece:
 class Running:
     """A job in the hands of a worker."""
 
-    tenant: Tenant
+    tenant: TenantKey
     piece: Piece
 
 
@@ -75,20 +75,20 @@ class Queue:
         sent: All that were sent to workers and that none has begun.
     """
 
-    tenant: Tenant
+    tenant: TenantKey
     shown: frozenset[str]
     workers: int
     slice_seconds: float
     clock: Clock
-    shares: Mapping[Tenant, Share]
+    shares: Mapping[TenantKey, Share]
     own: tuple[Piece, ...]
-    lines: Mapping[Tenant, Line]
+    lines: Mapping[TenantKey, Line]
     running: tuple[Running, ...]
     sent: tuple[Running, ...] = ()
 
 
 @dataclass
-class Forecast:
+class Prediction:
     """What comes of the jobs that are shown, and of some others.
 
     Attributes:
@@ -115,17 +115,17 @@ def blended_seconds_left(
     return (1 - fraction) * (elapsed + TRUST * expected) / (done + TRUST)
 
 
-def forecast(queue: Queue) -> Forecast:
+def predict(queue: Queue) -> Prediction:
     """What comes of the jobs that are shown."""
-    play = _Play(queue)
+    simulation = _Simulation(queue)
     limit = min(MOST_SLICES, max(FEWEST_SLICES, LOOKS // (1 + len(queue.lines))))
-    while play.is_open and play.slices < limit and play.go_on():
+    while simulation.is_open and simulation.slices < limit and simulation.advance():
         pass
-    return play.told()
+    return simulation.result()
 
 
-class _Play:
-    """Dispatch, played through.
+class _Simulation:
+    """Dispatch, simulated.
 
     Attributes:
         slices: How many were given.
@@ -147,7 +147,7 @@ class _Play:
         self._order = count()
         at_work = [job.piece for job in (*queue.running, *queue.sent)]
         self._open = queue.shown & {piece.job_id for piece in (*queue.own, *at_work)}
-        self._told = Forecast()
+        self._result = Prediction()
         for running in queue.running:
             self._work(running)
 
@@ -155,7 +155,7 @@ class _Play:
     def is_open(self) -> bool:
         return bool(self._open)
 
-    def go_on(self) -> bool:
+    def advance(self) -> bool:
         """Fill the workers, and go to the end of the next slice; False when nothing moves any more."""
         while len(self._ends) < self._queue.workers and self._start_next():
             pass
@@ -170,24 +170,24 @@ class _Play:
             self._compete(Running(running.tenant, Piece(running.piece.job_id, left, begun=True)))
         return True
 
-    def told(self) -> Forecast:
-        """What was seen, and for the rest what its pace makes likely."""
+    def result(self) -> Prediction:
+        """What was simulated, and for the rest what it makes likely."""
         for _, _, running in self._ends:
             if running.piece.job_id in self._open:
-                self._told.seconds[running.piece.job_id] = self._now + running.piece.seconds
+                self._result.seconds[running.piece.job_id] = self._now + running.piece.seconds
         if self._open:
-            self._tell_the_rest()
-        return self._told
+            self._extrapolate()
+        return self._result
 
-    def _tell_the_rest(self) -> None:
+    def _extrapolate(self) -> None:
         places = positions(self._queue)
         for piece in self._lines.get(self._queue.tenant, ()):
             if piece.job_id not in self._open:
                 continue
             place = max(self._started + 1, places.get(piece.job_id, 0))
-            place = self._told.positions.setdefault(piece.job_id, place)
+            place = self._result.positions.setdefault(piece.job_id, place)
             later = self._now * max(1.0, place / max(1, self._started))
-            self._told.seconds[piece.job_id] = later + piece.seconds
+            self._result.seconds[piece.job_id] = later + piece.seconds
 
     def _start_next(self) -> bool:
         if self._sent:
@@ -199,7 +199,7 @@ class _Play:
         if tenant is None:
             return False
         running = Running(tenant, self._lines[tenant].popleft())
-        self._look_at(tenant)
+        self._update_head(tenant)
         self._count_start(running)
         self._begin(running, going_on=False)
         return True
@@ -210,7 +210,7 @@ class _Play:
             return
         self._started += 1
         if running.tenant == self._queue.tenant:
-            self._told.positions[running.piece.job_id] = self._started
+            self._result.positions[running.piece.job_id] = self._started
 
     def _compete(self, running: Running) -> None:
         """A slice is over: it goes on, or yields to who has the next one before it."""
@@ -219,7 +219,7 @@ class _Play:
             self._begin(running, going_on=True)
         else:
             self._lines.setdefault(running.tenant, deque()).appendleft(running.piece)
-            self._look_at(running.tenant)
+            self._update_head(running.tenant)
 
     def _begin(self, running: Running, *, going_on: bool) -> None:
         candidate = self._candidate(running.piece, going_on=going_on)
@@ -235,12 +235,12 @@ class _Play:
     def _end(self, running: Running) -> None:
         if running.piece.job_id in self._open:
             self._open -= {running.piece.job_id}
-            self._told.seconds[running.piece.job_id] = self._now
+            self._result.seconds[running.piece.job_id] = self._now
 
-    def _next(self, heads: Mapping[Tenant, Candidate]) -> Tenant | None:
+    def _next(self, heads: Mapping[TenantKey, Candidate]) -> TenantKey | None:
         return next_tenant(self._clock, heads, self._queue.shares, self._active)
 
-    def _look_at(self, tenant: Tenant) -> None:
+    def _update_head(self, tenant: TenantKey) -> None:
         """See who is first in a line that has changed."""
         if self._lines[tenant]:
             self._heads[tenant] = self._candidate(self._lines[tenant][0])
@@ -253,7 +253,7 @@ class _Play:
 
 
 def positions(queue: Queue) -> dict[str, int]:
-    """The places of jobs that are shown, without a play: others are a fluid, and there are no limits."""
+    """The places of jobs that are shown, computed: others are a fluid, and there are no limits."""
     found, start = {}, queue.clock.start_of_next(queue.tenant)
     for number, piece in enumerate(queue.own):
         if piece.job_id in queue.shown:
@@ -263,7 +263,7 @@ def positions(queue: Queue) -> dict[str, int]:
     return found
 
 
-def _started_before(queue: Queue, tenant: Tenant, moment: float) -> int:
+def _started_before(queue: Queue, tenant: TenantKey, moment: float) -> int:
     """How many of another tenant's jobs start before a moment of virtual time."""
     line = queue.lines[tenant]
     turns = (moment - queue.clock.start_of_next(tenant)) * queue.shares[tenant].weight * line.number

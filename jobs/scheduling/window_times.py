@@ -26,7 +26,7 @@ PREVIEW_SECONDS_PER_WINDOW = 1.5
 """Before any was measured here: 72 frames at the 50 to 110 a second of two slow cores, and encoding them."""
 
 
-class Kind(NamedTuple):
+class RenderKind(NamedTuple):
     """Jobs whose windows take equally long."""
 
     engine: str
@@ -34,12 +34,12 @@ class Kind(NamedTuple):
     resolution: str
 
 
-Paces = Mapping[Kind, float]
+WindowSeconds = Mapping[RenderKind, float]
 """Measured seconds a window, of those kinds of which some job has ended."""
 
 
-def kind_of(job: Job) -> Kind:
-    return Kind(job.engine, job.preset, job.resolution)
+def kind_of(job: Job) -> RenderKind:
+    return RenderKind(job.engine, job.preset, job.resolution)
 
 
 MEDIANS = """
@@ -56,16 +56,16 @@ MEDIANS = """
 """
 
 
-def measure(kinds: Sequence[Kind]) -> Paces:
+def measure(kinds: Sequence[RenderKind]) -> WindowSeconds:
     """The medians of the last jobs of these kinds here, whosever they were; none of a kind that never ran."""
     with connection.cursor() as cursor:
         cursor.execute(MEDIANS, [*(list(names) for names in zip(*kinds, strict=True)), HISTORY])
-        return {Kind(*names): seconds for *names, seconds in cursor.fetchall()}
+        return {RenderKind(*names): seconds for *names, seconds in cursor.fetchall()}
 
 
 def publish(redis: Redis) -> None:
     """Measure every kind, and tell."""
-    found = measure([Kind(*names) for names in product(EngineName, PresetName, Resolution)])
+    found = measure([RenderKind(*names) for names in product(EngineName, PresetName, Resolution)])
     pipeline = redis.pipeline()
     pipeline.delete(KEY)
     for kind, seconds in found.items():
@@ -74,22 +74,22 @@ def publish(redis: Redis) -> None:
     pipeline.execute()
 
 
-def read(redis: Redis) -> Paces:
+def read_published(redis: Redis) -> WindowSeconds:
     """What was told; nothing when Redis has forgotten it."""
     return parse(cast("dict[bytes, bytes]", redis.hgetall(KEY)))
 
 
-def parse(found: Mapping[bytes, bytes]) -> Paces:
-    return {Kind(*name.decode().split(":")): float(seconds) for name, seconds in found.items()}
+def parse(found: Mapping[bytes, bytes]) -> WindowSeconds:
+    return {RenderKind(*name.decode().split(":")): float(seconds) for name, seconds in found.items()}
 
 
-def seconds_per_window(kind: Kind, measured: Paces) -> float:
+def seconds_per_window(kind: RenderKind, measured: WindowSeconds) -> float:
     found = measured.get(kind)
     return counted_per_window(kind) if found is None else found
 
 
 @cache
-def counted_per_window(kind: Kind) -> float:
+def counted_per_window(kind: RenderKind) -> float:
     """From the operations that the model does for one speaker."""
     if kind.engine == EngineName.PREVIEW:
         return PREVIEW_SECONDS_PER_WINDOW
@@ -98,7 +98,7 @@ def counted_per_window(kind: Kind) -> float:
     )
 
 
-def seconds_left(job: Job, measured: Paces) -> float:
+def seconds_left(job: Job, measured: WindowSeconds) -> float:
     """What the windows take that aren't finished."""
     windows_left = max(0, job.windows - len(job.window_prefixes))
     return windows_left * seconds_per_window(kind_of(job), measured)

@@ -30,7 +30,7 @@ ASSET = f"assets/(?P<asset>{id_pattern('ast')})"
 KEY = re.compile(f"org/(?P<organization>[^/]+)/(?:{JOB}|{ASSET})/.+")
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     UNKNOWN_OBJECT = "unknown_object"
     UNFINISHED_UPLOAD = "unfinished_upload"
     MISSING_OBJECT = "missing_object"
@@ -46,7 +46,7 @@ class Finding:
         since: When the object was written, or the upload began.
     """
 
-    kind: Kind
+    kind: FindingKind
     key: str
     job: str = ""
     size_bytes: int = 0
@@ -90,7 +90,7 @@ class Audit:
                 objects.delete(old)
             for item in old:
                 yield Finding(
-                    Kind.UNKNOWN_OBJECT,
+                    FindingKind.UNKNOWN_OBJECT,
                     item.key,
                     size_bytes=item.size_bytes,
                     since=item.modified,
@@ -104,7 +104,7 @@ class Audit:
                 continue
             if self._delete:
                 objects.abort(upload)
-            yield Finding(Kind.UNFINISHED_UPLOAD, upload.key, since=upload.began, deleted=self._delete)
+            yield Finding(FindingKind.UNFINISHED_UPLOAD, upload.key, since=upload.began, deleted=self._delete)
 
     def _missing_objects(self) -> Iterator[Finding]:
         jobs = Job.objects.filter(expired=False).only(*COLUMNS).order_by("pk")
@@ -113,7 +113,7 @@ class Audit:
             missing = _missing_of(job)
             # It may have expired since its row was read.
             if missing and Job.objects.filter(pk=job.pk, expired=False).exists():
-                yield from (Finding(Kind.MISSING_OBJECT, key, job=job.pk) for key in missing)
+                yield from (Finding(FindingKind.MISSING_OBJECT, key, job=job.pk) for key in missing)
 
 
 def _without_row(page: list[StoredObject]) -> list[StoredObject]:

@@ -68,7 +68,7 @@ def lifecycle_rules(days: int) -> list[Rule]:
 
 
 def cors_rules(origins: Sequence[str]) -> list[Rule]:
-    """Uploads from these origins. Reading from any: a browser that was redirected here names none."""
+    """Uploads from these origins. EndpointStatus from any: a browser that was redirected here names none."""
     watching = {
         "ID": "avatar-watching",
         "AllowedMethods": ["GET", "HEAD"],

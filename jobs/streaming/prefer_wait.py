@@ -7,7 +7,16 @@ import asyncio
 import json
 import re
 
-from avatar_api.common.asgi import Answer, App, Receive, Scope, Send, base_url, ended_when_gone, header
+from avatar_api.common.asgi import (
+    App,
+    BufferedResponse,
+    Receive,
+    Scope,
+    Send,
+    base_url,
+    ended_when_gone,
+    header,
+)
 from jobs.streaming.pubsub import Hub
 from jobs.streaming.snapshots import Snapshot, Snapshots
 
@@ -17,7 +26,7 @@ MAX_WAITING = 200
 LOOK_SECONDS = 5.0
 
 
-class Waiting:
+class PreferWait:
     """Holds the answers of `inner` for clients that prefer to wait; at most `MAX_WAITING` at once."""
 
     def __init__(self, inner: App, hub: Hub, snapshots: Snapshots) -> None:
@@ -27,13 +36,13 @@ class Waiting:
         self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        seconds = asked_seconds(scope)
+        seconds = requested_seconds(scope)
         if seconds is None or self._waiting >= MAX_WAITING:
             await self._inner(scope, receive, send)
             return
         self._waiting += 1
         try:
-            answer = Answer()
+            answer = BufferedResponse()
             await self._inner(scope, receive, answer.take)
             async with ended_when_gone(receive):
                 await self._hold(answer, seconds, base_url(scope))
@@ -41,7 +50,7 @@ class Waiting:
         finally:
             self._waiting -= 1
 
-    async def _hold(self, answer: Answer, seconds: int, base: str) -> None:
+    async def _hold(self, answer: BufferedResponse, seconds: int, base: str) -> None:
         if answer.status != 202:
             return
         answer.headers.append((b"preference-applied", b"wait=%d" % seconds))
@@ -64,7 +73,7 @@ class Waiting:
                     watch.wake()  # Nothing was heard, which may be Redis' fault.
 
 
-def asked_seconds(scope: Scope) -> int | None:
+def requested_seconds(scope: Scope) -> int | None:
     """How long the client prefers to wait for the job that it asks for; at most a minute."""
     if scope["type"] != "http" or (scope["method"], scope["path"]) != ("POST", "/v1/jobs"):
         return None

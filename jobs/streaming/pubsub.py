@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from avatar_api.common.redis import subscriber
 from gpu_worker.contract.coordination import PROGRESS_CHANNEL
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Hub:
                 await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _hear(self) -> None:
-        async with Redis.from_url(self._redis_url) as redis, redis.pubsub() as pubsub:
+        async with subscriber(self._redis_url) as redis, redis.pubsub() as pubsub:
             await pubsub.subscribe(PROGRESS_CHANNEL)
             async for message in pubsub.listen():
                 if message["type"] == "message":

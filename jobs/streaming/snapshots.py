@@ -51,24 +51,26 @@ class Snapshots:
         begun_at, reading = self._recent.get((job_id, base_url), (0.0, None))
         if reading is None or begun_at < since:
             now = time.monotonic()
-            self._forget_old(now)
+            self._prune(now)
             reading = asyncio.create_task(self._read(job_id, base_url))
             self._recent[job_id, base_url] = now, reading
         return await asyncio.shield(reading)
 
-    def _forget_old(self, now: float) -> None:
+    def _prune(self, now: float) -> None:
         old = [key for key, (begun_at, _) in self._recent.items() if now - begun_at > KEPT_SECONDS]
         for key in old:
             del self._recent[key]
 
     async def _read(self, job_id: str, base_url: str) -> Snapshot:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, read, job_id, base_url)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, read_snapshot, job_id, base_url
+        )
 
     def close(self) -> None:
         self._threads.shutdown()
 
 
-def read(job_id: str, base_url: str) -> Snapshot:
+def read_snapshot(job_id: str, base_url: str) -> Snapshot:
     """Read a job in the calling thread, whose connection serves for the next reading as well."""
     close_old_connections()
     try:

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 
 from avatar_api.common.asgi import (
-    Answer,
     App,
+    BufferedResponse,
     Receive,
     Scope,
     Send,
@@ -58,14 +58,14 @@ class JobEvents:
         async with ended_when_gone(receive):
             await self._stream(json.loads(answer.body)["id"], scope, answer, send)
 
-    async def _ask_for_job(self, scope: Scope, path: str) -> Answer:
+    async def _ask_for_job(self, scope: Scope, path: str) -> BufferedResponse:
         headers = [(k, v) for k, v in scope["headers"] if k.lower() not in (b"accept", b"if-none-match")]
         asked = {**scope, "path": path, "raw_path": path.encode(), "headers": headers, "query_string": b""}
-        answer = Answer()
+        answer = BufferedResponse()
         await self._inner(asked, nothing_more, answer.take)
         return answer
 
-    async def _stream(self, job_id: str, scope: Scope, answer: Answer, send: Send) -> None:
+    async def _stream(self, job_id: str, scope: Scope, answer: BufferedResponse, send: Send) -> None:
         kept = [(k, v) for k, v in answer.headers if k.lower().startswith((b"ratelimit", b"x-request-id"))]
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS + kept})
         with self._hub.watch(job_id) as watch:

@@ -33,7 +33,7 @@ TRIES_AT = (0, 5, 60, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600)
 # A delay is longer by up to this part of it, so that what failed together doesn't come back together.
 JITTER = 0.1
 # An endpoint is given up when every delivery has failed for so long.
-PATIENCE = timedelta(days=3)
+DISABLE_AFTER = timedelta(days=3)
 
 State = WebhookDelivery.State
 
@@ -125,7 +125,7 @@ def _settle(claim: Claim, outcome: Outcome) -> None:
     _finish(delivery, State.SUCCEEDED if outcome.succeeded else State.FAILED)
     _count("succeeded" if outcome.succeeded else "given_up")
     if endpoint is not None:
-        _draw_conclusions(endpoint, delivery, outcome)
+        _update_endpoint(endpoint, delivery, outcome)
 
 
 def _count(outcome: str) -> None:
@@ -151,7 +151,7 @@ def _finish(delivery: WebhookDelivery, state: str) -> None:
     delivery.save()
 
 
-def _draw_conclusions(endpoint: WebhookEndpoint, delivery: WebhookDelivery, outcome: Outcome) -> None:
+def _update_endpoint(endpoint: WebhookEndpoint, delivery: WebhookDelivery, outcome: Outcome) -> None:
     """What a delivery that is over says of its endpoint."""
     if outcome.succeeded:
         endpoint.failing_since = None
@@ -161,5 +161,5 @@ def _draw_conclusions(endpoint: WebhookEndpoint, delivery: WebhookDelivery, outc
     else:
         endpoint.failing_since = endpoint.failing_since or delivery.created_at
         endpoint.save(update_fields=["failing_since"])
-        if timezone.now() - endpoint.failing_since >= PATIENCE:
-            endpoints.disable(endpoint, f"Every delivery failed for {PATIENCE.days} days.")
+        if timezone.now() - endpoint.failing_since >= DISABLE_AFTER:
+            endpoints.disable(endpoint, f"Every delivery failed for {DISABLE_AFTER.days} days.")

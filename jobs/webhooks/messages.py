@@ -10,7 +10,7 @@ from avatar_api.common.fields import TimestampField
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
 from jobs.presenters import hls, job_resource
 from jobs.presenters.serializers import JOB
-from jobs.scheduling.eta import Prospect
+from jobs.scheduling.eta import LiveStatus
 
 TEST_EVENT = "webhook.test"
 MAX_BYTES = 20_000
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 def of_job(job: Job, event_type: WebhookEventType, moment: datetime) -> Json:
     """The message that the job has come to where it is, as it is kept."""
-    data = dict(JOB.to_representation(job_resource.describe(job, Prospect(), base_url="")))
+    data = dict(JOB.to_representation(job_resource.describe(job, LiveStatus(), base_url="")))
     if data["output"] is not None:
         data["output"] = {**data["output"], "url": None, "thumbnail_url": None}
     data["stream_url"] = None

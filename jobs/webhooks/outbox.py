@@ -13,9 +13,9 @@ from django.utils import timezone
 from redis import Redis
 
 from avatar_api.common.after_commit import after_commit
+from avatar_api.common.redis import redis_client
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
 from jobs.queues import DELIVER_FUNCTION, outbound_queue
-from jobs.scheduling.dispatch import redis_client
 from jobs.webhooks import messages
 
 ENQUEUED_AT_ONCE = 1000

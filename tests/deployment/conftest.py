@@ -23,7 +23,7 @@ SUFFIXES = {
 def exported(db: None, redis: Redis, settings: Settings) -> dict[str, list[str]]:
     """All metrics of ours that a deployment with an endpoint has: by name, the names of their series."""
     settings.RUNPOD_ENDPOINT_ID = "an-endpoint"
-    status.keep(redis, status.Reading(time.time(), Health(1, 1, Workers())))
+    status.save(redis, status.EndpointStatus(time.time(), Health(1, 1, Workers())))
     metrics: list[Metric] = [*REGISTRY.collect(), *of_deployment().collect()]
     return {
         metric.name: [f"{metric.name}{suffix}" for suffix in SUFFIXES[metric.type]]

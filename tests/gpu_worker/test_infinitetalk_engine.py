@@ -39,10 +39,10 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> EngineJob:
 @pytest.fixture(scope="module")
 def windows(engine: InfiniteTalkEngine, job: EngineJob) -> list[RenderedWindow]:
     """The job's windows when nothing happens."""
-    return list(engine.render(job, go_on))
+    return list(engine.render(job, renew_slices))
 
 
-def go_on(step: Step) -> bool:
+def renew_slices(step: Step) -> bool:
     return True
 
 
@@ -72,7 +72,7 @@ def test_going_on_from_a_window_s_state_gives_the_same_frames(
     engine: InfiniteTalkEngine, job: EngineJob, windows: list[RenderedWindow]
 ) -> None:
     resumed = replace(job, next_window=1, window_state=windows[0].state)
-    (second,) = engine.render(resumed, go_on)
+    (second,) = engine.render(resumed, renew_slices)
     assert np.array_equal(second.frames, windows[1].frames)
 
 
@@ -107,7 +107,7 @@ def test_two_people_speak_with_the_layers_made_for_two(
     speech = (*job.speech, write_sound(tmp_path / "second.flac", tone(330, 0.8)))
     boxes = (SpeakerBox(0.0, 0.0, 0.5, 1.0), SpeakerBox(0.5, 0.0, 0.5, 1.0))
     duet = replace(job, speech=speech, speaker_boxes=boxes, num_frames=20)
-    (together,) = engine.render(duet, go_on)
+    (together,) = engine.render(duet, renew_slices)
     assert together.frames.shape == (20, 32, 48, 3)
     assert not np.array_equal(together.frames, windows[0].frames[:20])
 
@@ -115,7 +115,7 @@ def test_two_people_speak_with_the_layers_made_for_two(
 def test_presets_differ_in_steps_guidance_and_lora(engine: InfiniteTalkEngine, job: EngineJob) -> None:
     short = replace(job, num_frames=5)
     fast, quality = (
-        next(engine.render(replace(short, preset=preset), go_on)).frames
+        next(engine.render(replace(short, preset=preset), renew_slices)).frames
         for preset in (PresetName.FAST, PresetName.QUALITY)
     )
     assert not np.array_equal(fast, quality)
@@ -138,7 +138,7 @@ def test_full_memory_sends_the_models_away_and_the_render_goes_on_where_it_was(
     engine = InfiniteTalkEngine(models, SIZE)
     engine._placement = Placement.TEXT_ENCODER_ON_HOST
     memory_full_at(engine, 1, 2)
-    rendered = list(engine.render(job, go_on))
+    rendered = list(engine.render(job, renew_slices))
     assert engine.info.details["placement"] == Placement.PARTLY_OFFLOADED
     assert [window.index for window in rendered] == [0, 1]
     assert np.array_equal(rendered[1].frames, windows[1].frames)
@@ -152,8 +152,8 @@ def test_memory_that_stays_full_fails_the_job_and_the_next_one_is_rendered(
     memory_full_at(engine, 0, 1)
     short = replace(job, num_frames=5)
     with pytest.raises(RenderError, match="out_of_memory"):
-        list(engine.render(short, go_on))
-    assert len(list(engine.render(short, go_on))) == 1
+        list(engine.render(short, renew_slices))
+    assert len(list(engine.render(short, renew_slices))) == 1
 
 
 def memory_full_at(engine: InfiniteTalkEngine, window: int, step: int) -> None:
@@ -175,7 +175,7 @@ def test_black_frames_bring_the_plain_attention_and_the_window_is_rendered_again
     engine = InfiniteTalkEngine(models, SIZE)
     engine._attention = "sage"
     monkeypatch.setattr(engine_module, "_is_black", lambda frames: True)
-    first = next(engine.render(job, go_on))
+    first = next(engine.render(job, renew_slices))
     assert engine.info.details["attention"] == "native"
     assert np.array_equal(first.frames, windows[0].frames)
 
@@ -188,7 +188,7 @@ def test_a_preset_whose_lora_is_not_installed_is_unavailable(models: Path, job: 
     finally:
         hidden.rename(lora)
     with pytest.raises(RenderError, match="model_unavailable"):
-        next(engine.render(job, go_on))
+        next(engine.render(job, renew_slices))
 
 
 def test_models_that_were_never_prepared_are_told(tmp_path: Path) -> None:

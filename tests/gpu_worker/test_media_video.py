@@ -94,13 +94,13 @@ def test_the_sound_of_a_long_speech_is_given_up_when_the_render_is_asked_to_stop
     speech = write_sound(tmp_path / "speech.flac", tone(440, 60.0))
     asked: list[bool] = []
 
-    def go_on() -> None:
+    def renew_slices() -> None:
         asked.append(True)
         if len(asked) == 3:
             raise RenderStoppedError
 
     with pytest.raises(RenderStoppedError):
-        sound.write([speech], SpeakingOrder.TOGETHER, go_on, tmp_path / "speech.m4a")
+        sound.write([speech], SpeakingOrder.TOGETHER, renew_slices, tmp_path / "speech.m4a")
     assert len(asked) == 3
 
 

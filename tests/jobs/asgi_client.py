@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 
 from avatar_api.common.asgi import App, Message
-from jobs.streaming.prefer_wait import Waiting
+from jobs.streaming.prefer_wait import PreferWait
 from jobs.streaming.pubsub import Hub
 from jobs.streaming.snapshots import Snapshots
 from jobs.streaming.sse import JobEvents
@@ -35,7 +35,7 @@ class Stack:
         self.hub, self.snapshots = Hub(settings.REDIS_URL), Snapshots()
         django = WSGIMiddleware(WSGIHandler(), workers=2)
         self.threads = django.executor
-        waiting = Waiting(django, self.hub, self.snapshots)
+        waiting = PreferWait(django, self.hub, self.snapshots)
         self.app: App = JobEvents(waiting, self.hub, self.snapshots)
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from jobs.scheduling.fair_queue import Candidate, Clock, Share, Tenant, give_slices, go_on
+from jobs.scheduling.fair_queue import Candidate, Clock, Share, TenantKey, give_slices, renew_slices
 from jobs.scheduling.simulation import Line, Piece, Queue, Running, blended_seconds_left
 
 ROUND_SECONDS = 10.0
@@ -17,7 +17,7 @@ class SimulatedJob:
     """A job: what it is said to take, and what it takes."""
 
     id: str
-    tenant: Tenant
+    tenant: TenantKey
     created: float
     expected: float
     work: float
@@ -38,14 +38,16 @@ class Simulation:
     """Workers that render, a dispatcher that fills them, and rounds in which long renders yield."""
 
     workers: int
-    shares: dict[Tenant, Share]
+    shares: dict[TenantKey, Share]
     slice_seconds: float = 120.0
     now: float = 0.0
     clock: Clock = field(default_factory=Clock)
-    waiting: dict[Tenant, list[tuple[str, SimulatedJob]]] = field(default_factory=lambda: defaultdict(list))
+    waiting: dict[TenantKey, list[tuple[str, SimulatedJob]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     running: dict[str, SimulatedJob] = field(default_factory=dict)
     slice_ends: dict[str, float] = field(default_factory=dict)
-    served: Counter[Tenant] = field(default_factory=Counter)
+    served: Counter[TenantKey] = field(default_factory=Counter)
     ended: list[SimulatedJob] = field(default_factory=list)
 
     def run(
@@ -72,7 +74,7 @@ class Simulation:
             self._dispatch()
             watch(self)
 
-    def queue(self, tenant: Tenant) -> Queue:
+    def queue(self, tenant: TenantKey) -> Queue:
         """What `jobs.scheduling.simulation` is told of it all."""
         others = {t: line for t, line in self.waiting.items() if line and t != tenant}
         return Queue(
@@ -123,14 +125,14 @@ class Simulation:
         over = [job for job in self.running.values() if self.slice_ends[job.id] <= self.now]
         if not over:
             return
-        lines: dict[Tenant, list[Candidate]] = defaultdict(list)
+        lines: dict[TenantKey, list[Candidate]] = defaultdict(list)
         for job in sorted(over, key=lambda job: job.id):
             lines[job.tenant].append(self._candidate(job, running=True))
         for tenant, line in self.waiting.items():
             lines[tenant] += [self._candidate(job) for _, job in line[: len(over)]]
         active = Counter(job.tenant for job in self.running.values())
         active -= Counter(job.tenant for job in over)
-        winners = go_on(self.clock, lines, self.shares, active, len(over))
+        winners = renew_slices(self.clock, lines, self.shares, active, len(over))
         for job in over:
             if job.id in winners:
                 self.slice_ends[job.id] = self.now + self.slice_seconds

@@ -61,7 +61,7 @@ class AssetListView(AssetsView):
     def post(self, request: Request) -> Response:
         """Announce a file. The answer says where and how to upload it."""
         body = object_of(request)
-        idempotent = idempotency.read(request.headers.get(idempotency.HEADER), "assets", body)
+        idempotent = idempotency.request_of(request.headers.get(idempotency.HEADER), "assets", body)
         if idempotent and (claim := idempotency.replay(self.tenant, idempotent)):
             response = self.answer(self.asset(claim.object_id), status=201, to_upload=True)
             response["Idempotent-Replayed"] = "true"

@@ -20,7 +20,7 @@ class FileView(SignedView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request, token: str) -> HttpResponseBase:
-        download = signed_urls.read(token)
+        download = signed_urls.read_token(token)
         try:
             file = default_storage.open(download.key)
         except FileNotFoundError as error:
@@ -33,7 +33,7 @@ class FileView(SignedView):
     @extend_schema(exclude=True)
     def put(self, request: Request, token: str) -> Response:
         """Take the file of an asset, as it comes, to disk."""
-        asset = assets.read(token)
+        asset = assets.asset_of_token(token)
         size = int(request.META.get("CONTENT_LENGTH") or 0)
         assets.receive(asset, request.content_type or "", size, request.stream)
         return Response(status=204)

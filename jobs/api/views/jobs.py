@@ -56,13 +56,13 @@ class JobRequestView(JobsView):
         if int(request.META.get("CONTENT_LENGTH") or 0) > allowed:
             raise Problem("payload_too_large", f"The plan's limit is {allowed} bytes for all files of a job.")
 
-    def asked(self, body: dict[str, Any]) -> JobRequest:
+    def job_request(self, body: dict[str, Any]) -> JobRequest:
         form = JobFormSerializer(data=body)
         form.is_valid(raise_exception=True)
-        return form.asked()
+        return form.to_job_request()
 
     def estimated(self, body: dict[str, Any]) -> Response:
-        estimate = estimates.estimate(tenant=self.tenant, asked=self.asked(body))
+        estimate = estimates.estimate(tenant=self.tenant, job_request=self.job_request(body))
         # A plain dict: from one that knows its serializer the browsable API would make its form.
         return Response(dict(EstimateSerializer(estimate).data))
 
@@ -89,11 +89,13 @@ class JobListView(JobRequestView):
         body = self.body(request)
         if validate_only:
             return self.estimated(body)
-        idempotent = idempotency.read(request.headers.get(idempotency.HEADER), "jobs", body)
+        idempotent = idempotency.request_of(request.headers.get(idempotency.HEADER), "jobs", body)
         if idempotent and (claim := idempotency.replay(self.tenant, idempotent)):
             return self.accepted(self.job(claim.object_id), replayed=True)
-        asked = self.asked(body)
-        return self.accepted(services.create_job(tenant=self.tenant, asked=asked, idempotent=idempotent))
+        job_request = self.job_request(body)
+        return self.accepted(
+            services.create_job(tenant=self.tenant, job_request=job_request, idempotent=idempotent)
+        )
 
     @operation("list_jobs", parameters=[*FILTERS, *PAGE_PARAMETERS], responses=JobPageSerializer)
     def get(self, request: Request) -> Response:

@@ -17,7 +17,7 @@ class PlaylistView(SignedView):
     @extend_schema(exclude=True)
     def get(self, request: Request, token: str) -> HttpResponse:
         """The segments that are finished, and whether more will follow."""
-        stream = hls.read(token)
+        stream = hls.read_token(token)
         response = HttpResponse(hls.playlist(stream), content_type=hls.PLAYLIST_TYPE)
         kept = f"private, max-age={REDIRECT_SECONDS}" if stream.is_complete else "no-store"
         response["Cache-Control"] = kept
@@ -27,14 +27,14 @@ class PlaylistView(SignedView):
 class InitSectionView(SignedView):
     @extend_schema(exclude=True)
     def get(self, request: Request, token: str) -> HttpResponse:
-        stream = hls.read(token)
+        stream = hls.read_token(token)
         return redirect(request, stream, hls.init_section(stream))
 
 
 class SegmentView(SignedView):
     @extend_schema(exclude=True)
     def get(self, request: Request, token: str, window: int) -> HttpResponse:
-        stream = hls.read(token)
+        stream = hls.read_token(token)
         return redirect(request, stream, hls.segment(stream, window))
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class MediaKind(StrEnum):
     """What a file is meant to be. It is read as nothing else, whatever its name or type says."""
 
     IMAGE = "image"
@@ -51,12 +51,15 @@ class IntakeError(Exception):
         self.detail = detail
 
 
-def unreadable(kind: Kind) -> IntakeError:
+def unreadable(kind: MediaKind) -> IntakeError:
     """The error of a file on which decoding itself fails, in whatever way."""
     code, formats = {
-        Kind.IMAGE: ("image_unreadable", "a picture (JPEG, PNG, WebP, AVIF or GIF)"),
-        Kind.SPEECH: ("audio_unreadable", "a recording (WAV, MP3, M4A, FLAC, OGG, WebM, or a video's sound)"),
-        Kind.VIDEO: ("video_unreadable", "a video (MP4, MOV or WebM)"),
+        MediaKind.IMAGE: ("image_unreadable", "a picture (JPEG, PNG, WebP, AVIF or GIF)"),
+        MediaKind.SPEECH: (
+            "audio_unreadable",
+            "a recording (WAV, MP3, M4A, FLAC, OGG, WebM, or a video's sound)",
+        ),
+        MediaKind.VIDEO: ("video_unreadable", "a video (MP4, MOV or WebM)"),
     }[kind]
     return IntakeError(code, f"The file can't be read as {formats}, or takes too much time or memory.")
 
@@ -80,12 +83,12 @@ class Bounds:
     open_files: int = 32
 
 
-def bounds_of(kind: Kind, limits: IntakeLimits) -> Bounds:
+def bounds_of(kind: MediaKind, limits: IntakeLimits) -> Bounds:
     """Generous for an honest file of the largest size that the limits allow, on a busy machine."""
     longest = int(limits.max_speech_seconds) + 1
     cpu_seconds, file_bytes = {
-        Kind.IMAGE: (20, 2**26),
-        Kind.SPEECH: (20 + longest // 10, 2**20 + longest * 48_000 * 4),
-        Kind.VIDEO: (60 + longest, 2**26 + longest * 2**22),
+        MediaKind.IMAGE: (20, 2**26),
+        MediaKind.SPEECH: (20 + longest // 10, 2**20 + longest * 48_000 * 4),
+        MediaKind.VIDEO: (60 + longest, 2**26 + longest * 2**22),
     }[kind]
     return Bounds(cpu_seconds=cpu_seconds, wall_seconds=2 * cpu_seconds, file_bytes=file_bytes)

@@ -21,12 +21,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jobs.intake.probes.base import Bounds, IntakeError, IntakeLimits, Kind, unreadable
+from jobs.intake.probes.base import Bounds, IntakeError, IntakeLimits, MediaKind, unreadable
 from jobs.intake.probes.image import probe_image
 from jobs.intake.probes.speech import probe_speech
 from jobs.intake.probes.video import probe_video
 
-PROBES = {Kind.IMAGE: probe_image, Kind.SPEECH: probe_speech, Kind.VIDEO: probe_video}
+PROBES = {MediaKind.IMAGE: probe_image, MediaKind.SPEECH: probe_speech, MediaKind.VIDEO: probe_video}
 READY = b"r"
 
 
@@ -52,7 +52,7 @@ def _serve(descriptor: int) -> NoReturn:
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    kind, limits = Kind(request["kind"]), IntakeLimits(**request["limits"])
+    kind, limits = MediaKind(request["kind"]), IntakeLimits(**request["limits"])
     source, out = Path(request["source"]), Path(request["out"])
     _confine(Bounds(**request["bounds"]), out.parent)
     try:

@@ -10,11 +10,11 @@ from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from avatar_api.common.redis import redis_client
 from gpu_worker.common import telemetry
 from gpu_worker.contract.queues import REPORTS, ReportJob, report_queue
 from jobs.operations import periodic
 from jobs.queues import OUTBOUND, OutboundJob, outbound_queue, put_back
-from jobs.scheduling import dispatch
 
 QUEUES = {REPORTS: (report_queue, ReportJob), OUTBOUND: (outbound_queue, OutboundJob)}
 
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         if queue == "periodic":
             periodic.run_until(stopped())
         else:
-            worker = worker_of(queue, dispatch.redis_client())
+            worker = worker_of(queue, redis_client())
             if queue == REPORTS:
                 # One process reads them; what its forerunner had in hand is told by nobody else.
                 put_back(worker.queues[0])

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from jobs.storage.audit import GRACE, Audit, Finding, Kind
+from jobs.storage.audit import GRACE, Audit, Finding, FindingKind
 
 FOUND = 3
 """Exit status when something was found. A fault of the command itself is 1, a wrong option 2."""
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             "objects": audit.objects,
             "young": audit.young,
             "jobs": audit.jobs,
-            **{f"{kind}s": found[kind] for kind in Kind},
+            **{f"{kind}s": found[kind] for kind in FindingKind},
         }
         self.stdout.write(
             json.dumps({"kind": "summary", **summary}) if options["json"] else in_words(summary)

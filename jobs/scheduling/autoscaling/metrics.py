@@ -9,7 +9,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
-from avatar_api.common.shared_counters import SharedCounter, client
+from avatar_api.common.redis import quick_client
+from avatar_api.common.shared_counters import SharedCounter
 from jobs.scheduling.autoscaling import status
 from jobs.scheduling.autoscaling.runpod import Health
 
@@ -23,15 +24,15 @@ WAKES = SharedCounter(
 )
 
 
-class Endpoint(Collector):
+class EndpointMetrics(Collector):
     """What the last round saw of the endpoint."""
 
     def collect(self) -> Iterator[Metric]:
         if not settings.RUNPOD_ENDPOINT_ID:
             return
         try:
-            reading = status.last()
-            yield WAKES.collect(client(settings.REDIS_URL))
+            reading = status.latest()
+            yield WAKES.collect(quick_client())
         except RedisError:
             log.exception("Redis doesn't tell of the endpoint")
             return

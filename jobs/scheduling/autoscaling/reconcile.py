@@ -6,34 +6,34 @@ import time
 from django.conf import settings
 from redis import Redis
 
-from avatar_api.common.advisory_lock import alone
+from avatar_api.common.advisory_lock import advisory_lock
+from avatar_api.common.redis import redis_client
 from jobs.scheduling.autoscaling import demand, status, trigger
 from jobs.scheduling.autoscaling.demand import Demand
 from jobs.scheduling.autoscaling.metrics import WAKES
-from jobs.scheduling.autoscaling.runpod import Endpoint, Health, RunPodError, configured
-from jobs.scheduling.autoscaling.status import Reading
-from jobs.scheduling.dispatch import redis_client
+from jobs.scheduling.autoscaling.runpod import Health, RunPodEndpoint, RunPodError, configured
+from jobs.scheduling.autoscaling.status import EndpointStatus
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 30
+IDLE_TURN_SECONDS = 30
 
 
-def make_round() -> None:
+def reconcile_workers() -> None:
     """What the bell calls for; nothing while another round is at work, or where there is no endpoint."""
     endpoint = configured()
     if endpoint is None:
         return
-    with alone("waking") as mine, redis_client() as redis:
+    with advisory_lock("waking") as mine, redis_client() as redis:
         if not mine:
             return
-        if _ask(endpoint, redis):
+        if _reconcile(endpoint, redis):
             trigger.pause(redis)
         else:
             trigger.release(redis)
 
 
-def _ask(endpoint: Endpoint, redis: Redis) -> bool:
+def _reconcile(endpoint: RunPodEndpoint, redis: Redis) -> bool:
     """Whether RunPod is to have a rest now: jobs wait and have their wakes, or it doesn't answer."""
     most = settings.RUNPOD_MAX_WORKERS
     try:
@@ -42,33 +42,33 @@ def _ask(endpoint: Endpoint, redis: Redis) -> bool:
         _note_failure(redis, error, jobs_wait=demand.demand(most).waiting > 0)
         return True
     current = demand.demand(most)
-    takers = _takers(redis, current, health)
+    takers = _expected_takers(redis, current, health)
     _wake(endpoint, demand.missing(current, health, most, takers=takers))
     return current.waiting > 0
 
 
 def _note_failure(redis: Redis, error: RunPodError, *, jobs_wait: bool) -> None:
     log.warning("RunPod doesn't tell how the endpoint is: %s", error)
-    status.keep(redis, Reading(time.time(), None, str(error)))
+    status.save(redis, EndpointStatus(time.time(), None, str(error)))
     if jobs_wait:
         WAKES.add("failed")
 
 
-def _takers(redis: Redis, current: Demand, health: Health) -> int:
+def _expected_takers(redis: Redis, current: Demand, health: Health) -> int:
     """How many idle turns count on getting a job; and what was seen is kept.
 
     A worker takes a job that waits within seconds. Where turns stay idle for longer, a worker has died, which
     RunPod notices at its execution time-out: nobody is to wait for that.
     """
-    now, previous = time.time(), status.last()
+    now, previous = time.time(), status.latest()
     seen_since = previous.idle_since if previous else None
     idle = demand.idle_turns(current, health) if current.waiting else 0
     idle_since = (seen_since or now) if idle else None
-    status.keep(redis, Reading(now, health, idle_since=idle_since))
-    return idle if idle_since is None or now - idle_since < PATIENCE_SECONDS else 0
+    status.save(redis, EndpointStatus(now, health, idle_since=idle_since))
+    return idle if idle_since is None or now - idle_since < IDLE_TURN_SECONDS else 0
 
 
-def _wake(endpoint: Endpoint, wakes: int) -> None:
+def _wake(endpoint: RunPodEndpoint, wakes: int) -> None:
     """Ask for so many workers, or until RunPod refuses: the next round goes on from what is true by then."""
     for number in range(wakes):
         try:

@@ -51,7 +51,7 @@ class Health:
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class RunPodEndpoint:
     """Where the workers are asked for."""
 
     base_url: str
@@ -79,7 +79,7 @@ class Endpoint:
 
     def _exchange(self, method: str, operation: str, body: dict[str, Any] | None = None) -> Any:
         try:
-            answer = outbound.ask(
+            answer = outbound.request(
                 method,
                 f"{self.base_url}/v2/{self.id}/{operation}",
                 {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
@@ -110,8 +110,8 @@ def _health(data: Any) -> Health:
         raise RunPodError("/health is answered with something else.") from error
 
 
-def configured() -> Endpoint | None:
+def configured() -> RunPodEndpoint | None:
     """The one of this deployment, if it has one."""
     if not settings.RUNPOD_ENDPOINT_ID:
         return None
-    return Endpoint(settings.RUNPOD_BASE_URL, settings.RUNPOD_ENDPOINT_ID, settings.RUNPOD_API_KEY)
+    return RunPodEndpoint(settings.RUNPOD_BASE_URL, settings.RUNPOD_ENDPOINT_ID, settings.RUNPOD_API_KEY)

@@ -8,16 +8,16 @@ from typing import cast
 from django.conf import settings
 from redis import Redis
 
-from avatar_api.common.shared_counters import client
+from avatar_api.common.redis import quick_client
 from jobs.scheduling.autoscaling.runpod import Health, Workers
 
 KEY = "waking:reading"
-# A reading that is older says nothing: no round has looked for a long time.
+# A status that is older says nothing: no round has looked for a long time.
 KEPT_SECONDS = 600
 
 
 @dataclass(frozen=True)
-class Reading:
+class EndpointStatus:
     """How the endpoint was, or why that isn't known.
 
     Attributes:
@@ -37,24 +37,24 @@ class Reading:
         return round(max(0.0, time.time() - self.at), 1)
 
 
-def keep(redis: Redis, reading: Reading) -> None:
-    redis.set(KEY, json.dumps(asdict(reading)), ex=KEPT_SECONDS)
+def save(redis: Redis, endpoint_status: EndpointStatus) -> None:
+    redis.set(KEY, json.dumps(asdict(endpoint_status)), ex=KEPT_SECONDS)
 
 
-def last() -> Reading | None:
+def latest() -> EndpointStatus | None:
     """The last one, if it isn't too old, and not of another version while this one takes its place.
 
     Raises:
         RedisError: Redis is away.
     """
-    kept = cast("bytes | None", client(settings.REDIS_URL).get(KEY))
+    kept = cast("bytes | None", quick_client().get(KEY))
     if kept is None:
         return None
-    told = json.loads(kept)
+    data = json.loads(kept)
     try:
-        if told["health"] is not None:
-            told["health"] = Health(**told["health"] | {"workers": Workers(**told["health"]["workers"])})
-        return Reading(**told)
+        if data["health"] is not None:
+            data["health"] = Health(**data["health"] | {"workers": Workers(**data["health"]["workers"])})
+        return EndpointStatus(**data)
     except (KeyError, TypeError):
         return None
 
@@ -67,8 +67,13 @@ def detail() -> dict[str, object] | None:
     """
     if not settings.RUNPOD_ENDPOINT_ID:
         return None
-    reading = last()
-    if reading is None:
+    endpoint_status = latest()
+    if endpoint_status is None:
         return {"ok": False, "error": "Nobody has looked in a while: is `control_worker outbound` running?"}
-    told: dict[str, object] = {"ok": reading.health is not None, "age_seconds": reading.age_seconds}
-    return told | ({"error": reading.error} if reading.health is None else asdict(reading.health))
+    data: dict[str, object] = {
+        "ok": endpoint_status.health is not None,
+        "age_seconds": endpoint_status.age_seconds,
+    }
+    return data | (
+        {"error": endpoint_status.error} if endpoint_status.health is None else asdict(endpoint_status.health)
+    )

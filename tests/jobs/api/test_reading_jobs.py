@@ -1,4 +1,4 @@
-"""Reading jobs: one, many, and the files of a finished one."""
+"""EndpointStatus jobs: one, many, and the files of a finished one."""
 
 import re
 from datetime import timedelta

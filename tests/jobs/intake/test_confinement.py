@@ -16,17 +16,17 @@ from PIL import Image
 
 from jobs.intake import normalize, sandbox
 from jobs.intake.normalize import IntakeError, IntakeLimits
-from jobs.intake.probes.base import Bounds, Kind, bounds_of
+from jobs.intake.probes.base import Bounds, MediaKind, bounds_of
 from jobs.intake.sandbox import SandboxError
 from tests.jobs.taking_in import LIMITS, accepted
 from tests.media_samples import portrait, tone, write_sound
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-BOUNDS = bounds_of(Kind.IMAGE, LIMITS)
+BOUNDS = bounds_of(MediaKind.IMAGE, LIMITS)
 PATIENCE = 20
 
 
-def outcome(source: Path, kind: Kind = Kind.IMAGE, bounds: Bounds = BOUNDS) -> str:
+def outcome(source: Path, kind: MediaKind = MediaKind.IMAGE, bounds: Bounds = BOUNDS) -> str:
     """The code with which a probe of `source` under `bounds` ends."""
     with pytest.raises(IntakeError) as caught:
         sandbox.run_probe(kind, source, source.with_name("copy"), LIMITS, bounds)
@@ -125,7 +125,7 @@ def test_a_decoder_that_counts_forever_is_ended(tmp_path: Path) -> None:
 
     with pytest.raises(IntakeError) as caught:
         sandbox.run_probe(
-            Kind.SPEECH,
+            MediaKind.SPEECH,
             tmp_path / "upload",
             tmp_path / "copy",
             IntakeLimits(max_speech_seconds=10**6),
@@ -146,7 +146,7 @@ def test_a_decoder_that_writes_too_much_is_ended(tmp_path: Path) -> None:
     upload = write_sound(tmp_path / "upload.wav", tone(300, 2), codec="pcm_s16le")
     bounds = Bounds(cpu_seconds=20, wall_seconds=20, file_bytes=4096)
 
-    assert outcome(upload, Kind.SPEECH, bounds) == "audio_unreadable"
+    assert outcome(upload, MediaKind.SPEECH, bounds) == "audio_unreadable"
 
 
 @linux_only
@@ -154,12 +154,12 @@ def test_a_full_disk_is_not_the_fault_of_the_file(tmp_path: Path) -> None:
     portrait().save(tmp_path / "upload", "PNG")
 
     with pytest.raises(SandboxError):
-        sandbox.run_probe(Kind.IMAGE, tmp_path / "upload", Path("/dev/full"), LIMITS, BOUNDS)
+        sandbox.run_probe(MediaKind.IMAGE, tmp_path / "upload", Path("/dev/full"), LIMITS, BOUNDS)
 
 
 def test_a_server_that_was_lost_is_started_again(tmp_path: Path) -> None:
     portrait().save(tmp_path / "upload", "PNG")
-    sandbox.run_probe(Kind.IMAGE, tmp_path / "upload", tmp_path / "first", LIMITS, BOUNDS)
+    sandbox.run_probe(MediaKind.IMAGE, tmp_path / "upload", tmp_path / "first", LIMITS, BOUNDS)
 
     assert sandbox._server
     sandbox._server._process.kill()

@@ -143,9 +143,9 @@ class TestIdempotency:
     ) -> None:
         acme_client.post("/v1/jobs", form(portrait, speech), headers=KEY)
         IdempotencyClaim.objects.update(object_id="")
-        assert idempotency.forget_old() == 0
+        assert idempotency.prune_claims() == 0
         with time_machine.travel(timezone.now() + timedelta(minutes=15, seconds=1)):
-            assert idempotency.forget_old() == 1
+            assert idempotency.prune_claims() == 1
 
     @pytest.mark.parametrize("key", ["", "a b", "ü", "x" * 256])
     def test_a_key_that_is_not_visible_ascii_is_refused(

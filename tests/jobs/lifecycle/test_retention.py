@@ -50,7 +50,7 @@ def test_inputs_states_segments_and_results_of_every_attempt_go_and_the_record_s
     others = keys()
     rendered(acme)
     assert len(keys()) == 2 * len(others)
-    assert retention.expire_due() == 1
+    assert retention.prune_expired() == 1
     assert keys() == others
     assert {*Job.objects.filter(expired=False)} == {kept}
     assert Job.objects.count() == 2

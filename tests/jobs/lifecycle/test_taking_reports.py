@@ -69,7 +69,7 @@ def test_a_report_that_its_reader_took_as_redis_broke_off_is_put_back_by_repair(
 def test_a_report_waits_for_a_database_that_goes_away(
     job: Job, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "TROUBLE_SECONDS", 0.05)
+    monkeypatch.setattr(tasks, "RETRY_SECONDS", 0.05)
     with connection.cursor() as cursor, connection.copy().cursor() as elsewhere:
         cursor.execute("SELECT pg_backend_pid()")
         elsewhere.execute("SELECT pg_terminate_backend(%s)", cursor.fetchone())

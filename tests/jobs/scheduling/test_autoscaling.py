@@ -233,12 +233,12 @@ def test_two_rounds_at_once_make_no_wake_more(plane: ControlPlane) -> None:
     waiting(factories.organization("Busy", plan="scale"), 3)
     together = threading.Barrier(4)
 
-    def make_round() -> None:
+    def reconcile_workers() -> None:
         together.wait()
         wake()
         connection.close()
 
-    threads = [threading.Thread(target=make_round) for _ in range(4)]
+    threads = [threading.Thread(target=reconcile_workers) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

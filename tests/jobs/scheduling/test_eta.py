@@ -16,7 +16,7 @@ from gpu_worker.contract.coordination import Progress
 from jobs.lifecycle import transitions
 from jobs.models import Job
 from jobs.scheduling import dispatch, eta, window_times
-from jobs.scheduling.eta import Prospect
+from jobs.scheduling.eta import LiveStatus
 from tests import factories
 from tests.jobs.clients import keyed
 from tests.jobs.render_workers import begin, end, register
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("redis", "store")
 
 WINDOWS = 5
 LONG = 81 + (WINDOWS - 1) * 72
-KIND = window_times.Kind("preview", "fast", "480p")
+KIND = window_times.RenderKind("preview", "fast", "480p")
 
 
 @pytest.fixture(autouse=True)
@@ -45,9 +45,9 @@ def running(acme: Organization, redis: Redis) -> Job:
     return job
 
 
-def prospect(job: Job) -> Prospect:
+def prospect(job: Job) -> LiveStatus:
     job.refresh_from_db()
-    return eta.look([job])[job.id]
+    return eta.live_status_of([job])[job.id]
 
 
 def progress(redis: Redis, job: Job, fraction: float, attempt: int = 1) -> None:
@@ -87,7 +87,7 @@ class TestPlaces:
 
     def test_a_job_whose_files_are_fetched_stands_in_no_queue(self, acme: Organization) -> None:
         job = factories.job(acme, urls={"audio": "https://files.example/a.wav"}, num_frames=0, windows=0)
-        assert prospect(job) == Prospect()
+        assert prospect(job) == LiveStatus()
 
     def test_jobs_of_a_suspended_organization_are_in_nobodys_way(
         self, acme: Organization, initech: Organization
@@ -100,7 +100,7 @@ class TestPlaces:
     def test_they_are_known_while_redis_is_away(self, acme: Organization, settings: object) -> None:
         settings.REDIS_URL = "redis://127.0.0.1:1/0"  # type: ignore[attr-defined]
         factories.job(acme)
-        assert prospect(factories.job(acme)) == Prospect(None, 2, None)
+        assert prospect(factories.job(acme)) == LiveStatus(None, 2, None)
 
 
 class TestTimes:
@@ -111,7 +111,7 @@ class TestTimes:
         assert prospect(waiting).eta_seconds == pytest.approx(50 + 20, abs=1)
 
     def test_nothing_is_claimed_where_there_is_no_worker(self, acme: Organization) -> None:
-        assert prospect(factories.job(acme)) == Prospect(None, 1, None)
+        assert prospect(factories.job(acme)) == LiveStatus(None, 1, None)
 
     def test_at_its_start_a_render_takes_what_others_took(self, running: Job, redis: Redis) -> None:
         progress(redis, running, 0.0)
@@ -134,7 +134,7 @@ class TestTimes:
 
     def test_progress_of_an_older_attempt_is_no_progress(self, running: Job, redis: Redis) -> None:
         progress(redis, running, 0.9, attempt=0)
-        assert prospect(running) == Prospect()
+        assert prospect(running) == LiveStatus()
 
     def test_a_render_that_will_yield_waits_for_what_takes_its_worker(
         self, running: Job, initech: Organization, redis: Redis, settings: object

@@ -4,20 +4,20 @@ import random
 
 import pytest
 
-from jobs.scheduling.fair_queue import Candidate, Clock, Share, Tenant, give_slices
+from jobs.scheduling.fair_queue import Candidate, Clock, Share, TenantKey, give_slices
 from tests.jobs.simulated_queue import ROUND_SECONDS, SimulatedJob, Simulation
 
-ALICE, BOB, CHARLIE = (Tenant(name, livemode=True) for name in ("alice", "bob", "charlie"))
+ALICE, BOB, CHARLIE = (TenantKey(name, livemode=True) for name in ("alice", "bob", "charlie"))
 UNLIMITED = 1000
 SLICE = 120.0
 
 
-def shares(**weights: int) -> dict[Tenant, Share]:
-    return {Tenant(name, livemode=True): Share(weight, UNLIMITED) for name, weight in weights.items()}
+def shares(**weights: int) -> dict[TenantKey, Share]:
+    return {TenantKey(name, livemode=True): Share(weight, UNLIMITED) for name, weight in weights.items()}
 
 
 def many(
-    tenant: Tenant, number: int, seconds: float, *, created: float = 0.0, prefix: str = "job"
+    tenant: TenantKey, number: int, seconds: float, *, created: float = 0.0, prefix: str = "job"
 ) -> list[SimulatedJob]:
     return [SimulatedJob(f"{prefix}{count:05}", tenant, created, seconds, seconds) for count in range(number)]
 
@@ -49,7 +49,7 @@ def test_one_job_beside_a_thousand_starts_next() -> None:
 @pytest.mark.parametrize("workers", [1, 4])
 def test_nobody_waits_longer_than_for_a_slice_of_each_who_came_before(workers: int) -> None:
     """Eight tenants with renders of an hour, and a ninth with a short job now and then."""
-    others = {Tenant(f"tenant{number}", livemode=True): Share(1, UNLIMITED) for number in range(8)}
+    others = {TenantKey(f"tenant{number}", livemode=True): Share(1, UNLIMITED) for number in range(8)}
     simulation = Simulation(workers, others | shares(alice=1), slice_seconds=SLICE)
     short = [SimulatedJob(f"short{i}", ALICE, 1800.0 * i + 77, 20.0, 20.0) for i in range(1, 10)]
     long = [job for tenant in others for job in many(tenant, 50, 3600, prefix=tenant.organization_id)]

@@ -25,7 +25,7 @@ from jobs.models import Job
 from jobs.scheduling import dispatch
 from jobs.scheduling.autoscaling import status
 from jobs.scheduling.autoscaling.runpod import Health, Workers
-from jobs.scheduling.autoscaling.status import Reading
+from jobs.scheduling.autoscaling.status import EndpointStatus
 from jobs.scheduling.preemption import end_slices
 from jobs.tasks import record
 from tests import factories
@@ -247,7 +247,7 @@ class TestWorkersOnDemand:
     def test_nobody_is_interrupted_while_another_worker_can_be_had(
         self, redis: Redis, settings: Settings, health: Health | None, asked: int
     ) -> None:
-        status.keep(redis, Reading(0, health))
+        status.save(redis, EndpointStatus(0, health))
         with later(settings):
             assert end_slices() == asked
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 import pytest
 
-from jobs.scheduling.fair_queue import Clock, Share, Tenant
+from jobs.scheduling.fair_queue import Clock, Share, TenantKey
 from jobs.scheduling.simulation import LOOKS, MOST_SLICES, Line, Piece, Queue, blended_seconds_left, forecast
 from tests.jobs.simulated_queue import SimulatedJob, Simulation
 
@@ -13,14 +13,16 @@ JOBS = 100
 NOISE = 0.1
 
 
-def tenants(chance: random.Random) -> dict[Tenant, Share]:
+def tenants(chance: random.Random) -> dict[TenantKey, Share]:
     return {
-        Tenant(f"org{number}", livemode=True): Share(chance.choice([1, 1, 4, 16]), chance.choice([2, 3, 10]))
+        TenantKey(f"org{number}", livemode=True): Share(
+            chance.choice([1, 1, 4, 16]), chance.choice([2, 3, 10])
+        )
         for number in range(8)
     }
 
 
-def hundred(chance: random.Random, of: list[Tenant], workers: int, load: float) -> list[SimulatedJob]:
+def hundred(chance: random.Random, of: list[TenantKey], workers: int, load: float) -> list[SimulatedJob]:
     """Jobs of half a minute for the most part, a tenth of them of 5 to 25; some tenants have more of them."""
     expected = [
         chance.lognormvariate(3.6, 0.8) if chance.random() > 0.1 else chance.uniform(300, 1500)
@@ -91,7 +93,7 @@ def test_places_are_those_in_which_jobs_begin_but_for_ties_between_tenants() -> 
 
 
 def test_a_long_queue_is_reckoned_in_a_few_looks_and_comes_about_right() -> None:
-    of = [Tenant(f"org{number}", livemode=True) for number in range(40)]
+    of = [TenantKey(f"org{number}", livemode=True) for number in range(40)]
     own = tuple(Piece(f"job{number:04}", 30.0) for number in range(500))
     queue = Queue(
         tenant=of[0],
