@@ -9,7 +9,7 @@ from accounts import uploaders
 from accounts.client_address import address_in, throttled_as
 from avatar_api.common.asgi import Scope, header
 from avatar_api.common.problems import Problem
-from avatar_api.common.transient_errors import passing_trouble
+from avatar_api.common.transient_errors import transient_cause
 from jobs.intake import assets
 
 FILE_PATH = re.compile(r"/v1/files/([^/]+)")
@@ -25,12 +25,12 @@ def uploader_of(scope: Scope) -> str | None:
     close_old_connections()
     try:
         if match := FILE_PATH.fullmatch(scope["path"]):
-            return assets.read(match[1]).organization_id
+            return assets.asset_of_token(match[1]).organization_id
         return uploaders.uploader_of(_request(scope))
     except Problem:
         return None
     except Exception as error:
-        if passing_trouble(error):
+        if transient_cause(error):
             return None  # The request itself will meet it too, and answer that the service is unavailable.
         raise
     finally:
