@@ -6,7 +6,7 @@ from collections import defaultdict
 import pytest
 
 from jobs.scheduling.fair_queue import Clock, Share, TenantKey
-from jobs.scheduling.simulation import LOOKS, MOST_SLICES, Line, Piece, Queue, blended_seconds_left, forecast
+from jobs.scheduling.simulation import LOOKS, MOST_SLICES, Line, Piece, Queue, blended_seconds_left, predict
 from tests.jobs.simulated_queue import SimulatedJob, Simulation
 
 JOBS = 100
@@ -44,7 +44,7 @@ def right_at_half_time(simulation: Simulation, jobs: list[SimulatedJob]) -> int:
 
     def listen(simulation: Simulation) -> None:
         for tenant in {job.tenant for job in jobs}:
-            for job_id, seconds in forecast(simulation.queue(tenant)).seconds.items():
+            for job_id, seconds in predict(simulation.queue(tenant)).seconds.items():
                 told[job_id].append((simulation.now, simulation.now + seconds))
 
     simulation.run(jobs, watch=listen)
@@ -86,7 +86,7 @@ def test_places_are_those_in_which_jobs_begin_but_for_ties_between_tenants() -> 
         simulation.waiting[job.tenant].append((job.id, job))
     told: dict[str, int] = {}
     for tenant in shares:
-        told |= forecast(simulation.queue(tenant)).positions
+        told |= predict(simulation.queue(tenant)).positions
     simulation.run([])
     order = sorted(jobs, key=lambda job: job.began or 0.0)
     assert all(abs(told[job.id] - place) < len(shares) for place, job in enumerate(order, start=1))
@@ -107,7 +107,7 @@ def test_a_long_queue_is_reckoned_in_a_few_looks_and_comes_about_right() -> None
         running=(),
     )
     assert len(of) * MOST_SLICES > LOOKS
-    told = forecast(queue)
+    told = predict(queue)
     assert told.positions[own[-1].job_id] == pytest.approx(500 * 40, rel=0.01)
     assert told.seconds[own[-1].job_id] == pytest.approx(500 * 40 * 30 / 4, rel=0.1)
 
