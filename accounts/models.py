@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
@@ -17,6 +17,7 @@ from django.utils import timezone
 from accounts.api_keys import ID_LENGTH
 from accounts.scopes import Role, Scope
 from avatar_api.common.ids import new_id
+from avatar_api.common.tenant_queryset import TenantQuerySet
 from gpu_worker.contract.presets import PresetName, Resolution
 
 # What a new organization gets, from the seeded plans.
@@ -191,12 +192,6 @@ class Membership(models.Model):
         return f"{self.user} in {self.organization}"
 
 
-class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    def for_organization(self, organization: Organization, *, livemode: bool) -> Self:
-        """What a tenant may see in one mode."""
-        return self.filter(organization=organization, livemode=livemode)
-
-
 class ApiKey(LimitOverrides):
     """A key without its secret, of which only a SHA-256 is kept."""
 
@@ -227,7 +222,7 @@ class ApiKey(LimitOverrides):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_ip = models.GenericIPAddressField("last used IP", null=True, blank=True, editable=False)
 
-    objects = ApiKeyQuerySet.as_manager()
+    objects = TenantQuerySet.as_manager()
 
     class Meta:
         verbose_name = "API key"

@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from accounts import services
 from accounts.api_keys import ID_PATTERN
-from accounts.models import ApiKey, ApiKeyQuerySet
+from accounts.models import ApiKey
 from accounts.scopes import Scope
 from accounts.serializers import (
     ApiKeyPageSerializer,
@@ -20,6 +20,7 @@ from avatar_api.common.openapi import PAGE_PARAMETERS, operation
 from avatar_api.common.pagination import page_of
 from avatar_api.common.problems import Problem
 from avatar_api.common.strict_json import object_of
+from avatar_api.common.tenant_queryset import TenantQuerySet
 
 KEY_ID = re.compile(ID_PATTERN)
 
@@ -29,7 +30,7 @@ class ApiKeysView(TenantView):
 
     required_scope = dict.fromkeys(["GET", "POST", "DELETE"], Scope.KEYS_WRITE.value)
 
-    def api_keys(self) -> ApiKeyQuerySet:
+    def api_keys(self) -> TenantQuerySet[ApiKey]:
         return ApiKey.objects.for_organization(self.tenant.organization, livemode=self.tenant.livemode)
 
     def api_key(self, key_id: str) -> ApiKey:

@@ -7,7 +7,8 @@ from datetime import datetime
 from django.utils.dateparse import parse_datetime
 
 from avatar_api.common.problems import FieldError, invalid
-from jobs.models import JobQuerySet
+from avatar_api.common.tenant_queryset import TenantQuerySet
+from jobs.models import Job
 from jobs.states import Status
 
 METADATA = re.compile(r"metadata\[(.{1,40})\]", re.DOTALL)
@@ -15,7 +16,7 @@ TIMES = {"created_after": "created_at__gte", "created_before": "created_at__lt"}
 PAGING = {"limit", "cursor"}
 
 
-def filtered(jobs: JobQuerySet, params: Mapping[str, str]) -> JobQuerySet:
+def filtered(jobs: TenantQuerySet[Job], params: Mapping[str, str]) -> TenantQuerySet[Job]:
     """The jobs that `params` ask for; `created_after` includes its instant, `created_before` excludes it.
 
     Raises:

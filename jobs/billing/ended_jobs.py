@@ -16,7 +16,7 @@ def count_end(job: Job) -> None:
 
 
 @transaction.atomic
-def make_nobodys(organization_id: str) -> None:
+def anonymize(organization_id: str) -> None:
     """Keep what an organization's jobs took, and forget whose they were."""
     with connection.cursor() as cursor:
         cursor.execute(MOVE, [organization_id])

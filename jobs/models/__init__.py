@@ -1,9 +1,9 @@
 """The tables of `jobs`, a module each for what belongs together."""
 
 from jobs.models.asset import Asset
+from jobs.models.ended_jobs import EndedJobs
 from jobs.models.idempotency import IdempotencyClaim
-from jobs.models.job import Job, JobEvent, JobQuerySet
-from jobs.models.tally import EndedJobs
+from jobs.models.job import Job, JobEvent
 from jobs.models.usage import MonthlyUsage
 from jobs.models.virtual_time import VirtualTime
 from jobs.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookEventType, WebhookSecret
@@ -14,7 +14,6 @@ __all__ = [
     "IdempotencyClaim",
     "Job",
     "JobEvent",
-    "JobQuerySet",
     "MonthlyUsage",
     "VirtualTime",
     "WebhookDelivery",

@@ -1,19 +1,13 @@
 """Files that clients put into the store themselves, for jobs to take."""
 
 from functools import partial
-from typing import Self
 
 from django.db import models
 from django.utils import timezone
 
 from accounts.models import Organization
 from avatar_api.common.ids import new_id
-
-
-class AssetQuerySet(models.QuerySet["Asset"]):
-    def for_organization(self, organization: Organization, *, livemode: bool) -> Self:
-        """What a tenant may see in one mode."""
-        return self.filter(organization=organization, livemode=livemode)
+from avatar_api.common.tenant_queryset import TenantQuerySet
 
 
 class Asset(models.Model):
@@ -31,7 +25,7 @@ class Asset(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
 
-    objects = AssetQuerySet.as_manager()
+    objects = TenantQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

@@ -2,7 +2,6 @@
 
 from decimal import Decimal
 from functools import partial
-from typing import Self
 
 from django.conf import settings
 from django.contrib.postgres.indexes import BrinIndex
@@ -13,6 +12,7 @@ from encrypted_fields.fields import EncryptedJSONField, EncryptedTextField
 
 from accounts.models import ApiKey, Organization
 from avatar_api.common.ids import new_id
+from avatar_api.common.tenant_queryset import TenantQuerySet
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import EngineName, ReferenceKind, SpeakingOrder
 from jobs.states import Status
@@ -20,12 +20,6 @@ from jobs.states import Status
 
 def choices(enum: type) -> list[tuple[str, str]]:
     return [(item.value, item.value) for item in enum]  # type: ignore[attr-defined]
-
-
-class JobQuerySet(models.QuerySet["Job"]):
-    def for_organization(self, organization: Organization, *, livemode: bool) -> Self:
-        """What a tenant may see in one mode: the start of every query on behalf of a user."""
-        return self.filter(organization=organization, livemode=livemode)
 
 
 class Job(models.Model):
@@ -98,7 +92,7 @@ class Job(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     expired = models.BooleanField(default=False)
 
-    objects = JobQuerySet.as_manager()
+    objects = TenantQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

@@ -1,7 +1,6 @@
 """Where events are sent, and each sending of one."""
 
 from functools import partial
-from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -11,6 +10,7 @@ from encrypted_fields.fields import EncryptedTextField
 
 from accounts.models import Organization
 from avatar_api.common.ids import new_id
+from avatar_api.common.tenant_queryset import TenantQuerySet
 from jobs.models.job import Job
 
 
@@ -38,12 +38,6 @@ class WebhookSecret(models.Model):
         return f"webhook secret of {self.organization_id}"
 
 
-class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
-    def for_organization(self, organization: Organization, *, livemode: bool) -> Self:
-        """What a tenant may see in one mode."""
-        return self.filter(organization=organization, livemode=livemode)
-
-
 class WebhookEndpoint(models.Model):
     """An address of the organization that wants to hear of events."""
 
@@ -63,7 +57,7 @@ class WebhookEndpoint(models.Model):
     disabled_reason = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    objects = WebhookEndpointQuerySet.as_manager()
+    objects = TenantQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

@@ -16,7 +16,8 @@ from django.db.models import Model, QuerySet
 from redis import Redis
 from rq import Queue
 
-from accounts import forgetting, services
+from accounts import erasure as accounts_erasure
+from accounts import services
 from accounts.models import Organization
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.redis import redis_client
@@ -71,7 +72,7 @@ class Remnants:
 
 
 def traces_of(organization: Organization) -> Traces:
-    marks = forgetting.marks_of(organization)
+    marks = accounts_erasure.marks_of(organization)
     return Traces(organization.pk, marks, set(marks))
 
 
@@ -98,15 +99,15 @@ def stop(organization: Organization) -> None:
         cancel_job(job=job)
 
 
-def forget(organization: Organization, traces: Traces) -> Counter[str]:
+def erase(organization: Organization, traces: Traces) -> Counter[str]:
     """Remove it; nothing of it may be at work.
 
     Returns:
         How many rows went, by model, and how many objects and entries of Redis.
     """
-    gone = _forget_rows(organization, traces)
-    gone += forgetting.forget(organization)
-    ended_jobs.make_nobodys(traces.organization_id)
+    gone = _erase_rows(organization, traces)
+    gone += accounts_erasure.erase(organization)
+    ended_jobs.anonymize(traces.organization_id)
     return gone + sweep(traces)
 
 
@@ -115,7 +116,7 @@ def sweep(traces: Traces) -> Counter[str]:
     stored = sum(len(page) for page in objects.pages(traces.prefix))
     objects.delete_prefix(traces.prefix)
     with redis_client() as redis:
-        return Counter({"objects": stored, "entries of Redis": _forget_in_redis(redis, traces.ids)})
+        return Counter({"objects": stored, "entries of Redis": _erase_in_redis(redis, traces.ids)})
 
 
 def what_is_left(traces: Traces) -> Remnants:
@@ -128,7 +129,7 @@ def what_is_left(traces: Traces) -> Remnants:
     return Remnants(rows, len(tables), stored, entries)
 
 
-def _forget_rows(organization: Organization, traces: Traces) -> Counter[str]:
+def _erase_rows(organization: Organization, traces: Traces) -> Counter[str]:
     gone: Counter[str] = Counter()
     for model in (WebhookDelivery, Job, WebhookEndpoint, Asset):
         rows: QuerySet[Model] = model._default_manager.filter(organization=organization)
@@ -148,7 +149,7 @@ def _mentions(table: str, marks: list[str]) -> int:
         return int(cursor.fetchone()[0])
 
 
-def _forget_in_redis(redis: Redis, ids: set[str]) -> int:
+def _erase_in_redis(redis: Redis, ids: set[str]) -> int:
     found = list(_entries(redis, ids))
     for queue, entry in found:
         if queue is None:

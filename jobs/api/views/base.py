@@ -12,7 +12,8 @@ from rest_framework.views import APIView
 from accounts.tenancy import TenantView
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.problems import Problem
-from jobs.models import Job, JobQuerySet
+from avatar_api.common.tenant_queryset import TenantQuerySet
+from jobs.models import Job
 from jobs.presenters import job_query, job_resource, signed_urls
 from jobs.presenters.serializers import JOB
 
@@ -24,7 +25,7 @@ class JobsView(TenantView):
 
     required_scope = {"GET": "jobs:read", "POST": "jobs:write", "DELETE": "jobs:write"}
 
-    def jobs(self) -> JobQuerySet:
+    def jobs(self) -> TenantQuerySet[Job]:
         return Job.objects.for_organization(self.tenant.organization, livemode=self.tenant.livemode)
 
     def job(self, job_id: str) -> Job:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.forgetting import people_of
+from accounts.erasure import people_of
 from accounts.models import Organization
 from avatar_api.common.ids import id_pattern
 from jobs.operations import erasure
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             self.confirm(row, asked=yes)
             self.stop(row, cancel=cancel)
             traces = erasure.traces_of(row)
-            gone = erasure.forget(row, traces)
+            gone = erasure.erase(row, traces)
         for what, number in sorted(gone.items()):
             self.stdout.write(f"removed {number} {what}")
         self.prove(traces)

@@ -36,7 +36,7 @@ def marks_of(organization: Organization) -> list[str]:
 
 
 @transaction.atomic
-def forget(organization: Organization) -> Counter[str]:
+def erase(organization: Organization) -> Counter[str]:
     """Remove it, and say how many rows went, by model.
 
     Raises:
@@ -47,15 +47,15 @@ def forget(organization: Organization) -> Counter[str]:
     people = list(people_of(organization))
     gone: Counter[str] = Counter()
     with disable_auditlog():
-        gone["audit log entries"] = _forget_audit_entries(organization, people)
-        gone["admin log entries"] = _forget_admin_entries(organization, people)
+        gone["audit log entries"] = _erase_audit_entries(organization, people)
+        gone["admin log entries"] = _erase_admin_entries(organization, people)
         gone["sessions"] = _end_sessions({str(person.pk) for person in people})
         gone.update(organization.delete()[1])
         gone.update(User.objects.filter(pk__in=[person.pk for person in people]).delete()[1])
     return gone
 
 
-def _forget_audit_entries(organization: Organization, people: list[User]) -> int:
+def _erase_audit_entries(organization: Organization, people: list[User]) -> int:
     """Entries about its objects, those that were deleted before included, and about its people."""
     LogEntry.objects.filter(actor__in=people).update(actor_email=None)
     entries = LogEntry.objects.annotate(changed=Cast("changes", TextField()))
@@ -70,7 +70,7 @@ def _forget_audit_entries(organization: Organization, people: list[User]) -> int
     return LogEntry.objects.filter(about).delete()[0]
 
 
-def _forget_admin_entries(organization: Organization, people: list[User]) -> int:
+def _erase_admin_entries(organization: Organization, people: list[User]) -> int:
     objects: list[Iterable[Model]] = [[organization], organization.api_keys.all(), people]
     objects.append(organization.memberships.all())
     about = Q(user__in=people)
