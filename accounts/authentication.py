@@ -84,11 +84,11 @@ class PersonAuthentication(SessionAuthentication):
         if found is None:
             return None
         user: User = found[0]
-        return user, tenant_of_person(user, request)
+        return user, tenant_of_person(user, request._request)
 
 
-def tenant_of_person(user: User, request: Request) -> Tenant:
-    choice = choice_of(user, request._request)
+def tenant_of_person(user: User, request: HttpRequest) -> Tenant:
+    choice = choice_of(user, request)
     membership, livemode = choice.membership, choice.livemode
     return Tenant(
         organization=membership.organization,

@@ -15,8 +15,8 @@ class Limits:
     """The limits that hold for one request or one organization.
 
     Attributes:
-        create_per_minute: Rate limit of the policy `create`, per key.
-        read_per_minute: Rate limit of the policy `read`, per key.
+        create_per_minute: Rate limit of the policy `create`, per key and for all keys of the organization.
+        read_per_minute: Rate limit of the policy `read`, likewise.
         concurrent_jobs: Jobs that may be rendered at once.
         queued_jobs: Jobs that may wait.
         video_seconds_per_month: Quota of a calendar month (UTC); test mode stands outside of it.
@@ -27,6 +27,11 @@ class Limits:
         retention_seconds: How long files are kept after a job's end.
         price_per_video_second_usd: Before the factors of preset and resolution.
         weight: Share of the workers relative to other organizations.
+        active_keys: API keys that work at once.
+        open_assets: Assets that have not been deleted and have not expired.
+        open_asset_bytes: Their sizes together.
+        open_streams: Answers that stay open: event streams, and creations that wait for their job's end.
+        open_uploads: Large request bodies that arrive at once.
     """
 
     create_per_minute: int
@@ -41,6 +46,11 @@ class Limits:
     retention_seconds: int
     price_per_video_second_usd: Decimal
     weight: int
+    active_keys: int
+    open_assets: int
+    open_asset_bytes: int
+    open_streams: int
+    open_uploads: int
 
 
 LIMIT_NAMES = tuple(field.name for field in fields(Limits))

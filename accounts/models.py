@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
@@ -109,6 +109,14 @@ class Plan(models.Model):
         max_digits=10, decimal_places=6, validators=[MinValueValidator(0)]
     )
     weight = models.PositiveIntegerField(default=1, validators=[at_least_one])
+    # The release before knows none of these: its inserts take the database's default.
+    active_keys = models.PositiveIntegerField(db_default=100, default=100, validators=[at_least_one])
+    open_assets = models.PositiveIntegerField(db_default=200, default=200, validators=[at_least_one])
+    open_asset_bytes = models.PositiveBigIntegerField(
+        db_default=10_000_000_000, default=10_000_000_000, validators=[at_least_one]
+    )
+    open_streams = models.PositiveIntegerField(db_default=200, default=200, validators=[at_least_one])
+    open_uploads = models.PositiveIntegerField(db_default=64, default=64, validators=[at_least_one])
 
     class Meta:
         ordering = ["price_per_video_second_usd", "code"]
@@ -136,6 +144,11 @@ class LimitOverrides(models.Model):
         max_digits=10, decimal_places=6, null=True, blank=True, validators=[MinValueValidator(0)]
     )
     weight = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
+    active_keys = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
+    open_assets = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
+    open_asset_bytes = models.PositiveBigIntegerField(null=True, blank=True, validators=[at_least_one])
+    open_streams = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
+    open_uploads = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
 
     class Meta:
         abstract = True
@@ -192,6 +205,13 @@ class Membership(models.Model):
         return f"{self.user} in {self.organization}"
 
 
+class ApiKeyQuerySet(TenantQuerySet["ApiKey"]):
+    def active(self) -> Self:
+        """Those that work now."""
+        in_time = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
+        return self.filter(in_time, revoked_at__isnull=True)
+
+
 class ApiKey(LimitOverrides):
     """A key without its secret, of which only a SHA-256 is kept."""
 
@@ -219,10 +239,13 @@ class ApiKey(LimitOverrides):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # A rotation brings `expires_at` forward; what it was before is what the next rotation hands on.
+    rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
+    expires_unless_rotated_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_ip = models.GenericIPAddressField("last used IP", null=True, blank=True, editable=False)
 
-    objects = TenantQuerySet.as_manager()
+    objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         verbose_name = "API key"
@@ -245,6 +268,11 @@ class ApiKey(LimitOverrides):
     def prefix(self) -> str:
         """The part of the key that isn't secret."""
         return f"av_{self.mode}_{self.id}"
+
+    @property
+    def lifetime_ends_at(self) -> datetime | None:
+        """When the key and those that take its place expire; None: never."""
+        return self.expires_unless_rotated_at if self.rotated_at else self.expires_at
 
     def state(self, now: datetime | None = None) -> State:
         if self.revoked_at is not None:

@@ -1,22 +1,24 @@
 """What can be done to organizations and keys. Each verb owns its transaction."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from accounts import api_keys
-from accounts.limits import LIMIT_NAMES
+from accounts.key_authority import Authority
+from accounts.limits import LIMIT_NAMES, effective_limits
 from accounts.models import DEFAULT_PLAN, ApiKey, Organization, User
 from accounts.scopes import ROLE_SCOPES, Scope
 
 
-class ScopeNotHeldError(Exception):
-    """A key can't carry scopes that its maker lacks."""
+class TooManyKeysError(Exception):
+    """The organization has as many active keys as it may."""
 
-    def __init__(self, scopes: frozenset[str]) -> None:
-        super().__init__(f"The maker of the key lacks {', '.join(sorted(scopes))}.")
-        self.scopes = scopes
+    def __init__(self, allowed: int) -> None:
+        super().__init__(f"{allowed} keys are active already: revoke one first.")
 
 
 class KeyNotActiveError(Exception):
@@ -24,15 +26,8 @@ class KeyNotActiveError(Exception):
 
 
 ALL_SCOPES = frozenset(Scope.values)
-KEPT_BY_ROTATION = (
-    "organization",
-    "livemode",
-    "name",
-    "scopes",
-    "allowed_ips",
-    "expires_at",
-    *LIMIT_NAMES,
-)
+OPERATOR = Authority(ALL_SCOPES)
+"""Whoever operates the deployment: bound to nothing."""
 
 
 def scopes_of(user: User, organization: Organization) -> frozenset[str]:
@@ -54,19 +49,33 @@ def mint_key(
     livemode: bool,
     name: str,
     scopes: frozenset[str],
-    maker_scopes: frozenset[str] = ALL_SCOPES,
+    authority: Authority = OPERATOR,
     expires_at: datetime | None = None,
-    allowed_ips: list[str] | None = None,
+    allowed_ips: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
     created_by: User | None = None,
+    replaces: ApiKey | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key and its text, which is kept nowhere.
 
-    A key never carries scopes that its maker lacks; an operator, the default, lacks none.
+    Args:
+        organization: Whose key it is.
+        livemode: Its mode.
+        name: What people call it.
+        scopes: What it may do.
+        authority: What its maker may hand on.
+        expires_at: When it ends; None: never.
+        allowed_ips: Networks that may use it; empty: any.
+        overrides: Limits of its own, by name.
+        created_by: The person who made it.
+        replaces: A key that it takes the place of, which doesn't count against the limit.
 
     Raises:
-        ScopeNotHeldError: `scopes` goes beyond `maker_scopes`.
+        BeyondAuthorityError: The key would reach beyond `authority`.
+        TooManyKeysError: The organization has as many as it may.
     """
-    require_scopes(scopes, maker_scopes)
+    authority.require(Authority(scopes, tuple(allowed_ips), expires_at))
+    refuse_too_many_keys(organization, livemode=livemode, besides=replaces.pk if replaces else "")
     minted = api_keys.mint(livemode=livemode)
     api_key = ApiKey.objects.create(
         id=minted.id,
@@ -75,16 +84,21 @@ def mint_key(
         livemode=livemode,
         name=name,
         scopes=sorted(scopes),
-        allowed_ips=allowed_ips or [],
+        allowed_ips=list(allowed_ips),
         expires_at=expires_at,
         created_by=created_by,
+        **(overrides or {}),
     )
     return api_key, minted.key
 
 
-def require_scopes(scopes: frozenset[str], maker_scopes: frozenset[str]) -> None:
-    if beyond := scopes - maker_scopes:
-        raise ScopeNotHeldError(beyond)
+def refuse_too_many_keys(organization: Organization, *, livemode: bool, besides: str = "") -> None:
+    """Hold the organization's row until the commit, so that of keys made at once none is overlooked."""
+    locked = Organization.objects.select_for_update(no_key=True).select_related(None).get(pk=organization.pk)
+    allowed = effective_limits(locked, livemode=livemode).active_keys
+    keys = ApiKey.objects.for_organization(locked, livemode=livemode).active().exclude(pk=besides)
+    if keys.count() >= allowed:
+        raise TooManyKeysError(allowed)
 
 
 @transaction.atomic
@@ -103,8 +117,13 @@ def resume(*, organization: Organization) -> None:
 
 
 @transaction.atomic
-def revoke_key(*, api_key: ApiKey) -> None:
-    """Ends a key at once; revoking it again changes nothing."""
+def revoke_key(*, api_key: ApiKey, authority: Authority = OPERATOR) -> None:
+    """Ends a key at once; revoking it again changes nothing.
+
+    Raises:
+        BeyondAuthorityError: The key may do more than whoever revokes it.
+    """
+    authority.require(Authority.of_key(api_key))
     if api_key.revoked_at is None:
         api_key.revoked_at = timezone.now()
         api_key.save(update_fields=["revoked_at"])
@@ -115,27 +134,34 @@ def rotate_key(
     *,
     api_key: ApiKey,
     overlap_seconds: int,
-    maker_scopes: frozenset[str] = ALL_SCOPES,
+    authority: Authority = OPERATOR,
     created_by: User | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key that may do what the old one may; the old one works for `overlap_seconds` more.
 
     Raises:
+        BeyondAuthorityError: The key may do more than whoever rotates it.
         KeyNotActiveError: The key is revoked or has expired.
-        ScopeNotHeldError: The key carries scopes that the maker lacks.
+        TooManyKeysError: The organization has as many as it may, this one not counted.
     """
     old = ApiKey.objects.select_for_update().get(pk=api_key.pk)
     if old.state() != ApiKey.State.ACTIVE:
         raise KeyNotActiveError
-    require_scopes(frozenset(old.scopes), maker_scopes)
-    minted = api_keys.mint(livemode=old.livemode)
-    new = ApiKey.objects.create(
-        id=minted.id,
-        secret_sha256=minted.secret_sha256,
-        created_by=created_by,
-        **{name: getattr(old, name) for name in KEPT_BY_ROTATION},
-    )
-    end = timezone.now() + timedelta(seconds=overlap_seconds)
+    authority.require(Authority.of_key(old))
+    now = timezone.now()
+    ends_at, end = old.lifetime_ends_at, now + timedelta(seconds=overlap_seconds)
+    if old.rotated_at is None:
+        old.rotated_at, old.expires_unless_rotated_at = now, old.expires_at
     old.expires_at = min(end, old.expires_at) if old.expires_at else end
-    old.save(update_fields=["expires_at"])
-    return new, minted.key
+    old.save(update_fields=["expires_at", "rotated_at", "expires_unless_rotated_at"])
+    return mint_key(
+        organization=old.organization,
+        livemode=old.livemode,
+        name=old.name,
+        scopes=frozenset(old.scopes),
+        expires_at=ends_at,
+        allowed_ips=old.allowed_ips,
+        overrides={name: getattr(old, name) for name in LIMIT_NAMES},
+        created_by=created_by,
+        replaces=old,
+    )

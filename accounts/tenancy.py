@@ -1,5 +1,6 @@
 """The base of every view that acts for a tenant: authenticate, throttle, authorise."""
 
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from rest_framework import exceptions
@@ -62,11 +63,19 @@ class TenantView(APIView):
         self.count(request)
 
     def count(self, request: Request) -> None:
-        """Counts the request against the rate limit of its policy."""
+        """Counts the request against the rate limit of its policy, and against that of its organization.
+
+        All keys and people of an organization share the rate of its plan in a mode, so that more keys don't
+        mean more requests; a key that was given a higher rate of its own may use that alone.
+        """
         method = str(request.method)
         policy = self.throttle_policy.get(method, "create" if method == "POST" else "read")
         limit = getattr(self.tenant.limits, f"{policy}_per_minute")
         self.rate_limit = rate_limits.hit(policy, limit, self.tenant.rate_limit_subject)
+        if self.rate_limit.allowed and self.rate_limit.remaining is not None:
+            shared = max(limit, getattr(self.tenant.organization_limits, f"{policy}_per_minute"))
+            together = rate_limits.hit(policy, shared, self.tenant.organization_subject)
+            self.rate_limit = min(self.rate_limit, together, key=attrgetter("allowed", "remaining"))
         if not self.rate_limit.allowed:
             wait = self.rate_limit.reset_seconds
             raise Problem("rate_limited", f"Try again in {wait} s.", headers={"Retry-After": str(wait)})

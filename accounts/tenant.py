@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from accounts.limits import Limits
+from accounts.limits import Limits, effective_limits
 from accounts.models import ApiKey, Organization, User
 
 
@@ -24,6 +24,16 @@ class Tenant:
     limits: Limits
     api_key: ApiKey | None = None
     user: User | None = None
+
+    @property
+    def organization_limits(self) -> Limits:
+        """Those that the organization has in this mode, whatever this key was given."""
+        return effective_limits(self.organization, livemode=self.livemode)
+
+    @property
+    def organization_subject(self) -> str:
+        """What is counted for all keys and people of the organization in this mode."""
+        return f"organization:{self.organization.pk}:{'live' if self.livemode else 'test'}"
 
     @property
     def rate_limit_subject(self) -> str:

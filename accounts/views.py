@@ -1,12 +1,16 @@
 """API keys over the API: validate, call one service, serialize."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import services
 from accounts.api_keys import ID_PATTERN
+from accounts.key_authority import Authority, BeyondAuthorityError
+from accounts.limits import LIMIT_NAMES
 from accounts.models import ApiKey
 from accounts.scopes import Scope
 from accounts.serializers import (
@@ -40,8 +44,26 @@ class ApiKeysView(TenantView):
             raise Problem("not_found")
         return api_key
 
+    def authority(self) -> Authority:
+        """What whoever asks may hand on: a key what it may do itself, a person what the role may."""
+        key = self.tenant.api_key
+        return Authority.of_key(key) if key else Authority(self.tenant.scopes)
+
     def minted(self, api_key: ApiKey, key: str) -> Response:
         return Response(MintedApiKeySerializer(api_key, context={"key": key}).data, status=201)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Translate what the services refuse."""
+    try:
+        yield
+    except BeyondAuthorityError as error:
+        raise Problem("permission_denied", str(error)) from error
+    except services.TooManyKeysError as error:
+        raise Problem("quota_exceeded", str(error)) from error
+    except services.KeyNotActiveError as error:
+        raise Problem("conflict", "The key doesn't work any more, so it can't be rotated.") from error
 
 
 class ApiKeyListView(ApiKeysView):
@@ -57,19 +79,19 @@ class ApiKeyListView(ApiKeysView):
         form = ApiKeyRequestSerializer(data=object_of(request))
         form.is_valid(raise_exception=True)
         data = form.validated_data
-        try:
+        maker, authority = self.tenant.api_key, self.authority()
+        with refusals():
             api_key, key = services.mint_key(
                 organization=self.tenant.organization,
                 livemode=self.tenant.livemode,
                 name=data["name"],
-                scopes=frozenset(data.get("scopes", self.tenant.scopes)),
-                maker_scopes=self.tenant.scopes,
-                expires_at=data["expires_at"],
-                allowed_ips=data["allowed_ips"],
+                scopes=frozenset(data.get("scopes", authority.scopes)),
+                authority=authority,
+                expires_at=data["expires_at"] or authority.ends_at,
+                allowed_ips=data["allowed_ips"] or authority.allowed_ips,
+                overrides={name: getattr(maker, name) for name in LIMIT_NAMES} if maker else None,
                 created_by=self.tenant.user,
             )
-        except services.ScopeNotHeldError as error:
-            raise Problem("permission_denied", str(error)) from error
         return self.minted(api_key, key)
 
 
@@ -77,7 +99,8 @@ class ApiKeyView(ApiKeysView):
     @operation("revoke_api_key", responses={204: None})
     def delete(self, request: Request, key_id: str) -> Response:
         """Revoke a key: it works no more, at once and for good."""
-        services.revoke_key(api_key=self.api_key(key_id))
+        with refusals():
+            services.revoke_key(api_key=self.api_key(key_id), authority=self.authority())
         return Response(status=204)
 
 
@@ -93,15 +116,11 @@ class ApiKeyRotateView(ApiKeysView):
         old = self.api_key(key_id)
         form = RotationRequestSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        try:
+        with refusals():
             api_key, key = services.rotate_key(
                 api_key=old,
                 overlap_seconds=form.validated_data["overlap_seconds"],
-                maker_scopes=self.tenant.scopes,
+                authority=self.authority(),
                 created_by=self.tenant.user,
             )
-        except services.ScopeNotHeldError as error:
-            raise Problem("permission_denied", str(error)) from error
-        except services.KeyNotActiveError as error:
-            raise Problem("conflict", "The key doesn't work any more, so it can't be rotated.") from error
         return self.minted(api_key, key)

@@ -17,6 +17,7 @@ from avatar_api.common.own_folder import own_folder
 from avatar_api.common.request_bodies import BodyLimits, ReceivedBodies
 from avatar_api.wsgi import application as django_application
 from jobs.api.uploaders import address_of, uploader_of
+from jobs.streaming.admission import Admission
 from jobs.streaming.prefer_wait import PreferWait
 from jobs.streaming.pubsub import Hub
 from jobs.streaming.snapshots import Snapshots
@@ -30,8 +31,9 @@ FORM_BYTES = 1024 * 1024
 
 def build(inner: App, redis_url: str) -> App:
     """Put what needs no thread in front of `inner`."""
-    hub, snapshots = Hub(redis_url), Snapshots()
-    watching = JobEvents(PreferWait(inner, hub, snapshots), hub, snapshots)
+    hub, snapshots, admission = Hub(redis_url), Snapshots(), Admission()
+    waiting = PreferWait(inner, hub, snapshots, admission)
+    watching = JobEvents(waiting, hub, snapshots, admission)
     limits = BodyLimits(max_bytes=settings.MAX_UPLOAD_BYTES + FORM_BYTES)
     return Alive(ReceivedBodies(watching, limits, address_of, uploader_of))
 

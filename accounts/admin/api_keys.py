@@ -15,13 +15,13 @@ from accounts import services
 from accounts.admin.forms import ApiKeyForm, NewApiKeyForm, RotationForm
 from accounts.admin.pages import confirm, limits_table, render
 from accounts.admin_scope import ScopedAdmin, is_operator
+from accounts.key_authority import Authority, BeyondAuthorityError
 from accounts.limits import LIMIT_NAMES
 from accounts.models import ApiKey, User
 from accounts.scopes import Scope
 
 State = ApiKey.State
 FOR_GOOD = "What is revoked stops working at once and for good."
-NEW_KEY_FIELDS = ["organization", "name", "mode", "scopes", "expires_at", "allowed_ips"]
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -150,7 +150,7 @@ class ApiKeyAdmin(ScopedAdmin):
             livemode=data["mode"] == "live",
             name=data["name"],
             scopes=frozenset(data["scopes"]),
-            maker_scopes=services.scopes_of(form.maker, data["organization"]),
+            authority=Authority(services.scopes_of(form.maker, data["organization"])),
             expires_at=data["expires_at"],
             allowed_ips=data["allowed_ips"],
             created_by=form.maker,
@@ -179,12 +179,14 @@ class ApiKeyAdmin(ScopedAdmin):
                 new, key = services.rotate_key(
                     api_key=old,
                     overlap_seconds=form.cleaned_data["overlap_seconds"],
-                    maker_scopes=services.scopes_of(request.user, old.organization),
+                    authority=Authority(services.scopes_of(request.user, old.organization)),
                     created_by=request.user,
                 )
             except services.KeyNotActiveError:
                 form.add_error(None, "The key doesn't work any more, so it can't be rotated.")
-            except services.ScopeNotHeldError as error:
+            except services.TooManyKeysError as error:
+                form.add_error(None, str(error))
+            except BeyondAuthorityError as error:
                 raise PermissionDenied from error
             else:
                 return self.show_once(request, new, key)

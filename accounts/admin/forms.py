@@ -15,7 +15,7 @@ from unfold.widgets import (
 from accounts.models import PRESET_CHOICES, RESOLUTION_CHOICES, ApiKey, Organization, Plan, User
 from accounts.scopes import Scope
 from accounts.serializers import MAX_OVERLAP_SECONDS
-from accounts.services import scopes_of
+from accounts.services import TooManyKeysError, refuse_too_many_keys, scopes_of
 
 
 class NetworksField(forms.CharField):
@@ -123,6 +123,11 @@ class NewApiKeyForm(forms.ModelForm):
             beyond = set(cleaned["scopes"]) - scopes_of(self.maker, cleaned["organization"])
             if beyond:
                 self.add_error("scopes", f"Your role there doesn't include {', '.join(sorted(beyond))}.")
+        if "organization" in cleaned and "mode" in cleaned:
+            try:
+                refuse_too_many_keys(cleaned["organization"], livemode=cleaned["mode"] == "live")
+            except TooManyKeysError as error:
+                self.add_error(None, str(error))
         return cleaned
 
 

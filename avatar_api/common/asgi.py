@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -45,6 +46,18 @@ def header(scope: Scope, name: str) -> str | None:
 def base_url(scope: Scope) -> str:
     """Scheme and host under which clients reach us: as configured, else as this client wrote them."""
     return settings.PUBLIC_URL or f"{scope.get('scheme', 'http')}://{header(scope, 'host') or 'localhost'}"
+
+
+def request_of(scope: Scope) -> HttpRequest:
+    """What Django's own functions need to know of a request: its headers and its peer."""
+    request = HttpRequest()
+    request.method, request.path = scope["method"], scope["path"]
+    for key, value in scope["headers"]:
+        name = key.decode("latin1").upper().replace("-", "_")
+        earlier = request.META.get(f"HTTP_{name}")
+        request.META[f"HTTP_{name}"] = ",".join(filter(None, (earlier, value.decode("latin1"))))
+    request.META["REMOTE_ADDR"] = scope["client"][0] if scope.get("client") else ""
+    return request
 
 
 async def nothing_more() -> Message:

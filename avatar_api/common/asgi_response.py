@@ -10,23 +10,30 @@ from avatar_api.common.request_id import chosen_id, request_id
 
 
 async def send_problem(
-    scope: Scope, send: Send, problem: Problem, before_end: Callable[[], Awaitable[None]]
+    scope: Scope,
+    send: Send,
+    problem: Problem,
+    before_end: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Answer with a problem document, and end the connection: bytes of the request may be under way.
+    """Answer with a problem document.
 
     Args:
         scope: The request.
         send: Where the answer goes.
         problem: What went wrong.
-        before_end: Called when the client has the answer and before the connection ends.
+        before_end: For a request of which bytes may be under way, so that its connection ends: called when
+            the client has the answer and before that end.
     """
     token = request_id.set(chosen_id(header(scope, "x-request-id") or ""))
     try:
-        body, headers = document(problem), {**problem.headers, "Connection": "close"}
+        body, headers = document(problem), {**problem.headers}
+        if before_end is not None:
+            headers["Connection"] = "close"
         await send_json(scope, send, problem.status_code, body, MEDIA_TYPE, headers, more=True)
     finally:
         request_id.reset(token)
-    await before_end()
+    if before_end is not None:
+        await before_end()
     await send({"type": "http.response.body", "body": b""})
 
 

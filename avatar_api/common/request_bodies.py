@@ -9,10 +9,9 @@ discarded, so that a pooled connection survives it.
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import IO, TypeVar
@@ -21,6 +20,7 @@ from avatar_api.common.asgi import App, Headers, Message, Receive, Scope, Send, 
 from avatar_api.common.asgi_response import send_problem
 from avatar_api.common.own_folder import own_folder
 from avatar_api.common.problems import SOON, Problem
+from avatar_api.common.slots import Slots
 
 SMALL_BYTES = 64 * 1024
 """Received from anybody, and kept in memory."""
@@ -47,7 +47,6 @@ class BodyLimits:
         min_bytes_per_second: The lowest average rate.
         max_seconds: The longest upload.
         open_per_address: Bodies that one address may be sending at once.
-        open_per_uploader: Large bodies that one key or person may be sending at once.
     """
 
     max_bytes: int
@@ -56,7 +55,19 @@ class BodyLimits:
     min_bytes_per_second: int = 2048
     max_seconds: float = 30 * 60.0
     open_per_address: int = 128
-    open_per_uploader: int = 64
+
+
+@dataclass(frozen=True)
+class Uploader:
+    """Whom large bodies count for.
+
+    Attributes:
+        name: Tells one from another.
+        open_uploads: How many it may be sending at once.
+    """
+
+    name: str
+    open_uploads: int
 
 
 class ClientGoneError(Exception):
@@ -79,15 +90,14 @@ class ReceivedBodies:
         inner: App,
         limits: BodyLimits,
         address_of: Callable[[Scope], str],
-        uploader_of: Callable[[Scope], str | None],
+        uploader_of: Callable[[Scope], Uploader | None],
     ) -> None:
         self._inner = inner
         self._limits = limits
         self._address_of = address_of
         self._uploader_of = uploader_of
         self._threads = ThreadPoolExecutor(WRITING_THREADS, "bodies")
-        self._addresses = Slots(limits.open_per_address)
-        self._uploaders = Slots(limits.open_per_uploader)
+        self._addresses, self._uploaders = Slots("uploads"), Slots("uploads")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not may_have_body(scope):
@@ -111,7 +121,7 @@ class ReceivedBodies:
             await self._inner(with_body(scope, file, incoming.kept), receive, outgoing)
 
     async def _receive(self, scope: Scope, incoming: "Incoming") -> None:
-        with self._addresses.taken(self._address_of(scope)):
+        with self._addresses.taken(self._address_of(scope), self._limits.open_per_address):
             await incoming.keep(SMALL_BYTES)
             if incoming.is_whole:
                 return
@@ -119,7 +129,7 @@ class ReceivedBodies:
             if uploader is None:
                 await incoming.discard(DISCARDED_BYTES)
                 return
-            with self._uploaders.taken(uploader):
+            with self._uploaders.taken(uploader.name, uploader.open_uploads):
                 await incoming.keep(self._limits.max_bytes)
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
@@ -206,27 +216,6 @@ class Incoming:
         limits, now = self._limits, time.monotonic()
         by_rate = self._began + limits.grace_seconds + self._received / limits.min_bytes_per_second
         return min(now + limits.silence_seconds, by_rate, self._began + limits.max_seconds) - now
-
-
-class Slots:
-    """At most `most` at once for each owner."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._open: Counter[str] = Counter()
-
-    @contextmanager
-    def taken(self, owner: str) -> Iterator[None]:
-        """Raises: Problem: `concurrency_limited`: the owner has as many as it may."""
-        if self._open[owner] >= self._most:
-            raise Problem("concurrency_limited", f"At most {self._most} uploads at once.", headers=SOON)
-        self._open[owner] += 1
-        try:
-            yield
-        finally:
-            self._open[owner] -= 1
-            if not self._open[owner]:
-                del self._open[owner]
 
 
 def may_have_body(scope: Scope) -> bool:

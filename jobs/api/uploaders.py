@@ -3,12 +3,14 @@
 import re
 
 from django.db import close_old_connections
-from django.http import HttpRequest
 
-from accounts import uploaders
-from accounts.client_address import address_in, throttled_as
-from avatar_api.common.asgi import Scope, header
+from accounts import access
+from accounts.client_address import client_address, throttled_as
+from accounts.limits import effective_limits
+from accounts.models import Organization
+from avatar_api.common.asgi import Scope, request_of
 from avatar_api.common.problems import Problem
+from avatar_api.common.request_bodies import Uploader
 from avatar_api.common.transient_errors import transient_cause
 from jobs.intake import assets
 
@@ -16,17 +18,18 @@ FILE_PATH = re.compile(r"/v1/files/([^/]+)")
 
 
 def address_of(scope: Scope) -> str:
-    peer = scope["client"][0] if scope.get("client") else ""
-    return throttled_as(address_in(header(scope, "x-forwarded-for") or "", peer))
+    return throttled_as(client_address(request_of(scope)))
 
 
-def uploader_of(scope: Scope) -> str | None:
-    """The key, person or asset that a large body is for; None: it will be refused, so none of it is kept."""
+def uploader_of(scope: Scope) -> Uploader | None:
+    """The organization that a large body is for; None: it will be refused, so none of it is kept."""
     close_old_connections()
     try:
         if match := FILE_PATH.fullmatch(scope["path"]):
-            return assets.asset_of_token(match[1]).organization_id
-        return uploaders.uploader_of(_request(scope))
+            asset = assets.asset_of_token(match[1])
+            return _uploader(asset.organization, asset.livemode)
+        tenant = access.tenant_of(request_of(scope))
+        return _uploader(tenant.organization, tenant.livemode) if tenant else None
     except Problem:
         return None
     except Exception as error:
@@ -37,9 +40,6 @@ def uploader_of(scope: Scope) -> str | None:
         close_old_connections()
 
 
-def _request(scope: Scope) -> HttpRequest:
-    request = HttpRequest()
-    for name in ("authorization", "x-api-key", "cookie"):
-        if (value := header(scope, name)) is not None:
-            request.META[f"HTTP_{name.upper().replace('-', '_')}"] = value
-    return request
+def _uploader(organization: Organization, livemode: bool) -> Uploader:
+    limits = effective_limits(organization, livemode=livemode)
+    return Uploader(f"{organization.pk}:{livemode}", limits.open_uploads)

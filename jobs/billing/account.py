@@ -6,10 +6,10 @@ from datetime import datetime
 from django.db.models import Count, Q
 
 from accounts.limits import Limits
-from accounts.models import Plan
+from accounts.models import ApiKey, Plan
 from accounts.tenancy import Tenant
 from jobs.billing import quotas
-from jobs.models import Job
+from jobs.models import Asset, Job
 from jobs.states import Status
 
 
@@ -35,6 +35,9 @@ class RemainingQuota:
     concurrent_jobs: int
     queued_jobs: int
     video_seconds_this_month: float | None
+    active_keys: int
+    open_assets: int
+    open_asset_bytes: int
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,13 @@ def _left(tenant: Tenant) -> RemainingQuota:
         processing=Count("id", filter=Q(status=Status.PROCESSING)),
     )
     limits = tenant.limits
+    keys = ApiKey.objects.for_organization(tenant.organization, livemode=tenant.livemode).active().count()
+    assets = Asset.objects.for_organization(tenant.organization, livemode=tenant.livemode).open_now()
     return RemainingQuota(
         concurrent_jobs=max(0, limits.concurrent_jobs - counts["processing"]),
         queued_jobs=max(0, limits.queued_jobs - counts["queued"]),
         video_seconds_this_month=float(quotas.seconds_left(tenant)) if tenant.livemode else None,
+        active_keys=max(0, limits.active_keys - keys),
+        open_assets=max(0, limits.open_assets - assets.number),
+        open_asset_bytes=max(0, limits.open_asset_bytes - assets.size_bytes),
     )

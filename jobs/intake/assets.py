@@ -20,6 +20,7 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import Organization
 from accounts.tenant import Tenant
 from avatar_api.common.ids import id_pattern, new_id
 from avatar_api.common.problems import FieldError, Problem, invalid
@@ -101,12 +102,14 @@ def create(
     """Announce a file.
 
     Raises:
-        Problem: `payload_too_large` above the plan's limit, or `idempotency_key_in_use`.
+        Problem: `payload_too_large` above the plan's limit, `quota_exceeded` beyond the organization's open
+            assets or their bytes, or `idempotency_key_in_use`.
     """
     if size_bytes > tenant.limits.max_upload_bytes:
         raise Problem("payload_too_large", f"The plan's limit is {tenant.limits.max_upload_bytes} bytes.")
     asset_id = new_id("ast")
     with idempotency.claimed(tenant, idempotent), transaction.atomic():
+        refuse_too_many(tenant, size_bytes)
         asset = Asset.objects.create(
             id=asset_id,
             organization=tenant.organization,
@@ -119,6 +122,18 @@ def create(
         )
         idempotency.complete(tenant, idempotent, asset.id)
     return asset
+
+
+def refuse_too_many(tenant: Tenant, size_bytes: int) -> None:
+    """Hold the organization's row until the commit, so that of creations at once none is overlooked."""
+    Organization.objects.select_for_update(no_key=True).get(pk=tenant.organization.pk)
+    assets = Asset.objects.for_organization(tenant.organization, livemode=tenant.livemode).open_now()
+    limits = tenant.limits
+    if assets.number >= limits.open_assets:
+        raise Problem("quota_exceeded", f"{limits.open_assets} assets are open already: delete some first.")
+    if assets.size_bytes + size_bytes > limits.open_asset_bytes:
+        detail = f"Open assets may take {limits.open_asset_bytes} bytes together: delete some first."
+        raise Problem("quota_exceeded", detail)
 
 
 def prefix_of(organization_id: str, asset_id: str) -> str:

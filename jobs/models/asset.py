@@ -1,5 +1,6 @@
 """Files that clients put into the store themselves, for jobs to take."""
 
+from dataclasses import dataclass
 from functools import partial
 
 from django.db import models
@@ -8,6 +9,23 @@ from django.utils import timezone
 from accounts.models import Organization
 from avatar_api.common.ids import new_id
 from avatar_api.common.tenant_queryset import TenantQuerySet
+
+
+@dataclass(frozen=True)
+class OpenAssets:
+    """What counts against an organization's limits."""
+
+    number: int
+    size_bytes: int
+
+
+class AssetQuerySet(TenantQuerySet["Asset"]):
+    def open_now(self) -> OpenAssets:
+        """How many there are whose time isn't over, and what they take together."""
+        found = self.filter(expires_at__gt=timezone.now()).aggregate(
+            number=models.Count("id"), size_bytes=models.Sum("size_bytes", default=0)
+        )
+        return OpenAssets(found["number"], int(found["size_bytes"]))
 
 
 class Asset(models.Model):
@@ -25,7 +43,7 @@ class Asset(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
 
-    objects = TenantQuerySet.as_manager()
+    objects = AssetQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

@@ -148,12 +148,20 @@ class LimitsSerializer(serializers.Serializer):
     presets = SortedListField()
     retention_seconds = serializers.IntegerField()
     price_per_video_second_usd = serializers.CharField()
+    active_keys = serializers.IntegerField()
+    open_assets = serializers.IntegerField()
+    open_asset_bytes = serializers.IntegerField()
+    open_streams = serializers.IntegerField()
+    open_uploads = serializers.IntegerField()
 
 
 class LeftSerializer(serializers.Serializer):
     concurrent_jobs = serializers.IntegerField()
     queued_jobs = serializers.IntegerField()
     video_seconds_this_month = serializers.FloatField(allow_null=True)
+    active_keys = serializers.IntegerField()
+    open_assets = serializers.IntegerField()
+    open_asset_bytes = serializers.IntegerField()
 
 
 class PlanSerializer(serializers.Serializer):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from redis.exceptions import RedisError
 
+from avatar_api.common.cancellation import cancel
 from avatar_api.common.redis import subscriber
 from gpu_worker.contract.coordination import PROGRESS_CHANNEL
 
@@ -70,8 +71,7 @@ class Hub:
 
     async def close(self) -> None:
         if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+            await cancel(self._listening)
             self._listening = None
 
     async def _listen(self) -> None:

@@ -1,7 +1,8 @@
 """`GET /v1/jobs/<id>/events`: a job's changes as server-sent events.
 
-Each event carries the whole job, so a client that comes back needs only what is now; the event's id is
-the job's tag, and a client whose `Last-Event-ID` is still right hears nothing until something changes.
+Each event carries the whole job, so a client that comes back needs only what is now. An event's id is the
+job's tag with the event's name: a client whose `Last-Event-ID` has the present tag hears nothing until
+something changes, and one that has heard `done` is told by 204 not to come again.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from avatar_api.common.asgi import (
     App,
     BufferedResponse,
+    Headers,
     Receive,
     Scope,
     Send,
@@ -20,13 +22,17 @@ from avatar_api.common.asgi import (
     header,
     nothing_more,
 )
+from avatar_api.common.asgi_response import send_problem
+from avatar_api.common.problems import Problem
 from jobs.states import Status
+from jobs.streaming.admission import Admission, Pass
 from jobs.streaming.pubsub import Hub, Watch
 from jobs.streaming.snapshots import Snapshot, Snapshots
 
 PATH = re.compile(r"(/v1/jobs/[^/]+)/events")
 KEEP_ALIVE_SECONDS = 15.0
 MAX_PER_SECOND = 4
+DONE = "done"
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"private, no-store"),
@@ -41,10 +47,11 @@ class JobEvents:
     keys, scopes, limits and a stranger's 404 are decided in one place.
     """
 
-    def __init__(self, inner: App, hub: Hub, snapshots: Snapshots) -> None:
+    def __init__(self, inner: App, hub: Hub, snapshots: Snapshots, admission: Admission) -> None:
         self._inner = inner
         self._hub = hub
         self._snapshots = snapshots
+        self._admission = admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match = PATH.fullmatch(scope["path"]) if scope["type"] == "http" else None
@@ -55,8 +62,21 @@ class JobEvents:
         if answer.status != 200:
             await answer.pass_on(send)
             return
-        async with ended_when_gone(receive):
-            await self._stream(json.loads(answer.body)["id"], scope, answer, send)
+        if (header(scope, "last-event-id") or "").endswith(f"-{DONE}"):
+            await send({"type": "http.response.start", "status": 204, "headers": kept(answer)})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        tenant = await self._admission.tenant_of(scope)
+        if tenant is None:  # Revoked since `inner` was asked, which will now say so.
+            await self._inner({**scope, "path": match.group(1)}, receive, send)
+            return
+        job_id = json.loads(answer.body)["id"]
+        try:
+            with self._admission.opened(tenant):
+                async with ended_when_gone(receive):
+                    await self._stream(job_id, scope, answer, send, Pass(self._admission, scope, tenant))
+        except Problem as problem:
+            await send_problem(scope, send, problem)
 
     async def _ask_for_job(self, scope: Scope, path: str) -> BufferedResponse:
         headers = [(k, v) for k, v in scope["headers"] if k.lower() not in (b"accept", b"if-none-match")]
@@ -65,9 +85,10 @@ class JobEvents:
         await self._inner(asked, nothing_more, answer.take)
         return answer
 
-    async def _stream(self, job_id: str, scope: Scope, answer: BufferedResponse, send: Send) -> None:
-        kept = [(k, v) for k, v in answer.headers if k.lower().startswith((b"ratelimit", b"x-request-id"))]
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS + kept})
+    async def _stream(
+        self, job_id: str, scope: Scope, answer: BufferedResponse, send: Send, admitted: Pass
+    ) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS + kept(answer)})
         with self._hub.watch(job_id) as watch:
             seen = Seen(header(scope, "last-event-id"))
             while True:
@@ -75,7 +96,7 @@ class JobEvents:
                 events = seen.news(snapshot)
                 for event in events:
                     await send({"type": "http.response.body", "body": event.text, "more_body": True})
-                if snapshot.is_final:
+                if snapshot.is_final or not await admitted.holds():
                     break
                 # Steps that come closer together than a client can use are told as one.
                 pace = 1 / MAX_PER_SECOND if any(event.is_progress for event in events) else 0
@@ -88,6 +109,11 @@ class JobEvents:
         if not await watch.changed(KEEP_ALIVE_SECONDS):
             await send({"type": "http.response.body", "body": b": keep-alive\n\n", "more_body": True})
             watch.wake()  # Nothing was heard, which may be Redis' fault: look at the job all the same.
+
+
+def kept(answer: BufferedResponse) -> Headers:
+    """The headers of the answer for the job itself that hold for its events, too."""
+    return [(k, v) for k, v in answer.headers if k.lower().startswith((b"ratelimit", b"x-request-id"))]
 
 
 @dataclass(frozen=True)
@@ -105,14 +131,14 @@ class Event:
     def text(self) -> bytes:
         """As it goes over the wire; the body is JSON on one line."""
         name, snapshot = self.name.encode(), self.snapshot
-        return b"id: %s\nevent: %s\ndata: %s\n\n" % (snapshot.tag.encode(), name, snapshot.body)
+        return b"id: %s-%s\nevent: %s\ndata: %s\n\n" % (snapshot.tag.encode(), name, name, snapshot.body)
 
 
 class Seen:
     """What one client knows of the job."""
 
     def __init__(self, last_event_id: str | None) -> None:
-        self._tag = last_event_id
+        self._tag = (last_event_id or "").rpartition("-")[0]
         self._status: str | None = None
 
     def news(self, snapshot: Snapshot) -> list[Event]:
@@ -125,6 +151,6 @@ class Seen:
             if not is_new_status or snapshot.status == Status.PROCESSING:
                 events.append(Event("progress", snapshot))
         if snapshot.is_final:
-            events.append(Event("done", snapshot))
+            events.append(Event(DONE, snapshot))
         self._tag, self._status = snapshot.tag, snapshot.status
         return events

@@ -10,6 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts import services
+from accounts.key_authority import Authority, BeyondAuthorityError
 from accounts.models import ApiKey, Organization, Plan, User
 from tests.accounts.conftest import Key, make_key, make_person
 
@@ -63,7 +64,10 @@ def test_every_change_of_a_keys_life_is_there(acme: Organization):
     services.revoke_key(api_key=key)
     entries = LogEntry.objects.get_for_object(key).order_by("timestamp")
     assert [entry.get_action_display() for entry in entries] == ["create", "update", "update"]
-    assert [list(entry.changes) for entry in entries[1:]] == [["expires_at"], ["revoked_at"]]
+    assert [list(entry.changes) for entry in entries[1:]] == [
+        ["expires_at", "rotated_at"],
+        ["revoked_at"],
+    ]
 
 
 def test_rotation_logs_the_new_key_as_made(acme: Organization):
@@ -118,12 +122,12 @@ def test_a_change_that_fails_leaves_no_trace(acme: Organization):
     """The entry is part of the change's transaction."""
     make_key(acme)
     before = LogEntry.objects.count()
-    with pytest.raises(services.ScopeNotHeldError):
+    with pytest.raises(BeyondAuthorityError):
         services.mint_key(
             organization=acme,
             livemode=False,
             name="x",
             scopes=frozenset({"jobs:read"}),
-            maker_scopes=frozenset(),
+            authority=Authority(frozenset()),
         )
     assert LogEntry.objects.count() == before

@@ -51,6 +51,11 @@ def test_limits_are_the_plans(acme: Organization):
         retention_seconds=21_600,
         price_per_video_second_usd=Decimal("0.03"),
         weight=4,
+        active_keys=100,
+        open_assets=200,
+        open_asset_bytes=10_000_000_000,
+        open_streams=200,
+        open_uploads=64,
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from avatar_api.common.asgi import App, Headers, Message, Receive, Scope, Send
-from avatar_api.common.request_bodies import BODY_KEY, DISCARDED_BYTES, BodyLimits, ReceivedBodies
+from avatar_api.common.request_bodies import BODY_KEY, DISCARDED_BYTES, BodyLimits, ReceivedBodies, Uploader
 
 LIMITS = BodyLimits(max_bytes=32 * 1024 * 1024)
+UPLOADER = Uploader("org_1", open_uploads=1)
 MEGABYTE = b"x" * 1024 * 1024
 
 
@@ -67,7 +68,9 @@ class Exchange:
 
 
 def received(
-    inner: Inner, limits: BodyLimits = LIMITS, uploader: Callable[[Scope], str | None] = lambda scope: "key"
+    inner: Inner,
+    limits: BodyLimits = LIMITS,
+    uploader: Callable[[Scope], Uploader | None] = lambda scope: UPLOADER,
 ) -> ReceivedBodies:
     return ReceivedBodies(inner, limits, lambda scope: scope["client"][0], uploader)
 
@@ -188,9 +191,9 @@ def test_one_address_may_send_so_many_bodies_at_once_and_others_go_on() -> None:
     run(scenario)
 
 
-def test_one_key_may_send_so_many_large_bodies_at_once() -> None:
+def test_one_organization_may_send_so_many_large_bodies_at_once() -> None:
     async def scenario() -> None:
-        app = received(inner := Inner(), replace(LIMITS, open_per_uploader=1))
+        app = received(inner := Inner())
         held = Exchange(app)
         held.piece(MEGABYTE)
         while held.pieces.qsize():

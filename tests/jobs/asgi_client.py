@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 
 from avatar_api.common.asgi import App, Message
+from jobs.streaming.admission import Admission
 from jobs.streaming.prefer_wait import PreferWait
 from jobs.streaming.pubsub import Hub
 from jobs.streaming.snapshots import Snapshots
@@ -32,15 +33,16 @@ class Stack:
     """The application as `avatar_api.asgi` puts it together, with what must be closed at the end."""
 
     def __init__(self) -> None:
-        self.hub, self.snapshots = Hub(settings.REDIS_URL), Snapshots()
+        self.hub, self.snapshots, self.admission = Hub(settings.REDIS_URL), Snapshots(), Admission()
         django = WSGIMiddleware(WSGIHandler(), workers=2)
         self.threads = django.executor
-        waiting = PreferWait(django, self.hub, self.snapshots)
-        self.app: App = JobEvents(waiting, self.hub, self.snapshots)
+        waiting = PreferWait(django, self.hub, self.snapshots, self.admission)
+        self.app: App = JobEvents(waiting, self.hub, self.snapshots, self.admission)
 
     async def close(self) -> None:
         await self.hub.close()
         self.snapshots.close()
+        self.admission.close()
         self.threads.shutdown()
 
 

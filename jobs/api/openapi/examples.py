@@ -220,8 +220,20 @@ ME: Json = {
             "presets": ["balanced", "fast", "quality"],
             "retention_seconds": 21600,
             "price_per_video_second_usd": "0.050000",
+            "active_keys": 100,
+            "open_assets": 200,
+            "open_asset_bytes": 10000000000,
+            "open_streams": 200,
+            "open_uploads": 64,
         },
-        "left": {"concurrent_jobs": 3, "queued_jobs": 99, "video_seconds_this_month": 35990.58},
+        "left": {
+            "concurrent_jobs": 3,
+            "queued_jobs": 99,
+            "video_seconds_this_month": 35990.58,
+            "active_keys": 98,
+            "open_assets": 200,
+            "open_asset_bytes": 10000000000,
+        },
     },
 }
 USAGE_ROW: Json = {

@@ -267,3 +267,18 @@ def test_with_an_object_store_the_presigned_address_fixes_type_size_and_that_not
     assert query["X-Amz-SignedHeaders"] == ["content-length;content-type;host;if-none-match"]
     assert 24 * 3600 - 60 < int(query["X-Amz-Expires"][0]) <= 24 * 3600
     assert upload.headers == {"Content-Type": "image/png", "Content-Length": "10", "If-None-Match": "*"}
+
+
+def test_an_organization_has_so_many_open_assets_and_no_more(
+    acme_client: APIClient, acme: Organization
+) -> None:
+    acme.test_plan.open_assets, acme.test_plan.open_asset_bytes = 2, 100
+    acme.test_plan.save()
+    asked = {"content_type": "image/png", "size_bytes": 40}
+    first = acme_client.post("/v1/assets", asked, format="json")
+    assert (first.status_code, acme_client.post("/v1/assets", asked, format="json").status_code) == (201, 201)
+    refused = acme_client.post("/v1/assets", {**asked, "size_bytes": 1}, format="json")
+    assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+    acme_client.delete(f"/v1/assets/{first.json()['id']}")
+    assert acme_client.post("/v1/assets", {**asked, "size_bytes": 61}, format="json").status_code == 429
+    assert acme_client.post("/v1/assets", {**asked, "size_bytes": 60}, format="json").status_code == 201

@@ -5,13 +5,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 from redis import Redis
 
-from accounts.models import Organization
+from accounts.models import ApiKey, Organization
 from gpu_worker.contract import coordination
 from gpu_worker.contract.spec import ReportKind
 from jobs.models import Job
+from jobs.streaming import admission
+from jobs.streaming.pubsub import Hub
 from jobs.tasks import record
 from tests import factories
 from tests.jobs.asgi_client import Event, Request, Stack, run
@@ -130,6 +134,98 @@ def test_a_job_that_has_ended_is_told_and_done_at_once(job: Job, bearer: dict[st
         assert [event.name async for event in request.events()] == ["status", "done"]
 
     run(scenario)
+
+
+def test_every_event_has_an_id_of_its_own(job: Job, bearer: dict[str, str]) -> None:
+    record(report(job, ReportKind.STARTED))
+
+    async def scenario(stack: Stack) -> None:
+        request = Request(stack.app, "GET", f"/v1/jobs/{job.id}/events", bearer)
+        await request.start()
+        ids = []
+        async for event in request.events():
+            ids.append(event.id)
+            if len(ids) == 2:
+                await told(job, ReportKind.SUCCEEDED)
+        assert len(ids) == len(set(ids)) >= 4
+
+    run(scenario)
+
+
+def test_a_client_that_has_heard_the_end_is_told_not_to_come_again(job: Job, bearer: dict[str, str]) -> None:
+    record(report(job, ReportKind.SUCCEEDED))
+
+    async def scenario(stack: Stack) -> None:
+        path = f"/v1/jobs/{job.id}/events"
+        request = Request(stack.app, "GET", path, bearer)
+        await request.start()
+        last = [event.id async for event in request.events()][-1]
+        again = Request(stack.app, "GET", path, {**bearer, "last-event-id": last})
+        status, answered = await again.start()
+        assert (status, await again.body()) == (204, b"")
+        assert "x-request-id" in answered
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("change", ["revoked", "expired", "bound to another address", "suspended"])
+def test_a_stream_ends_when_its_key_no_longer_holds(
+    job: Job, bearer: dict[str, str], change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "CHECK_SECONDS", 0.0)
+    changes: dict[str, Callable[[], Any]] = {
+        "revoked": lambda: ApiKey.objects.update(revoked_at=timezone.now()),
+        "expired": lambda: ApiKey.objects.update(expires_at=timezone.now()),
+        "bound to another address": lambda: ApiKey.objects.update(allowed_ips=["192.0.2.1/32"]),
+        "suspended": lambda: Organization.objects.update(suspended_at=timezone.now()),
+    }
+
+    async def scenario(stack: Stack) -> None:
+        request = Request(stack.app, "GET", f"/v1/jobs/{job.id}/events", bearer)
+        await request.start()
+        await first(request)
+        await in_thread(changes[change])
+        await told(job, ReportKind.STARTED)
+        heard = [event.name async for event in request.events()]
+        assert "done" not in heard
+        await request.task
+
+    run(scenario)
+
+
+def test_an_organization_has_so_many_streams_and_no_more(
+    job: Job, bearer: dict[str, str], acme: Organization
+) -> None:
+    acme.test_plan.open_streams = 1
+    acme.test_plan.save()
+
+    async def scenario(stack: Stack) -> None:
+        path = f"/v1/jobs/{job.id}/events"
+        held = Request(stack.app, "GET", path, bearer)
+        await held.start()
+        second = Request(stack.app, "GET", path, bearer)
+        status, answered = await second.start()
+        assert (status, answered["content-type"]) == (429, "application/problem+json")
+        held.hang_up()
+        await held.task
+        assert (await Request(stack.app, "GET", path, bearer).start())[0] == 200
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 0.2, 0.5, 1, 2])
+def test_the_subscription_ends_whenever_it_is_closed(redis: Redis, milliseconds: float) -> None:
+    """redis-py takes a cancellation that comes while it connects for its own."""
+
+    async def scenario() -> None:
+        for _ in range(20):
+            hub = Hub(settings.REDIS_URL)
+            with hub.watch("job_1"):
+                await asyncio.sleep(milliseconds / 1000)
+            async with asyncio.timeout(5):
+                await hub.close()
+
+    asyncio.run(scenario())
 
 
 def test_events_of_a_strangers_job_are_not_found(bearer: dict[str, str]) -> None:
