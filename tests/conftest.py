@@ -9,6 +9,8 @@ from redis import Redis
 
 from gpu_worker.common.object_store import folder_backend
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture
 def redis(settings: Settings) -> Iterator[Redis]:
