@@ -7,7 +7,7 @@ from pathlib import Path
 
 from environs import FileAwareEnv
 
-from gpu_worker.common.object_store import storage_backend
+from gpu_worker.common.object_store import RENDERING, storage_backend
 
 env = FileAwareEnv(strip_whitespace=True)
 
@@ -15,4 +15,6 @@ SECRET_KEY = "the render worker signs nothing"  # noqa: S105
 TIME_ZONE = "UTC"
 USE_TZ = True
 REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
-STORAGES = {"default": storage_backend(env, Path(__file__).resolve().parents[1] / ".avatar" / "store")}
+STORAGES = {
+    "default": storage_backend(env, Path(__file__).resolve().parents[1] / ".avatar" / "store", RENDERING)
+}

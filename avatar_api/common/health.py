@@ -1,8 +1,9 @@
 """Is this process alive, and can it reach what it needs?"""
 
 import logging
-import time
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 from django.core.files.storage import default_storage
 from django.db import connection
@@ -10,6 +11,7 @@ from django.http import HttpRequest, JsonResponse
 
 from avatar_api.common.asgi import App, Receive, Scope, Send
 from avatar_api.common.asgi_response import send_json
+from avatar_api.common.background_check import BackgroundCheck, Outcome
 from avatar_api.common.problems import SAFE, safe_only
 from avatar_api.common.redis import readiness_client
 
@@ -17,6 +19,7 @@ log = logging.getLogger(__name__)
 
 
 ALIVE = {"status": "ok"}
+WRITTEN_KEY = "readyz"
 
 
 @safe_only
@@ -40,32 +43,32 @@ class Alive:
 @safe_only
 def ready(request: HttpRequest) -> JsonResponse:
     """Database, Redis and storage, each with its latency; 503 when one of them is down. Details beside it."""
-    parts = {name: _checked(name, check) for name, check in CHECKS.items()}
+    checks = _checks()
+    for check in checks:
+        check.start()
+    parts = {check.name: _part(check.outcome()) for check in checks}
     ok = all(part["ok"] for part in parts.values())
-    told: dict[str, object] = {"status": "ok" if ok else "down", "checks": parts}
+    body: dict[str, object] = {"status": "ok" if ok else "down", "checks": parts}
     if details := _details():
-        told["details"] = details
-    return JsonResponse(told, status=200 if ok else 503)
+        body["details"] = details
+    return JsonResponse(body, status=200 if ok else 503)
 
 
-def _checked(name: str, check: Callable[[], object]) -> dict[str, object]:
-    begin = time.perf_counter()
-    try:
-        check()
-        ok = True
-    except Exception:
-        # Whatever is wrong with a part, the answer is that it is down; the log says why.
-        log.exception("%s is down", name)
-        ok = False
-    return {"ok": ok, "latency_ms": round(1000 * (time.perf_counter() - begin), 1)}
+def _part(outcome: Outcome) -> dict[str, object]:
+    return {"ok": outcome.ok, "latency_ms": round(1000 * outcome.seconds, 1)}
+
+
+@cache
+def _checks() -> list[BackgroundCheck]:
+    return [BackgroundCheck(name, check) for name, check in CHECKS.items()]
 
 
 def _details() -> dict[str, object]:
     """What is worth knowing and makes this process no less ready, whatever it is."""
     found: dict[str, object] = {}
-    for name, tell in DETAILS.items():
+    for name, detail_of in DETAILS.items():
         try:
-            detail = tell()
+            detail = detail_of()
         except Exception:
             log.exception("nothing is known of %s", name)
             detail = {"ok": False}
@@ -80,8 +83,17 @@ def _database() -> None:
 
 
 def _redis() -> None:
+    """A Redis whose memory is full still answers, and takes nothing."""
     with readiness_client() as redis:
-        redis.ping()
+        redis.set(WRITTEN_KEY, "1", ex=60)
+
+
+def _eviction() -> dict[str, object] | None:
+    """With another policy than `noeviction` queues vanish when memory is short."""
+    with readiness_client() as redis:
+        memory: dict[str, Any] = redis.info("memory")
+    policy = memory.get("maxmemory_policy", "noeviction")
+    return None if policy == "noeviction" else {"ok": False, "maxmemory_policy": policy}
 
 
 def _storage() -> None:
@@ -91,4 +103,4 @@ def _storage() -> None:
 CHECKS: dict[str, Callable[[], object]] = {"database": _database, "redis": _redis, "storage": _storage}
 
 # Added by those who know of them. They ask nobody outside the house; None: there is no such thing here.
-DETAILS: dict[str, Callable[[], dict[str, object] | None]] = {}
+DETAILS: dict[str, Callable[[], dict[str, object] | None]] = {"redis": _eviction}

@@ -12,7 +12,7 @@ QUICK_SECONDS = 1.0
 # A request waits no longer than this for the limiter.
 RATE_LIMIT_SECONDS = 0.25
 # Longer than that Redis doesn't count as ready.
-READINESS_SECONDS = 2.0
+READINESS_SECONDS = 0.8
 
 
 def redis_client() -> Redis:

@@ -4,13 +4,35 @@ Cloudflare R2 (or any S3 server) when R2_BUCKET is set; else a folder, served by
 This module is Django-free, because the render worker's settings use it too.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from environs import Env, EnvValidationError
 
 
-def storage_backend(env: Env, default_folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Timeouts:
+    """How long a request to the store may take.
+
+    Attributes:
+        connect_seconds: Until there is a connection.
+        read_seconds: Until something of the answer comes.
+        attempts: How often a request that failed is made.
+    """
+
+    connect_seconds: float
+    read_seconds: float
+    attempts: int
+
+
+SERVING = Timeouts(connect_seconds=2, read_seconds=10, attempts=2)
+"""Where somebody waits: a store that hangs is told as away."""
+RENDERING = Timeouts(connect_seconds=5, read_seconds=60, attempts=5)
+"""Where minutes of a GPU are at stake."""
+
+
+def storage_backend(env: Env, default_folder: Path, timeouts: Timeouts = SERVING) -> dict[str, Any]:
     """The `default` entry of STORAGES.
 
     Raises:
@@ -19,7 +41,7 @@ def storage_backend(env: Env, default_folder: Path) -> dict[str, Any]:
     bucket = env.str("R2_BUCKET", "")
     if not bucket:
         return folder_backend(env.path("STORAGE_DIR", default_folder))
-    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": r2_options(env, bucket)}
+    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": r2_options(env, bucket, timeouts)}
 
 
 def folder_backend(folder: Path) -> dict[str, Any]:
@@ -29,7 +51,7 @@ def folder_backend(folder: Path) -> dict[str, Any]:
     }
 
 
-def r2_options(env: Env, bucket: str) -> dict[str, Any]:
+def r2_options(env: Env, bucket: str, timeouts: Timeouts) -> dict[str, Any]:
     # boto3 is imported where an S3 store is configured, and nowhere else: it costs 0.2 s at start.
     from boto3.s3.transfer import TransferConfig
     from botocore.config import Config
@@ -52,9 +74,9 @@ def r2_options(env: Env, bucket: str) -> dict[str, Any]:
             # R2 answers the checksums that boto3 sends by default since 1.36 with an error.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            retries={"max_attempts": 5, "mode": "standard"},
-            connect_timeout=5,
-            read_timeout=60,
+            retries={"total_max_attempts": timeouts.attempts, "mode": "standard"},
+            connect_timeout=timeouts.connect_seconds,
+            read_timeout=timeouts.read_seconds,
             s3={"addressing_style": "path"},
         ),
     }
