@@ -4,6 +4,7 @@ A browser sends no headers of one's own from a page without scripts, so the page
 a form whose answer the session keeps.
 """
 
+import re
 from dataclasses import dataclass
 
 from django.contrib.auth.decorators import login_required
@@ -15,10 +16,12 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from accounts.models import Membership, User
+from avatar_api.common.ids import id_pattern
 from avatar_api.common.problems import FieldError, Problem, invalid
 
 ORGANIZATION, MODE = "organization", "mode"
 MODES = ("test", "live")
+ORGANIZATION_ID = re.compile(id_pattern("org"))
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ def membership_of(user: User, organization_id: str | None) -> Membership:
     """
     memberships = user.memberships.select_related("organization__plan", "organization__test_plan")
     if organization_id is not None:
-        memberships = memberships.filter(organization_id=organization_id)
+        memberships = memberships.filter(
+            organization_id=organization_id if ORGANIZATION_ID.fullmatch(organization_id) else ""
+        )
     membership = memberships.order_by("id").first()
     if membership is None:
         raise Problem("permission_denied", "You aren't a member of such an organization.")

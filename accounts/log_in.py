@@ -41,7 +41,8 @@ class StaffLogInForm(UnfoldAuthenticationForm):
     def clean(self) -> dict[str, Any]:
         self.throttle()
         cleaned: dict[str, Any] = super().clean()
-        if not second_factor_fits(self.get_user(), cleaned.get("otp_token", "")):
+        user = self.get_user()
+        if user is not None and not second_factor_fits(user, cleaned.get("otp_token", "")):
             raise forms.ValidationError(self.error_messages["invalid_token"], code="invalid_token")
         return cleaned
 

@@ -1,12 +1,14 @@
 """Serve a stored file, whole or the one range of bytes that a player asks for (RFC 9110, section 14)."""
 
 import re
+import sys
 from collections.abc import Iterator
 
 from django.core.files.base import File
 from django.http import HttpResponseBase, StreamingHttpResponse
 
 CHUNK = 256 * 1024
+MAX_DIGITS = 18
 
 
 def file_response(file: File, content_type: str, range_header: str | None) -> HttpResponseBase:
@@ -34,11 +36,17 @@ def read_range(header: str | None, size: int) -> tuple[int, int] | None:
     match = re.fullmatch(r"bytes=([0-9]*)-([0-9]*)", header or "")
     if match is None or match.group(1) == match.group(2) == "":
         return 0, size - 1
-    first, last = match.groups()
-    if first == "":
-        return max(0, size - int(last)), size - 1
-    begin, end = int(first), min(int(last or size), size - 1)
-    return (begin, end) if begin <= end else None
+    first, last = (None if digits == "" else number(digits) for digits in match.groups())
+    if first is None:
+        assert last is not None
+        return (max(0, size - last), size - 1) if last > 0 else None
+    end = size - 1 if last is None else min(last, size - 1)
+    return (first, end) if first <= end else None
+
+
+def number(digits: str) -> int:
+    """A position in a file; however many digits there are, beyond the end is beyond the end."""
+    return int(digits) if len(digits) <= MAX_DIGITS else sys.maxsize
 
 
 class _Part:

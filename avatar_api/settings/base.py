@@ -38,6 +38,7 @@ MIDDLEWARE = [
     "avatar_api.common.request_id.RequestIdMiddleware",
     "avatar_api.common.observation.ObservationMiddleware",
     "avatar_api.common.security_headers.ContentSecurityPolicyMiddleware",
+    "avatar_api.common.nul_characters.NulCharactersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
