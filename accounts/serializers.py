@@ -14,6 +14,7 @@ from avatar_api.common.fields import (
     StrictChoiceField,
     StrictIntegerField,
     StrictSerializer,
+    StrictTimeField,
     TimestampField,
 )
 
@@ -45,7 +46,7 @@ class ApiKeyRequestSerializer(StrictSerializer):
         min_length=1,
         help_text="None beyond those of the maker, which are the default.",
     )
-    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    expires_at = StrictTimeField(required=False, allow_null=True, default=None)
     allowed_ips = serializers.ListField(
         child=NetworkField(max_length=43),
         max_length=MAX_NETWORKS,

@@ -9,6 +9,8 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
+from avatar_api.common.times import EXPECTED, TimeError, read_time
+
 
 class StrictCharField(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
@@ -57,6 +59,20 @@ class StrictSerializer(serializers.Serializer):
             detail = ErrorDetail("This field is unknown.", "unknown")
             raise serializers.ValidationError(dict.fromkeys(sorted(unknown), detail))
         return super().to_internal_value(data)
+
+
+class StrictTimeField(serializers.DateTimeField):
+    """A time that comes in: text with an offset."""
+
+    default_error_messages = {"invalid": EXPECTED}
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if not isinstance(value, str):
+            self.fail("invalid")
+        try:
+            return read_time(value)
+        except TimeError:
+            self.fail("invalid")
 
 
 class TimestampField(serializers.DateTimeField):

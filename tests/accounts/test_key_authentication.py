@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts import api_keys, services
-from accounts.models import ApiKey, Organization
+from accounts.models import ApiKey, Organization, User
 from tests.accounts.conftest import Key, make_key
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.accounts.views")]
@@ -146,10 +146,11 @@ def test_a_suspended_organization_is_refused_and_comes_back(api: Client, acme: O
 
 
 @pytest.mark.parametrize(
-    "accept", ["text/html", "text/html,*/*;q=0.8", "*/*", "application/json", "text/html;q=1, a/b"]
+    "accept", ["text/html", "text/html,*/*;q=0.8", "*/*", "application/xml", "text/html;q=1, a/b", "nonsense"]
 )
-def test_a_key_is_answered_in_json_whatever_it_accepts(api: Client, acme_key: Key, accept: str):
-    response = api.get("/thing", headers={**acme_key.headers, "Accept": accept})
+@pytest.mark.parametrize("path", ["/thing", "/thing?format=api", "/thing?format=xml"])
+def test_a_key_is_answered_in_json_whatever_it_asks_for(api: Client, acme_key: Key, path: str, accept: str):
+    response = api.get(path, headers={**acme_key.headers, "Accept": accept})
     assert (response.status_code, response["Content-Type"]) == (200, "application/json")
 
 
@@ -158,8 +159,9 @@ def test_nobody_is_shown_html_without_a_session(api: Client, db: None):
     assert (response.status_code, response["Content-Type"]) == (401, "application/problem+json")
 
 
-def test_a_media_type_that_is_not_offered_is_refused(api: Client, acme_key: Key):
-    response = api.get("/thing", headers={**acme_key.headers, "Accept": "application/xml"})
+def test_a_media_type_that_is_not_offered_is_refused_to_a_person(api: Client, alice: User):
+    api.force_login(alice)
+    response = api.get("/thing", headers={"Accept": "application/xml"})
     assert refusal(response) == (406, "not_acceptable")
     assert response["RateLimit"].startswith('"read";')
 

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.negotiation import AlwaysJson
 from accounts.tenancy import TenantView
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.problems import Problem
@@ -52,6 +53,7 @@ class SignedView(APIView):
     """A view for whoever holds a signed address: without a key, for a script of any page, and for players."""
 
     authentication_classes = ()
+    content_negotiation_class = AlwaysJson
     permission_classes = ()
     http_method_names = ["get", "head"]
 

@@ -20,7 +20,12 @@ VARIANT = OpenApiParameter(
     "variant", enum=list(job_resource.VARIANTS), default="video", description="The video, or a picture of it."
 )
 FILTERS = [
-    OpenApiParameter("status", enum=Status.values, description="Only jobs in this state."),
+    OpenApiParameter(
+        "status",
+        {"type": "array", "items": {"type": "string", "enum": Status.values}},
+        explode=True,
+        description="Only jobs in this state; several mean any of them.",
+    ),
     OpenApiParameter(
         "created_after", OpenApiTypes.DATETIME, description="Only jobs from this moment on, with its zone."
     ),

@@ -8,6 +8,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
 
+from accounts.negotiation import AlwaysJson
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.openapi import PAGE_PARAMETERS, operation
 from avatar_api.common.pagination import page_of
@@ -155,6 +156,8 @@ class JobRetryView(JobsView):
 
 
 class JobContentView(JobsView):
+    content_negotiation_class = AlwaysJson
+
     @operation(
         "get_job_content",
         raises=["conflict", "expired"],

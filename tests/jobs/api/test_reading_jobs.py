@@ -1,7 +1,7 @@
 """EndpointStatus jobs: one, many, and the files of a finished one."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
@@ -217,3 +217,46 @@ def test_cancelling_a_running_job_asks_its_worker(
 
 def test_a_job_that_has_ended_otherwise_cannot_be_canceled(acme_client: APIClient, finished: Job) -> None:
     assert acme_client.post(f"/v1/jobs/{finished.id}/cancel").status_code == 409
+
+
+@pytest.mark.parametrize(
+    "moment", ["2026-11-21T18:27:27+16:00", "2026-11-21T18:27:27-23:59", "0001-01-02T00:00:00Z"]
+)
+def test_a_time_with_any_offset_is_understood(acme_client: APIClient, moment: str) -> None:
+    assert acme_client.get("/v1/jobs", {"created_after": moment}).status_code == 200
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+16:00", "9999-12-31T23:59:59-16:00", "2026-11-21"])
+def test_a_time_beyond_the_calendar_or_without_an_offset_is_refused(
+    acme_client: APIClient, moment: str
+) -> None:
+    refused = acme_client.get("/v1/jobs", {"created_after": moment, "created_before": "soon"})
+    assert refused.status_code == 422
+    assert [error["field"] for error in refused.json()["errors"]] == ["created_after", "created_before"]
+
+
+def test_a_filter_given_twice_means_any_of_them(acme_client: APIClient, acme: Organization) -> None:
+    queued, processing, _ = (
+        factories.job(acme, **fields)
+        for fields in (
+            {"metadata": {"order": "1"}},
+            {"status": "processing", "metadata": {"order": "2"}},
+            {"status": "canceled", "finished_at": datetime.now(UTC)},
+        )
+    )
+
+    def found(query: str) -> set[str]:
+        return {job["id"] for job in acme_client.get(f"/v1/jobs?{query}").json()["data"]}
+
+    assert found("status=queued&status=processing") == {queued.id, processing.id}
+    assert found("metadata[order]=1&metadata[order]=2") == {queued.id, processing.id}
+    assert found("status=queued&status=canceled&metadata[order]=1") == {queued.id}
+
+
+@pytest.mark.parametrize("accept", ["video/mp4", "image/jpeg", "text/html", "*/*"])
+def test_a_redirect_and_a_file_do_not_negotiate(
+    acme_client: APIClient, client: APIClient, finished: Job, accept: str
+) -> None:
+    redirect = acme_client.get(f"/v1/jobs/{finished.id}/content", headers={"accept": accept})
+    assert redirect.status_code == 302
+    assert client.get(redirect["Location"], headers={"accept": accept}).getvalue() == VIDEO
