@@ -4,6 +4,7 @@ Both travel as JSON through RQ. A spec holds all that rendering needs, the ids t
 nothing else: no URL, no credential but the attempt's own report token.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
@@ -58,6 +59,51 @@ class SpeakerBox:
     height: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class RenderParameters:
+    """What a customer asks of a render, beside its files: carried whole from the request to the engine.
+
+    A new one is added here, as a column of `jobs.models.Job`, as a field of
+    `jobs.intake.requests.JobRequestSerializer`, and where the engine uses it.
+    """
+
+    speaking_order: SpeakingOrder
+    speaker_boxes: tuple[SpeakerBox, ...]
+    prompt: str
+    negative_prompt: str
+    resolution: Resolution
+    preset: PresetName
+    seed: int
+
+    @staticmethod
+    def read(data: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters among plain values by name, with their types.
+
+        Raises:
+            KeyError: One is missing.
+            TypeError, ValueError: One is unfit.
+        """
+        values = {name: data[name] for name in PARAMETER_NAMES}
+        boxes = tuple(SpeakerBox(**box) for box in values["speaker_boxes"])
+        return values | {
+            "speaking_order": SpeakingOrder(values["speaking_order"]),
+            "speaker_boxes": boxes,
+            "resolution": Resolution(values["resolution"]),
+            "preset": PresetName(values["preset"]),
+        }
+
+    def parameters(self) -> dict[str, Any]:
+        """These alone, by name."""
+        return {name: getattr(self, name) for name in PARAMETER_NAMES}
+
+    def plain_parameters(self) -> dict[str, Any]:
+        """These alone, as JSON and a row of `Job` hold them: what `read` takes."""
+        return self.parameters() | {"speaker_boxes": [asdict(box) for box in self.speaker_boxes]}
+
+
+PARAMETER_NAMES = tuple(item.name for item in fields(RenderParameters))
+
+
 @dataclass(frozen=True)
 class Resume:
     """What earlier attempts finished.
@@ -86,8 +132,8 @@ class Origin:
     traceparent: str = ""
 
 
-@dataclass(frozen=True)
-class RenderSpec:
+@dataclass(frozen=True, kw_only=True)
+class RenderSpec(RenderParameters):
     """Everything that one attempt at rendering one job needs."""
 
     job_id: str
@@ -97,13 +143,6 @@ class RenderSpec:
     reference: StoredFile
     reference_kind: ReferenceKind
     speech: tuple[StoredFile, ...]
-    speaking_order: SpeakingOrder
-    speaker_boxes: tuple[SpeakerBox, ...]
-    prompt: str
-    negative_prompt: str
-    resolution: Resolution
-    preset: PresetName
-    seed: int
     num_frames: int
     prefix: str
     resume: Resume = field(default_factory=Resume)
@@ -126,14 +165,11 @@ class RenderSpec:
             return cls(
                 **{
                     **data,
+                    **RenderParameters.read(data),
                     "engine": EngineName(data["engine"]),
                     "reference": StoredFile(**data["reference"]),
                     "reference_kind": ReferenceKind(data["reference_kind"]),
                     "speech": tuple(StoredFile(**item) for item in data["speech"]),
-                    "speaking_order": SpeakingOrder(data["speaking_order"]),
-                    "speaker_boxes": tuple(SpeakerBox(**item) for item in data["speaker_boxes"]),
-                    "resolution": Resolution(data["resolution"]),
-                    "preset": PresetName(data["preset"]),
                     "resume": _resume(data["resume"]),
                     "origin": Origin(**data["origin"]),
                 }

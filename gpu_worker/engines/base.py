@@ -8,12 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from gpu_worker.contract.presets import PresetName, Resolution
-from gpu_worker.contract.spec import ReferenceKind, SpeakerBox, SpeakingOrder
+from gpu_worker.contract.spec import ReferenceKind, RenderParameters
 
 
-@dataclass(frozen=True)
-class EngineJob:
+@dataclass(frozen=True, kw_only=True)
+class EngineJob(RenderParameters):
     """One video to render, its inputs already on local disk.
 
     Attributes:
@@ -28,13 +27,6 @@ class EngineJob:
     reference: Path
     reference_kind: ReferenceKind
     speech: tuple[Path, ...]
-    speaking_order: SpeakingOrder
-    speaker_boxes: tuple[SpeakerBox, ...]
-    prompt: str
-    negative_prompt: str
-    resolution: Resolution
-    preset: PresetName
-    seed: int
     num_frames: int
     next_window: int = 0
     window_state: bytes | None = None

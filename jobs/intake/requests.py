@@ -15,7 +15,7 @@ from avatar_api.common.fields import (
 )
 from avatar_api.common.problems import FieldError, invalid
 from gpu_worker.contract.presets import PresetName, Resolution
-from gpu_worker.contract.spec import ReferenceKind, SpeakerBox, SpeakingOrder
+from gpu_worker.contract.spec import ReferenceKind, RenderParameters, SpeakingOrder
 from jobs.intake.fields import AssetIdField, FileUrlField, MetadataField, WebhookUrlField
 from jobs.intake.sources import Source
 
@@ -42,26 +42,18 @@ class RequestedFile:
     source: Source
 
 
-@dataclass(frozen=True)
-class JobRequest:
+@dataclass(frozen=True, kw_only=True)
+class JobRequest(RenderParameters):
     """A job as it is asked for.
 
     Attributes:
         reference: The image or video.
         speech: One file a speaker.
-        seed: The client's, or a random one that the answer tells.
         webhook_url: Where this job's events go, instead of the organization's endpoints.
     """
 
     reference: RequestedFile
     speech: tuple[RequestedFile, ...]
-    speaker_boxes: tuple[SpeakerBox, ...]
-    speaking_order: SpeakingOrder
-    prompt: str
-    negative_prompt: str
-    resolution: Resolution
-    preset: PresetName
-    seed: int
     webhook_url: str | None
     metadata: dict[str, str]
 
@@ -126,6 +118,15 @@ class JobRequestSerializer(StrictSerializer):
             raise invalid(FieldError("audio_2", "required", "Two boxes need two speakers."))
         return attrs
 
+    @staticmethod
+    def defaults() -> dict[str, Any]:
+        """Of parameters whose absence means something, or whose default differs from job to job."""
+        return {
+            "speaking_order": SpeakingOrder.TOGETHER,
+            "speaker_boxes": (),
+            "seed": secrets.randbelow(MAX_SEED + 1),
+        }
+
     def to_job_request(self) -> JobRequest:
         """The validated request."""
         data = self.validated_data
@@ -133,13 +134,7 @@ class JobRequestSerializer(StrictSerializer):
         return JobRequest(
             reference=files[0],
             speech=tuple(files[1:]),
-            speaker_boxes=tuple(SpeakerBox(**box) for box in data.get("speaker_boxes", ())),
-            speaking_order=SpeakingOrder(data.get("speaking_order", SpeakingOrder.TOGETHER)),
-            prompt=data["prompt"],
-            negative_prompt=data["negative_prompt"],
-            resolution=Resolution(data["resolution"]),
-            preset=PresetName(data["preset"]),
-            seed=data.get("seed", secrets.randbelow(MAX_SEED + 1)),
+            **RenderParameters.read(self.defaults() | data),
             webhook_url=data.get("webhook_url"),
             metadata=data["metadata"],
         )

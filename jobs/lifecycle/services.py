@@ -30,16 +30,9 @@ from jobs.storage import objects
 
 log = logging.getLogger(__name__)
 
-# What a retry asks for again.
-ASKED_FIELDS = (
+# What a retry takes over of its job beside the parameters of the render.
+KEPT_BY_RETRY = (
     "engine",
-    "prompt",
-    "negative_prompt",
-    "resolution",
-    "preset",
-    "seed",
-    "speaking_order",
-    "speaker_boxes",
     "metadata",
     "reference_kind",
     "webhook_url",
@@ -130,9 +123,9 @@ def retry_job(*, tenant: Tenant, job: Job) -> Job:
 
 
 def _copy_for_retry(job: Job, tenant: Tenant, job_id: str) -> Job:
-    same = {field: getattr(job, field) for field in ASKED_FIELDS}
     return Job(
-        **same,
+        **job.plain_parameters(),
+        **{field: getattr(job, field) for field in KEPT_BY_RETRY},
         id=job_id,
         retry_of=job,
         organization=tenant.organization,

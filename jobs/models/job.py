@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.indexes import BrinIndex
@@ -14,7 +15,7 @@ from accounts.models import ApiKey, Organization
 from avatar_api.common.ids import new_id
 from avatar_api.common.tenant_queryset import TenantQuerySet
 from gpu_worker.contract.presets import PresetName, Resolution
-from gpu_worker.contract.spec import EngineName, ReferenceKind, SpeakingOrder
+from gpu_worker.contract.spec import PARAMETER_NAMES, EngineName, ReferenceKind, SpeakingOrder
 from jobs.states import Status
 
 
@@ -35,7 +36,7 @@ class Job(models.Model):
     )
     livemode = models.BooleanField()
 
-    # What was asked.
+    # What was asked for: `RenderParameters`, and what is the control side's alone.
     prompt = models.TextField()
     negative_prompt = models.TextField(blank=True)
     resolution = models.CharField(max_length=8, choices=choices(Resolution))
@@ -137,6 +138,10 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    def plain_parameters(self) -> dict[str, Any]:
+        """The columns of `RenderParameters`, by name."""
+        return {name: getattr(self, name) for name in PARAMETER_NAMES}
 
     @property
     def is_expired(self) -> bool:

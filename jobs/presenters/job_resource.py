@@ -138,19 +138,13 @@ def _progress(job: Job, progress: coordination.Progress | None) -> int:
 
 
 def input_of(job: Job) -> dict[str, Any]:
-    """What was asked, with what the intake found out; where the files lie stays inside."""
+    """What was asked for, with what the intake found out; where the files lie stays inside."""
     speech = [item["facts"] for item in job.inputs["speech"]]
     return {
         job.reference_kind: job.inputs["reference"]["facts"],
         "audio": speech[0],
         "audio_2": speech[1] if len(speech) == 2 else None,
-        "speaker_boxes": job.speaker_boxes,
-        "speaking_order": job.speaking_order,
-        "prompt": job.prompt,
-        "negative_prompt": job.negative_prompt,
-        "resolution": job.resolution,
-        "preset": job.preset,
-        "seed": job.seed,
+        **job.plain_parameters(),
     }
 
 

@@ -1,14 +1,12 @@
 """A job's row as the spec that a render worker gets."""
 
-from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import (
     EngineName,
     Origin,
     ReferenceKind,
+    RenderParameters,
     RenderSpec,
     Resume,
-    SpeakerBox,
-    SpeakingOrder,
     StoredFile,
 )
 from jobs.models import Job
@@ -24,13 +22,7 @@ def spec_of(job: Job, *, token: str, prefix: str) -> RenderSpec:
         reference=StoredFile(**job.inputs["reference"]["file"]),
         reference_kind=ReferenceKind(job.reference_kind),
         speech=tuple(StoredFile(**speech["file"]) for speech in job.inputs["speech"]),
-        speaking_order=SpeakingOrder(job.speaking_order),
-        speaker_boxes=tuple(SpeakerBox(**box) for box in job.speaker_boxes),
-        prompt=job.prompt,
-        negative_prompt=job.negative_prompt,
-        resolution=Resolution(job.resolution),
-        preset=PresetName(job.preset),
-        seed=job.seed,
+        **RenderParameters.read(job.plain_parameters()),
         num_frames=job.num_frames,
         prefix=prefix,
         resume=Resume(tuple(job.window_prefixes), job.step_prefix or None),

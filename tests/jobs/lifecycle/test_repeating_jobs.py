@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import Organization
 from gpu_worker.contract import storage_keys
-from gpu_worker.contract.spec import ReportKind
+from gpu_worker.contract.spec import PARAMETER_NAMES, ReportKind
 from jobs.intake import idempotency, inputs
 from jobs.models import IdempotencyClaim, Job
 from jobs.tasks import record
@@ -27,6 +27,25 @@ from tests.jobs.reports import dispatched, report
 pytestmark = pytest.mark.usefixtures("redis", "store")
 
 KEY = {"idempotency-key": "order-17"}
+
+UNUSUAL: dict[str, Any] = {
+    "speaking_order": "second_then_first",
+    "speaker_boxes": [{"x": 0.1, "y": 0.2, "width": 0.3, "height": 0.4}],
+    "prompt": "A fisherman mutters.",
+    "negative_prompt": "fog",
+    "resolution": "480p",
+    "preset": "quality",
+    "seed": 4711,
+    "metadata": {"order": "17"},
+    "webhook_url": "https://receiver.example/hook",
+}
+"""Everything that a customer may ask for beside files, as this job's request doesn't."""
+OF_ONE_RUN = {
+    *("id", "retry_of_id", "created_at", "request_id", "traceparent", "inputs", "status", "attempt"),
+    *("token_hash", "dispatched_at", "started_at", "attempt_started_at", "slice_ends_at", "finished_at"),
+    *("expires_at", "window_prefixes", "output", "receipt", "gpu_seconds", "attempt_gpu_seconds", "cost_usd"),
+}
+"""What a retry has of its own."""
 
 
 @pytest.fixture
@@ -166,6 +185,18 @@ class TestRetry:
         assert again["input"]["seed"] == 7
         folder = store / storage_keys.inputs_prefix(acme.id, again["id"])
         assert {path.name for path in folder.iterdir()} == {"reference.png", "speech-0.flac"}
+
+    def test_a_retry_keeps_all_that_was_asked_for(self, acme_client: APIClient, ended: Job) -> None:
+        Job.objects.filter(pk=ended.pk).update(**UNUSUAL)
+        again = Job.objects.get(pk=acme_client.post(f"/v1/jobs/{ended.id}/retry").json()["id"])
+        ended.refresh_from_db()
+        assert {name for name in UNUSUAL if getattr(ended, name) != getattr(again, name)} == set()
+        of_the_job = {field.attname for field in Job._meta.concrete_fields} - OF_ONE_RUN
+        assert {name for name in of_the_job if getattr(ended, name) != getattr(again, name)} == set()
+
+    def test_the_parameters_of_the_test_above_are_all_there_are(self, ended: Job) -> None:
+        assert set(PARAMETER_NAMES) <= UNUSUAL.keys()
+        assert {name for name, value in UNUSUAL.items() if getattr(ended, name) == value} == set()
 
     def test_a_job_that_has_not_ended_cannot_be_retried(
         self, acme: Organization, acme_client: APIClient
