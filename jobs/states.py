@@ -39,30 +39,3 @@ FOLLOWERS: dict[Status, frozenset[Status]] = {
 def sources_of(target: Status) -> frozenset[Status]:
     """The states from which a job may come to `target`."""
     return frozenset(source for source, targets in FOLLOWERS.items() if target in targets)
-
-
-RETRYABLE_ERRORS = frozenset(
-    {
-        "download_failed",
-        "out_of_memory",
-        "timed_out",
-        "worker_lost",
-        "model_unavailable",
-        "storage_failed",
-        "internal_error",
-    }
-)
-"""Job error codes after which the same request can succeed later."""
-
-ERROR_CODES = RETRYABLE_ERRORS | {
-    "audio_too_short",
-    "audio_too_long",
-    "audio_unreadable",
-    "audio_silent",
-    "image_unreadable",
-    "image_too_large",
-    "image_too_small",
-    "video_unreadable",
-    "face_not_found",
-    "download_forbidden",
-}

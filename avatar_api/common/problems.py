@@ -18,6 +18,7 @@ from rest_framework.views import set_rollback
 
 from avatar_api.common.request_id import request_id
 from avatar_api.common.transient_errors import encountered, transient_cause
+from gpu_worker.contract.error_codes import ERROR_CODES, ErrorCode
 
 log = logging.getLogger(__name__)
 
@@ -27,49 +28,8 @@ SOON = {"Retry-After": "5"}
 SAFE = ("GET", "HEAD")
 
 
-@dataclass(frozen=True)
-class Code:
-    """A stable error code.
-
-    Attributes:
-        status: HTTP status.
-        title: What went wrong, the same for every occurrence.
-        retryable: Whether the same request can succeed later.
-    """
-
-    status: int
-    title: str
-    retryable: bool = False
-
-
-CODES: dict[str, Code] = {
-    "parse_error": Code(400, "The body can't be parsed."),
-    "authentication_required": Code(401, "An API key is needed."),
-    "invalid_api_key": Code(401, "This API key isn't valid."),
-    "api_key_expired": Code(401, "This API key has expired."),
-    "api_key_revoked": Code(401, "This API key has been revoked."),
-    "permission_denied": Code(403, "A scope or role is missing."),
-    "not_in_plan": Code(403, "The plan doesn't include this."),
-    "ip_not_allowed": Code(403, "This API key isn't allowed from this address."),
-    "organization_suspended": Code(403, "The organization is suspended."),
-    "not_found": Code(404, "There is no such thing here."),
-    "method_not_allowed": Code(405, "This method isn't offered here."),
-    "not_acceptable": Code(406, "No offered media type is acceptable."),
-    "request_timeout": Code(408, "The request arrived too slowly.", retryable=True),
-    "conflict": Code(409, "The object's state doesn't allow this."),
-    "idempotency_key_in_use": Code(409, "A request with this idempotency key is in flight.", retryable=True),
-    "expired": Code(410, "The files are gone."),
-    "payload_too_large": Code(413, "The body is too large."),
-    "unsupported_media_type": Code(415, "This media type isn't accepted here."),
-    "validation_error": Code(422, "The request isn't valid."),
-    "idempotency_key_reused": Code(422, "This idempotency key came with another body before."),
-    "rate_limited": Code(429, "Too many requests.", retryable=True),
-    "concurrency_limited": Code(429, "Too many jobs at once.", retryable=True),
-    "quota_exceeded": Code(429, "The month's quota is used up.", retryable=True),
-    "queue_full": Code(429, "Too many jobs are waiting.", retryable=True),
-    "internal_error": Code(500, "Something went wrong on our side.", retryable=True),
-    "service_unavailable": Code(503, "The service can't answer at the moment.", retryable=True),
-}
+CODES: dict[str, ErrorCode] = {code: entry for code, entry in ERROR_CODES.items() if entry.status}
+"""Those of answers; each is an entry of the one table."""
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from accounts.limits import Limits
 from accounts.tenant import Tenant
 from avatar_api.common.problems import FieldError, Problem, invalid
 from gpu_worker.contract import windows
+from gpu_worker.contract.error_codes import JOB_ERROR_CODES
 from gpu_worker.contract.spec import SLOW, EngineName
 from jobs.intake import inputs
 from jobs.intake.inputs import Item
 from jobs.intake.requests import JobRequest
 from jobs.models import Job
-from jobs.states import ERROR_CODES
 
 MILLISECOND = Decimal("0.001")
 
@@ -50,7 +50,7 @@ def check(job_request: JobRequest, tenant: Tenant) -> None:
 
 def check_simulation(metadata: dict[str, str]) -> None:
     """A test that asks for a failure which never comes would pass for the wrong reason."""
-    known = ERROR_CODES | {SLOW}
+    known = {*JOB_ERROR_CODES, SLOW}
     if metadata.get("simulate", SLOW) not in known:
         detail = f"In test mode it should be one of {', '.join(sorted(known))}."
         raise invalid(FieldError("metadata.simulate", "invalid", detail))

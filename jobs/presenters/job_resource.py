@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from gpu_worker.contract import coordination, storage_keys
+from gpu_worker.contract.error_codes import ERROR_CODES
 from jobs.models import Job
 from jobs.presenters import hls, signed_urls
 from jobs.presenters.signed_urls import Download
 from jobs.scheduling import eta
 from jobs.scheduling.eta import LiveStatus
-from jobs.states import RETRYABLE_ERRORS, Stage, Status
+from jobs.states import Stage, Status
 
 # What a finished job offers: the key below its prefix, the media type, the file name's ending.
 VARIANTS = {
@@ -177,4 +178,5 @@ def content_url(job: Job, variant: str, base_url: str) -> str:
 def _error(job: Job) -> JobError | None:
     if job.status != Status.FAILED:
         return None
-    return JobError(job.error_code, job.error_detail, job.error_code in RETRYABLE_ERRORS)
+    known = ERROR_CODES.get(job.error_code)
+    return JobError(job.error_code, job.error_detail, known is not None and known.retryable)

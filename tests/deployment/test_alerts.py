@@ -5,6 +5,7 @@ import subprocess
 import pytest
 import yaml
 
+from gpu_worker.contract.error_codes import JOB_ERROR_CODES
 from tests.deployment.production import REPOSITORY
 
 RULES = REPOSITORY / "ops" / "prometheus" / "rules.yml"
@@ -38,6 +39,14 @@ def test_the_runbook_names_every_metric(exported: dict[str, list[str]]) -> None:
     assert "`avatar_worker_…`" in text
     assert {name for name in short if f"`{name}" not in text} == set()
     assert {name for name in exported.keys() - of_workers if f"`{name}" not in text} == set()
+
+
+def test_failures_that_are_ours_alert_by_every_code_there_is() -> None:
+    ours = {code for code, entry in JOB_ERROR_CODES.items() if entry.retryable} - {"download_failed"}
+    named = re.findall(r'code=~"([a-z_|]+)"', RULES.read_text())
+
+    assert [set(codes.split("|")) for codes in named] == [ours] * len(named)
+    assert named
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool isn't installed")
