@@ -16,19 +16,15 @@ from django.utils import timezone
 
 from accounts.api_keys import ID_LENGTH
 from accounts.scopes import Role, Scope
+from avatar_api.common.choices import preset_choices, resolution_choices
 from avatar_api.common.ids import new_id
 from avatar_api.common.tenant_queryset import TenantQuerySet
-from gpu_worker.contract.presets import PresetName, Resolution
 
 # What a new organization gets, from the seeded plans.
 DEFAULT_PLAN = "free"
 DEFAULT_TEST_PLAN = "test"
 
 at_least_one = MinValueValidator(1)
-
-
-RESOLUTION_CHOICES = [(item.value, item.value) for item in Resolution]
-PRESET_CHOICES = [(item.value, item.value) for item in PresetName]
 
 
 class UserManager(BaseUserManager["User"]):
@@ -102,8 +98,8 @@ class Plan(models.Model):
     video_seconds_per_month = models.PositiveIntegerField()
     max_speech_seconds = models.PositiveIntegerField(validators=[at_least_one])
     max_upload_bytes = models.PositiveBigIntegerField(validators=[at_least_one])
-    resolutions = ArrayField(models.CharField(max_length=16, choices=RESOLUTION_CHOICES))
-    presets = ArrayField(models.CharField(max_length=16, choices=PRESET_CHOICES))
+    resolutions = ArrayField(models.CharField(max_length=16, choices=resolution_choices))
+    presets = ArrayField(models.CharField(max_length=16, choices=preset_choices))
     retention_seconds = models.PositiveIntegerField(default=6 * 3600)
     price_per_video_second_usd = models.DecimalField(
         max_digits=10, decimal_places=6, validators=[MinValueValidator(0)]
@@ -136,9 +132,9 @@ class LimitOverrides(models.Model):
     max_speech_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
     max_upload_bytes = models.PositiveBigIntegerField(null=True, blank=True, validators=[at_least_one])
     resolutions = ArrayField(
-        models.CharField(max_length=16, choices=RESOLUTION_CHOICES), null=True, blank=True
+        models.CharField(max_length=16, choices=resolution_choices), null=True, blank=True
     )
-    presets = ArrayField(models.CharField(max_length=16, choices=PRESET_CHOICES), null=True, blank=True)
+    presets = ArrayField(models.CharField(max_length=16, choices=preset_choices), null=True, blank=True)
     retention_seconds = models.PositiveIntegerField(null=True, blank=True)
     price_per_video_second_usd = models.DecimalField(
         max_digits=10, decimal_places=6, null=True, blank=True, validators=[MinValueValidator(0)]

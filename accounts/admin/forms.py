@@ -12,10 +12,11 @@ from unfold.widgets import (
     UnfoldAdminTextareaWidget,
 )
 
-from accounts.models import PRESET_CHOICES, RESOLUTION_CHOICES, ApiKey, Organization, Plan, User
+from accounts.models import ApiKey, Organization, Plan, User
 from accounts.scopes import Scope
 from accounts.serializers import MAX_OVERLAP_SECONDS
 from accounts.services import TooManyKeysError, refuse_too_many_keys, scopes_of
+from avatar_api.common.choices import Choices, preset_choices, resolution_choices
 
 
 class NetworksField(forms.CharField):
@@ -50,11 +51,11 @@ class OverrideField(forms.MultipleChoiceField):
         return super().clean(value) or None
 
 
-def several(choices: list[tuple[str, str]]) -> forms.Field:
+def several(choices: Choices) -> forms.Field:
     return forms.MultipleChoiceField(choices=choices, widget=UnfoldAdminCheckboxSelectMultipleWidget)
 
 
-def override(choices: list[tuple[str, str]]) -> forms.Field:
+def override(choices: Choices) -> forms.Field:
     return OverrideField(
         choices=choices,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
@@ -64,8 +65,8 @@ def override(choices: list[tuple[str, str]]) -> forms.Field:
 
 
 class PlanForm(forms.ModelForm):
-    resolutions = several(RESOLUTION_CHOICES)
-    presets = several(PRESET_CHOICES)
+    resolutions = several(resolution_choices)
+    presets = several(preset_choices)
 
     class Meta:
         model = Plan
@@ -73,8 +74,8 @@ class PlanForm(forms.ModelForm):
 
 
 class OverridesForm(forms.ModelForm):
-    resolutions = override(RESOLUTION_CHOICES)
-    presets = override(PRESET_CHOICES)
+    resolutions = override(resolution_choices)
+    presets = override(preset_choices)
 
 
 class OrganizationForm(OverridesForm):

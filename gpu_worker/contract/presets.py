@@ -1,6 +1,7 @@
 """The presets a job may ask for, and the resolutions: one table for API, estimates and engines."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 
 
@@ -27,6 +28,7 @@ class Preset:
         audio_guidance_scale: 1 means that the speech guides without a second pass.
         shift: Time shift of the flow-match schedule, by resolution.
         lora: Name of the step-distillation LoRA, or None.
+        price_factor: Its price relative to the plan's price a second.
     """
 
     num_inference_steps: int
@@ -34,6 +36,7 @@ class Preset:
     audio_guidance_scale: float
     shift: dict[Resolution, float]
     lora: str | None = None
+    price_factor: Decimal = field(kw_only=True)
 
     @property
     def passes(self) -> int:
@@ -45,8 +48,11 @@ class Preset:
 
 DISTILLED_SHIFT = {Resolution.P480: 2.0, Resolution.P720: 2.0}
 
+# Prices are rounded from the work of 8, 16 and 120 forwards a window; `quality` is priced below its work.
 PRESETS: dict[PresetName, Preset] = {
-    PresetName.FAST: Preset(4, 1.0, 2.0, DISTILLED_SHIFT, lora="lightx2v"),
-    PresetName.BALANCED: Preset(8, 1.0, 2.0, DISTILLED_SHIFT, lora="lightx2v"),
-    PresetName.QUALITY: Preset(40, 5.0, 4.0, {Resolution.P480: 7.0, Resolution.P720: 11.0}),
+    PresetName.FAST: Preset(4, 1.0, 2.0, DISTILLED_SHIFT, lora="lightx2v", price_factor=Decimal("1")),
+    PresetName.BALANCED: Preset(8, 1.0, 2.0, DISTILLED_SHIFT, lora="lightx2v", price_factor=Decimal("1.8")),
+    PresetName.QUALITY: Preset(
+        40, 5.0, 4.0, {Resolution.P480: 7.0, Resolution.P720: 11.0}, price_factor=Decimal("10")
+    ),
 }

@@ -12,9 +12,9 @@ from django.utils import timezone
 from encrypted_fields.fields import EncryptedJSONField, EncryptedTextField
 
 from accounts.models import ApiKey, Organization
+from avatar_api.common.choices import preset_choices, resolution_choices
 from avatar_api.common.ids import new_id
 from avatar_api.common.tenant_queryset import TenantQuerySet
-from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import PARAMETER_NAMES, EngineName, ReferenceKind, SpeakingOrder
 from jobs.states import Status
 
@@ -39,8 +39,8 @@ class Job(models.Model):
     # What was asked for: `RenderParameters`, and what is the control side's alone.
     prompt = models.TextField()
     negative_prompt = models.TextField(blank=True)
-    resolution = models.CharField(max_length=8, choices=choices(Resolution))
-    preset = models.CharField(max_length=16, choices=choices(PresetName))
+    resolution = models.CharField(max_length=8, choices=resolution_choices)
+    preset = models.CharField(max_length=16, choices=preset_choices)
     seed = models.BigIntegerField()
     speaking_order = models.CharField(max_length=24, choices=choices(SpeakingOrder))
     speaker_boxes = models.JSONField(default=list)
