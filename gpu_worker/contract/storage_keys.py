@@ -1,13 +1,27 @@
-"""Where everything of a job lies in the object store.
+"""Where everything lies in the object store: the only place where a key is put together.
 
 Keys are computed here, by the control side, from ids that it chose itself; a render worker
 receives prefixes in its spec and no key is ever read from a report. Each attempt writes only
 below its own prefix, so that a superseded worker can't overwrite its successor's files.
 """
 
+ROOT = "org/"
+
+
+def organization_prefix(organization_id: str) -> str:
+    return f"{ROOT}{organization_id}/"
+
+
+def asset_prefix(organization_id: str, asset_id: str) -> str:
+    return f"{organization_prefix(organization_id)}assets/{asset_id}/"
+
+
+def asset_file(organization_id: str, asset_id: str) -> str:
+    return f"{asset_prefix(organization_id, asset_id)}file"
+
 
 def job_prefix(organization_id: str, job_id: str) -> str:
-    return f"org/{organization_id}/jobs/{job_id}/"
+    return f"{organization_prefix(organization_id)}jobs/{job_id}/"
 
 
 def inputs_prefix(organization_id: str, job_id: str) -> str:
@@ -16,6 +30,11 @@ def inputs_prefix(organization_id: str, job_id: str) -> str:
 
 def attempt_prefix(organization_id: str, job_id: str, attempt: int) -> str:
     return f"{job_prefix(organization_id, job_id)}a{attempt}/"
+
+
+def input_file(prefix: str, name: str) -> str:
+    """A normalised input of a job, below its `inputs_prefix`."""
+    return f"{prefix}{name}"
 
 
 def segment(prefix: str, window: int) -> str:

@@ -24,10 +24,11 @@ from accounts.models import Organization
 from accounts.tenant import Tenant
 from avatar_api.common.ids import id_pattern, new_id
 from avatar_api.common.problems import FieldError, Problem, invalid
+from gpu_worker.contract import storage_keys
 from jobs.intake import idempotency
 from jobs.intake.idempotency import IdempotentRequest
 from jobs.models import Asset
-from jobs.storage import objects
+from jobs.storage import objects, presigned
 
 ASSET_ID = re.compile(id_pattern("ast"))
 KEPT = timedelta(hours=24)
@@ -117,7 +118,7 @@ def create(
             content_type=content_type,
             size_bytes=size_bytes,
             filename=filename,
-            key=f"{prefix_of(tenant.organization.pk, asset_id)}file",
+            key=storage_keys.asset_file(tenant.organization.pk, asset_id),
             expires_at=timezone.now() + KEPT,
         )
         idempotency.complete(tenant, idempotent, asset.id)
@@ -136,10 +137,6 @@ def refuse_too_many(tenant: Tenant, size_bytes: int) -> None:
         raise Problem("quota_exceeded", detail)
 
 
-def prefix_of(organization_id: str, asset_id: str) -> str:
-    return f"org/{organization_id}/assets/{asset_id}/"
-
-
 def opened(asset: Asset) -> IO[Any]:
     """Raises: FileNotFoundError: It hasn't been uploaded, or is gone."""
     return default_storage.open(asset.key)
@@ -148,26 +145,11 @@ def opened(asset: Asset) -> IO[Any]:
 def upload_of(asset: Asset, base_url: str) -> Upload:
     """Where the file is to be sent; the address is a secret."""
     headers = {"Content-Type": asset.content_type, "Content-Length": str(asset.size_bytes)}
-    if not hasattr(default_storage, "bucket"):
+    of_store = presigned.upload_url(asset.key, asset.content_type, asset.size_bytes, asset.expires_at)
+    if of_store is None:
         return Upload("PUT", base_url + reverse("file", kwargs={"token": sign(asset)}), headers)
-    # Both stores refuse to overwrite: R2 by this header, which is signed like the others.
-    return Upload("PUT", _presigned(asset), headers | {"If-None-Match": "*"})
-
-
-def _presigned(asset: Asset) -> str:
-    left = asset.expires_at - timezone.now()
-    url = default_storage.bucket.meta.client.generate_presigned_url(  # type: ignore[attr-defined]
-        "put_object",
-        Params={
-            "Bucket": default_storage.bucket.name,  # type: ignore[attr-defined]
-            "Key": asset.key,
-            "ContentType": asset.content_type,
-            "ContentLength": asset.size_bytes,
-            "IfNoneMatch": "*",
-        },
-        ExpiresIn=max(1, int(left.total_seconds())),
-    )
-    return str(url)
+    # Neither store overwrites: a bucket because of this header, which is signed like the others.
+    return Upload("PUT", of_store, headers | {"If-None-Match": "*"})
 
 
 def sign(asset: Asset) -> str:
@@ -232,7 +214,7 @@ def delete(asset: Asset) -> None:
 
 
 def _remove_files(asset: Asset) -> None:
-    objects.delete_prefix(prefix_of(asset.organization_id, asset.id))
+    objects.delete_prefix(storage_keys.asset_prefix(asset.organization_id, asset.id))
 
 
 def prune_assets() -> int:

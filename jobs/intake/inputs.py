@@ -22,6 +22,7 @@ from accounts.limits import Limits
 from accounts.tenant import Tenant
 from avatar_api.common.own_folder import own_folder
 from avatar_api.common.problems import FieldError, Problem, invalid
+from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder, StoredFile
 from jobs.intake import normalize, sources
 from jobs.intake.normalize import IntakeError, IntakeLimits, NormalisedFile
@@ -102,7 +103,7 @@ def store(checked: list[CheckedFile], prefix: str) -> dict[str, Item]:
 
 def _store_file(file: CheckedFile, prefix: str) -> Item:
     name, path = file.requested.name, file.copy.path
-    key = f"{prefix}{STEMS[name]}.{EXTENSIONS[name]}"
+    key = storage_keys.input_file(prefix, f"{STEMS[name]}.{EXTENSIONS[name]}")
     with path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
         content.seek(0)
@@ -200,7 +201,7 @@ def _copy_file(item: Item, prefix: str) -> Item:
     if "file" not in item:
         return item  # Still to be fetched.
     old = item["file"]["key"]
-    key = f"{prefix}{old.rsplit('/', 1)[1]}"
+    key = storage_keys.input_file(prefix, old.rsplit("/", 1)[1])
     try:
         with default_storage.open(old) as content:
             default_storage.save(key, content)

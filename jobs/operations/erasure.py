@@ -21,6 +21,7 @@ from accounts import services
 from accounts.models import Organization
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.redis import redis_client
+from gpu_worker.contract import storage_keys
 from jobs.billing import ended_jobs
 from jobs.lifecycle.services import cancel_job
 from jobs.metrics.redis import all_queues
@@ -49,7 +50,7 @@ class Traces:
     @property
     def prefix(self) -> str:
         """Below which all its files lie."""
-        return f"org/{self.organization_id}/"
+        return storage_keys.organization_prefix(self.organization_id)
 
 
 @dataclass(frozen=True)

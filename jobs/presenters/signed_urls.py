@@ -5,16 +5,15 @@ With R2 the store signs; with the folder store the API does, and serves the file
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.core import signing
-from django.core.files.storage import default_storage
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
 from avatar_api.common.problems import Problem
+from jobs.storage import presigned
 
 SALT = "jobs.links"
 LINK_SECONDS = 3600
@@ -37,18 +36,8 @@ def base_url(request: HttpRequest) -> str:
 def signed_url(base_url: str, download: Download, expires_at: datetime) -> str:
     """An address that works without a key for an hour at most, and never past `expires_at`."""
     until = min(timezone.now() + timedelta(seconds=LINK_SECONDS), expires_at)
-    if not hasattr(default_storage, "bucket"):
-        return base_url + reverse("file", kwargs={"token": sign(download, until)})
-    store: Any = default_storage  # The `url` of an S3 store takes more than the common interface says.
-    url: str = store.url(
-        download.key,
-        parameters={
-            "ResponseContentType": download.content_type,
-            "ResponseContentDisposition": f'inline; filename="{download.filename}"',
-        },
-        expire=max(1, int((until - timezone.now()).total_seconds())),
-    )
-    return url
+    of_store = presigned.download_url(download.key, download.content_type, download.filename, until)
+    return of_store or base_url + reverse("file", kwargs={"token": sign(download, until)})
 
 
 def sign(download: Download, until: datetime) -> str:

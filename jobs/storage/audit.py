@@ -25,9 +25,11 @@ GRACE = timedelta(hours=1)
 ROWS = 500
 COLUMNS = ("organization_id", "inputs", "window_prefixes", "status", "attempt")
 
-JOB = f"jobs/(?P<job>{id_pattern('job')})"
-ASSET = f"assets/(?P<asset>{id_pattern('ast')})"
-KEY = re.compile(f"org/(?P<organization>[^/]+)/(?:{JOB}|{ASSET})/.+")
+KEYS = [
+    re.compile(prefix("(?P<organization>[^/]+)", f"(?P<row>{id_pattern(kind)})") + ".+")
+    for prefix, kind in ((storage_keys.job_prefix, "job"), (storage_keys.asset_prefix, "ast"))
+]
+"""What belongs to a row, a pattern for jobs and one for assets."""
 
 
 class FindingKind(StrEnum):
@@ -117,17 +119,18 @@ class Audit:
 
 
 def _without_row(page: list[StoredObject]) -> list[StoredObject]:
-    owners = {item.key: KEY.fullmatch(item.key) for item in page}
-    ids = {owner[kind] for owner in owners.values() if owner for kind in ("job", "asset") if owner[kind]}
+    owners = {item.key: _owner_of(item.key) for item in page}
+    ids = {owner[0] for owner in owners.values() if owner}
     jobs = Job.objects.filter(pk__in=ids, expired=False).values_list("pk", "organization_id")
     assets = Asset.objects.filter(pk__in=ids).values_list("pk", "organization_id")
     known = {*jobs, *assets}
-    return [
-        item
-        for item in page
-        if not (owner := owners[item.key])
-        or (owner["job"] or owner["asset"], owner["organization"]) not in known
-    ]
+    return [item for item in page if owners[item.key] not in known]
+
+
+def _owner_of(key: str) -> tuple[str, str] | None:
+    """The ids of the row to which an object belongs and of its organization, as its key says."""
+    found = next((match for pattern in KEYS if (match := pattern.fullmatch(key))), None)
+    return (found["row"], found["organization"]) if found else None
 
 
 def _missing_of(job: Job) -> list[str]:

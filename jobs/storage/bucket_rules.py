@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from django.db.models import Max
 
 from accounts.models import ApiKey, Organization, Plan
+from gpu_worker.contract import storage_keys
 from jobs.models import Job
 from jobs.storage.objects import bucket
 
@@ -55,7 +56,7 @@ def lifecycle_rules(days: int) -> list[Rule]:
         {
             "ID": "avatar-net",
             "Status": "Enabled",
-            "Filter": {"Prefix": "org/"},
+            "Filter": {"Prefix": storage_keys.ROOT},
             "Expiration": {"Days": days},
         },
         {
