@@ -23,7 +23,8 @@ from chaos.customers import Answered, Customers, frames_of
 from chaos.plan import Variant
 from chaos.receiver import Message
 from chaos.stack import Stack
-from gpu_worker.contract.queues import RENDER_QUEUES, REPORTS
+from gpu_worker.contract.engines import ENGINES
+from gpu_worker.contract.queues import REPORTS
 from jobs.billing import quotas
 from jobs.lifecycle.transitions import MAX_LOSSES
 from jobs.models import Job, JobEvent, MonthlyUsage, WebhookDelivery
@@ -33,7 +34,7 @@ from jobs.storage.audit import Audit
 
 Broken = Iterator[str]
 DECODERS = 2
-QUEUES = (*RENDER_QUEUES.values(), REPORTS, OUTBOUND)
+QUEUES = (*(engine.queue for engine in ENGINES.values()), REPORTS, OUTBOUND)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from redis import Redis
 
 from gpu_worker.common.scratch import Scratch
 from gpu_worker.contract.coordination import Stop
-from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.engines.base import Engine
 from gpu_worker.report import Outbox
 

@@ -20,8 +20,7 @@ from django.core.files.storage import default_storage
 from gpu_worker import engines, facts, host, rq_worker
 from gpu_worker.common import logs, telemetry
 from gpu_worker.common.scratch import Scratch
-from gpu_worker.contract.queues import RENDER_QUEUES
-from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.engines import ENGINES, EngineName
 from gpu_worker.engines.base import Engine, RenderError
 from gpu_worker.model_store.errors import ModelStoreError
 from gpu_worker.report import Outbox
@@ -30,13 +29,13 @@ from gpu_worker.turns import Turns
 
 log = logging.getLogger("gpu_worker.worker")
 
-ENGINES = {queue: engine for engine, queue in RENDER_QUEUES.items()}
+ENGINE_OF_QUEUE = {traits.queue: engine for engine, traits in ENGINES.items()}
 EX_CONFIG = 78  # sysexits.h: retrying won't help
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="gpu_worker.worker", description="Render jobs of one queue.")
-    parser.add_argument("--queue", required=True, choices=sorted(ENGINES))
+    parser.add_argument("--queue", required=True, choices=sorted(ENGINE_OF_QUEUE))
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--burst", action="store_true", help="end when the queue is empty")
     mode.add_argument("--turns", type=int, metavar="FD", help="render when the parent says so, over a socket")
@@ -76,8 +75,8 @@ def serve(
     redis = rq_worker.connect(settings.REDIS_URL)
     worker = host.Host(
         name=f"{queue_name}-{uuid4().hex[:12]}",
-        engine_name=ENGINES[queue_name],
-        engine=load_engine(ENGINES[queue_name]),
+        engine_name=ENGINE_OF_QUEUE[queue_name],
+        engine=load_engine(ENGINE_OF_QUEUE[queue_name]),
         redis=redis,
         storage=default_storage,
         outbox=Outbox(redis),

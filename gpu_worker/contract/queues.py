@@ -11,7 +11,7 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.engines import ENGINES, EngineName
 
 RENDER_FUNCTION = "gpu_worker.tasks.render"
 REPORT_FUNCTION = "jobs.tasks.record"
@@ -48,14 +48,12 @@ class ReportJob(AllowListedJob):
 
 
 REPORTS = "reports"
-RENDER_QUEUES: dict[EngineName, str] = {
-    EngineName.INFINITETALK: "render-gpu",
-    EngineName.PREVIEW: "render-cpu",
-}
+FAILURE_SECONDS = 3600
+"""So long RQ keeps a call that failed, for whoever looks."""
 
 
 def render_queue(engine: EngineName, connection: Redis) -> Queue:
-    return open_queue(RENDER_QUEUES[engine], RenderJob, connection)
+    return open_queue(ENGINES[engine].queue, RenderJob, connection)
 
 
 def report_queue(connection: Redis) -> Queue:
@@ -64,6 +62,21 @@ def report_queue(connection: Redis) -> Queue:
 
 def open_queue(name: str, job_class: type[AllowListedJob], connection: Redis) -> Queue:
     return Queue(name, connection=connection, serializer=JSONSerializer, job_class=job_class)
+
+
+def enqueue(queue: Queue, function: str, *args: Any, rq_id: str, at_front: bool = False) -> None:
+    """Put a call into a queue. It has deadlines of its own, so RQ gives it none."""
+    queue.enqueue(
+        function,
+        args=args,
+        job_id=rq_id,
+        # RQ logs and shows the description, which by default would hold the arguments and so a token.
+        description=rq_id,
+        job_timeout=-1,
+        result_ttl=0,
+        failure_ttl=FAILURE_SECONDS,
+        at_front=at_front,
+    )
 
 
 def render_job_id(job_id: str, attempt: int) -> str:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from gpu_worker.contract import storage_keys
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.presets import PresetName, Resolution
 
 SPEC_VERSION = 1
@@ -22,11 +23,6 @@ SLOW = "slow"
 
 class SpecError(ValueError):
     """A spec or report that can't be read: another version, a field missing, unknown or of a wrong type."""
-
-
-class EngineName(StrEnum):
-    INFINITETALK = "infinitetalk"
-    PREVIEW = "preview"
 
 
 class ReferenceKind(StrEnum):

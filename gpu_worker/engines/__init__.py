@@ -1,6 +1,6 @@
 """The engines by name, imported only when asked for: the CPU worker has no torch."""
 
-from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.engines.base import Engine
 
 

@@ -10,8 +10,9 @@ from accounts.limits import Limits
 from accounts.tenant import Tenant
 from avatar_api.common.problems import FieldError, Problem, invalid
 from gpu_worker.contract import windows
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.error_codes import JOB_ERROR_CODES
-from gpu_worker.contract.spec import SLOW, EngineName
+from gpu_worker.contract.spec import SLOW
 from jobs.intake import inputs
 from jobs.intake.inputs import Item
 from jobs.intake.requests import JobRequest

@@ -10,8 +10,8 @@ from accounts.tenant import Tenant
 from avatar_api.common.ids import new_id
 from avatar_api.common.problems import Problem
 from gpu_worker.contract import costs
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.presets import PresetName, Resolution
-from gpu_worker.contract.spec import EngineName
 from jobs.billing import pricing, quotas
 from jobs.intake import inputs, sources
 from jobs.intake.inputs import CheckedFile

@@ -18,6 +18,7 @@ from accounts.limits import Limits, effective_limits
 from avatar_api.common.advisory_lock import advisory_lock
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import storage_keys
+from gpu_worker.contract.queues import enqueue
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
 from jobs import tracing
 from jobs.intake import inputs, sources
@@ -46,16 +47,7 @@ def enqueue_fetches(*job_ids: str) -> None:
         with redis_client() as redis:
             queue = outbound_queue(redis)
             for job_id in job_ids:
-                rq_id = f"fetch-{job_id}"
-                queue.enqueue(
-                    FETCH_FUNCTION,
-                    args=(job_id,),
-                    job_id=rq_id,
-                    description=rq_id,
-                    job_timeout=-1,
-                    result_ttl=0,
-                    failure_ttl=3600,
-                )
+                enqueue(queue, FETCH_FUNCTION, job_id, rq_id=f"fetch-{job_id}")
     except RedisError:
         log.exception("the outbound queue can't be reached; reconcile will enqueue again")
 

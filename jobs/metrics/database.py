@@ -7,8 +7,7 @@ from django.utils import timezone
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gpu_worker.contract.queues import RENDER_QUEUES
-from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.engines import ENGINES, ON_GPU, EngineName
 from jobs.models import EndedJobs, Job, WebhookDelivery
 from jobs.states import OPEN, Status
 
@@ -57,7 +56,7 @@ class Ended(Collector):
                 ("avatar_charged_usd", "What was charged."),
             )
         ]
-        on_gpu = Sum("gpu_seconds", filter=Q(engine=EngineName.INFINITETALK), default=0.0)
+        on_gpu = Sum("gpu_seconds", filter=Q(engine__in=ON_GPU), default=0.0)
         rows = EndedJobs.objects.values_list("organization_id").annotate(
             gpu=on_gpu, video=Sum("charged_seconds"), usd=Sum("cost_usd")
         )
@@ -78,9 +77,9 @@ class WaitingJobs(Collector):
             found = Job.objects.filter(status=Status.QUEUED, engine=engine).aggregate(
                 n=Count("pk"), oldest=Min("created_at")
             )
-            count.add_metric([RENDER_QUEUES[engine]], found["n"])
+            count.add_metric([ENGINES[engine].queue], found["n"])
             age.add_metric(
-                [RENDER_QUEUES[engine]], (now - found["oldest"]).total_seconds() if found["n"] else 0
+                [ENGINES[engine].queue], (now - found["oldest"]).total_seconds() if found["n"] else 0
             )
         yield from (count, age)
 

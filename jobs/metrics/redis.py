@@ -11,8 +11,8 @@ from redis.exceptions import RedisError
 from rq import Queue, Worker
 
 from avatar_api.common.redis import redis_client
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.queues import render_queue, report_queue
-from gpu_worker.contract.spec import EngineName
 from jobs import counters
 from jobs.metrics import render_workers
 from jobs.queues import outbound_queue

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Aggregate, Count, DurationField, F, FloatField, Q, QuerySet, Sum
 from django.db.models.functions import Cast, TruncDate
 
-from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.engines import ON_GPU
 from jobs.models import Job
 from jobs.states import OPEN, Status
 
@@ -116,7 +116,7 @@ def by_organization(jobs: QuerySet[Job]) -> list[Total]:
             succeeded=Count("pk", filter=Q(status=Status.SUCCEEDED)),
             failed=Count("pk", filter=Q(status=Status.FAILED)),
             video_seconds=_sum("reserved_seconds", filter=Q(status=Status.SUCCEEDED)),
-            gpu_seconds=Sum(taken, filter=Q(engine=EngineName.INFINITETALK), default=0.0),
+            gpu_seconds=Sum(taken, filter=Q(engine__in=ON_GPU), default=0.0),
             charged_usd=_sum("cost_usd"),
         )
         .order_by("-gpu_seconds", "-jobs", "name")

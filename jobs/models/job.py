@@ -15,7 +15,8 @@ from accounts.models import ApiKey, Organization
 from avatar_api.common.choices import preset_choices, resolution_choices
 from avatar_api.common.ids import new_id
 from avatar_api.common.tenant_queryset import TenantQuerySet
-from gpu_worker.contract.spec import PARAMETER_NAMES, EngineName, ReferenceKind, SpeakingOrder
+from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.spec import PARAMETER_NAMES, ReferenceKind, SpeakingOrder
 from jobs.states import Status
 
 

@@ -3,7 +3,7 @@
 from django.db import models
 
 from accounts.models import Organization
-from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.engines import EngineName
 from jobs.models.job import choices
 
 

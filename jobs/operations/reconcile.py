@@ -21,8 +21,9 @@ from rq.serializers import JSONSerializer
 from avatar_api.common.redis import redis_client
 from avatar_api.common.transient_errors import STORE_ERRORS
 from gpu_worker.contract import coordination, storage_keys
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.queues import RenderJob, render_job_id, render_queue, report_queue
-from gpu_worker.contract.spec import EngineName, RenderedVideo
+from gpu_worker.contract.spec import RenderedVideo
 from jobs import queues
 from jobs.intake import assets, idempotency
 from jobs.lifecycle import fetching, retention, transitions

@@ -16,8 +16,9 @@ from rq import Queue, Worker
 
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import coordination, storage_keys
-from gpu_worker.contract.queues import RENDER_FUNCTION, render_job_id, render_queue
-from gpu_worker.contract.spec import EngineName, RenderSpec
+from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.queues import RENDER_FUNCTION, enqueue, render_job_id, render_queue
+from gpu_worker.contract.spec import RenderSpec
 from jobs.models import Job, JobEvent
 from jobs.scheduling import queries, window_times
 from jobs.scheduling.autoscaling import trigger
@@ -62,7 +63,7 @@ def _dispatch_engine(engine: EngineName, redis: Redis) -> int:
         queries.save_clock(engine, clock)
         specs = [_begin_attempt(job) for job in jobs]
     for spec in specs:
-        _enqueue(queue, redis, spec)
+        _send(queue, redis, spec)
     return len(specs)
 
 
@@ -117,16 +118,6 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _enqueue(queue: Queue, redis: Redis, spec: RenderSpec) -> None:
+def _send(queue: Queue, redis: Redis, spec: RenderSpec) -> None:
     coordination.announce_attempt(redis, spec.job_id, spec.attempt)
-    rq_id = render_job_id(spec.job_id, spec.attempt)
-    queue.enqueue(
-        RENDER_FUNCTION,
-        args=(spec.to_dict(),),
-        job_id=rq_id,
-        # RQ logs and shows the description, which by default would hold the arguments and so the token.
-        description=rq_id,
-        job_timeout=-1,
-        result_ttl=0,
-        failure_ttl=3600,
-    )
+    enqueue(queue, RENDER_FUNCTION, spec.to_dict(), rq_id=render_job_id(spec.job_id, spec.attempt))

@@ -20,8 +20,7 @@ from accounts.limits import limit_in_sql
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import Progress
-from gpu_worker.contract.queues import RENDER_QUEUES
-from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.engines import ENGINES, EngineName
 from jobs.models import Job
 from jobs.scheduling import simulation, window_times
 from jobs.scheduling.fair_queue import Clock, Share, TenantKey
@@ -167,7 +166,7 @@ def _live(running: list[str], engines: list[str]) -> RedisState:
             pipeline = redis.pipeline(transaction=False)
             pipeline.hgetall(window_times.KEY)
             for engine in engines:
-                pipeline.scard(WORKERS_BY_QUEUE_KEY % RENDER_QUEUES[EngineName(engine)])
+                pipeline.scard(WORKERS_BY_QUEUE_KEY % ENGINES[EngineName(engine)].queue)
             window_seconds, *workers = pipeline.execute()
             progress = coordination.read_progress(redis, running)
     except RedisError:

@@ -19,8 +19,8 @@ from rq import Worker
 
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import coordination
+from gpu_worker.contract.engines import WAKEABLE, EngineName
 from gpu_worker.contract.queues import render_queue
-from gpu_worker.contract.spec import EngineName
 from jobs.models import Job
 from jobs.scheduling import dispatch, queries, window_times
 from jobs.scheduling.autoscaling import status
@@ -71,7 +71,7 @@ def _over(engine: EngineName, now: datetime) -> QuerySet[Job]:
 
 def more_workers_available(engine: EngineName) -> bool:
     """Whether whoever waits gets a worker of its own soon, if RunPod says so."""
-    if engine is not EngineName.INFINITETALK or not settings.RUNPOD_ENDPOINT_ID:
+    if engine not in WAKEABLE or not settings.RUNPOD_ENDPOINT_ID:
         return False
     reading = status.latest()
     if reading is None or reading.health is None:

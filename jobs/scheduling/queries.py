@@ -10,7 +10,7 @@ from django.db.models import Count, F, Max, Q, Window
 from django.db.models.functions import RowNumber
 
 from accounts.limits import effective_limits
-from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.engines import EngineName
 from jobs.models import Job, VirtualTime
 from jobs.scheduling import window_times
 from jobs.scheduling.fair_queue import Candidate, Clock, Share, TenantKey

@@ -1,14 +1,7 @@
 """A job's row as the spec that a render worker gets."""
 
-from gpu_worker.contract.spec import (
-    EngineName,
-    Origin,
-    ReferenceKind,
-    RenderParameters,
-    RenderSpec,
-    Resume,
-    StoredFile,
-)
+from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.spec import Origin, ReferenceKind, RenderParameters, RenderSpec, Resume, StoredFile
 from jobs.models import Job
 
 

@@ -13,8 +13,8 @@ from django.db import connection
 from redis import Redis
 
 from gpu_worker.contract import costs
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.presets import PresetName, Resolution
-from gpu_worker.contract.spec import EngineName
 from gpu_worker.contract.windows import WINDOW_FRAMES
 from jobs.models import Job
 

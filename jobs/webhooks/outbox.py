@@ -14,8 +14,10 @@ from redis import Redis
 
 from avatar_api.common.after_commit import after_commit
 from avatar_api.common.redis import redis_client
+from gpu_worker.contract.queues import enqueue
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
 from jobs.queues import DELIVER_FUNCTION, outbound_queue
+from jobs.states import Status
 from jobs.webhooks import messages
 
 ENQUEUED_AT_ONCE = 1000
@@ -24,10 +26,18 @@ ENQUEUED_OF_ONE_TENANT = 50
 AT_ONCE_OF_ONE_TENANT = 2
 """Receivers may take 15 seconds to answer: with three workers, one of them is always for others."""
 
+EVENT_OF_STATUS = {
+    Status.PROCESSING: WebhookEventType.PROCESSING,
+    Status.SUCCEEDED: WebhookEventType.SUCCEEDED,
+    Status.FAILED: WebhookEventType.FAILED,
+    Status.CANCELED: WebhookEventType.CANCELED,
+}
+"""What is announced of a job that has come to a status; a job that waits again is no event."""
+
 
 def announce(job: Job) -> None:
     """Write the deliveries of the state that the job has come to; part of the caller's transaction."""
-    event_type = WebhookEventType(f"job.{job.status}")
+    event_type = EVENT_OF_STATUS[Status(job.status)]
     receivers = _receivers(job, event_type)
     if not receivers:
         return
@@ -120,13 +130,5 @@ def _enqueue_rows(rows: list[WebhookDelivery]) -> None:
 def _enqueue(rows: Iterable[WebhookDelivery], redis: Redis) -> None:
     queue = outbound_queue(redis)
     for row in rows:
-        queue.enqueue(
-            DELIVER_FUNCTION,
-            args=(row.id,),
-            # One of its own each time: a worker may have taken the last one a moment ago.
-            job_id=f"{row.id}-{secrets.token_hex(4)}",
-            description=row.id,
-            job_timeout=-1,  # The sending has a deadline of its own.
-            result_ttl=0,
-            failure_ttl=3600,
-        )
+        # An id of its own each time: a worker may have taken the last one a moment ago.
+        enqueue(queue, DELIVER_FUNCTION, row.id, rq_id=f"{row.id}-{secrets.token_hex(4)}")

@@ -10,8 +10,8 @@ from redis import Redis
 
 from accounts.models import Organization
 from gpu_worker import tasks as worker_tasks
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.queues import render_queue, report_queue
-from gpu_worker.contract.spec import EngineName
 from jobs import tasks
 from jobs.models import Job
 from tests import factories

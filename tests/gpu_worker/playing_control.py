@@ -24,10 +24,10 @@ from rq import Queue, Worker
 
 from gpu_worker.common.scratch import Scratch
 from gpu_worker.contract import coordination, storage_keys
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.queues import RENDER_FUNCTION, render_job_id, render_queue, report_queue
 from gpu_worker.contract.spec import (
-    EngineName,
     ReferenceKind,
     RenderReport,
     RenderSpec,

@@ -11,7 +11,8 @@ import torch
 
 from avatar_api.embedded.valkey import Valkey
 from gpu_worker import tasks
-from gpu_worker.contract.spec import EngineName, RenderSpec, ReportKind
+from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.spec import RenderSpec, ReportKind
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 from InfiniteTalk.sizes import Size
 from tests.gpu_worker.playing_control import Control, WorkerProcess, host_here

@@ -9,7 +9,8 @@ import pytest
 from gpu_worker import tasks
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.coordination import Progress
-from gpu_worker.contract.spec import SPEC_VERSION, EngineName, ReportKind
+from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.spec import SPEC_VERSION, ReportKind
 from gpu_worker.engines.base import EngineJob, OnStep, RenderedWindow, RenderError
 from gpu_worker.host import Host
 from gpu_worker.link import Link

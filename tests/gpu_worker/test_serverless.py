@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from avatar_api.embedded.valkey import Valkey
-from gpu_worker.contract.spec import EngineName, ReportKind
+from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.spec import ReportKind
 from tests.gpu_worker import runpod_plane
 from tests.gpu_worker.playing_control import Control, wait_until
 from tests.gpu_worker.runpod_plane import ControlPlane

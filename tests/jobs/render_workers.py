@@ -3,8 +3,8 @@
 from redis import Redis
 from rq import Worker
 
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.queues import render_queue
-from gpu_worker.contract.spec import EngineName
 from jobs.lifecycle import transitions
 from jobs.models import Job
 from tests.jobs.reports import VIDEO

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.engines import WAKEABLE
 from jobs.models import Job
 from jobs.scheduling import dispatch
 from jobs.scheduling.autoscaling.runpod import Health
@@ -25,10 +25,11 @@ class Demand:
 
 def demand(most: int) -> Demand:
     """What Postgres says; of jobs not yet dispatched, `most` at most are counted."""
-    jobs = Job.objects.filter(engine=EngineName.INFINITETALK)
+    jobs = Job.objects.filter(engine__in=WAKEABLE)
     dispatched = jobs.filter(status=Status.QUEUED, dispatched_at__isnull=False).count()
     rendering = jobs.filter(status=Status.PROCESSING).count()
-    return Demand(dispatched + len(dispatch.choose(EngineName.INFINITETALK, most)), rendering)
+    to_dispatch = sum(len(dispatch.choose(engine, most)) for engine in WAKEABLE)
+    return Demand(dispatched + to_dispatch, rendering)
 
 
 def idle_turns(demand: Demand, health: Health) -> int:

@@ -5,7 +5,8 @@ import secrets
 from django.conf import settings
 from redis import Redis
 
-from gpu_worker.contract.spec import EngineName
+from gpu_worker.contract.engines import WAKEABLE
+from gpu_worker.contract.queues import enqueue
 from jobs.models import Job
 from jobs.queues import WAKE_FUNCTION, outbound_queue
 from jobs.states import Status
@@ -21,7 +22,7 @@ def reconcile_if_jobs_wait(redis: Redis) -> None:
     """Call for a round when a job waits for the GPU."""
     if not settings.RUNPOD_ENDPOINT_ID:
         return
-    waiting = Job.objects.filter(engine=EngineName.INFINITETALK, status=Status.QUEUED, urls__isnull=True)
+    waiting = Job.objects.filter(engine__in=WAKEABLE, status=Status.QUEUED, urls__isnull=True)
     if waiting.exists():
         reconcile_soon(redis)
 
@@ -31,16 +32,8 @@ def reconcile_soon(redis: Redis) -> None:
     if not settings.RUNPOD_ENDPOINT_ID or not redis.set(KEY, "rung", nx=True, ex=ROUND_SECONDS):
         return
     rq_id = f"wake-{secrets.token_hex(4)}"
-    outbound_queue(redis).enqueue(
-        WAKE_FUNCTION,
-        job_id=rq_id,
-        description=rq_id,
-        job_timeout=-1,  # Each exchange has a deadline of its own.
-        result_ttl=0,
-        failure_ttl=3600,
-        # A receiver of webhooks that is slow holds up no worker of ours.
-        at_front=True,
-    )
+    # At the front: a receiver of webhooks that is slow holds up no worker of ours.
+    enqueue(outbound_queue(redis), WAKE_FUNCTION, rq_id=rq_id, at_front=True)
 
 
 def release(redis: Redis) -> None:

@@ -9,8 +9,8 @@ from redis import Redis
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.queues import render_queue
-from gpu_worker.contract.spec import EngineName
 from jobs.intake import sandbox
 from jobs.models import Job, MonthlyUsage
 from tests import factories

@@ -16,9 +16,9 @@ from accounts.models import Organization
 from accounts.scopes import Scope
 from accounts.tenant import Tenant
 from gpu_worker import tasks
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.presets import PRESETS, PresetName
 from gpu_worker.contract.queues import render_queue, report_queue
-from gpu_worker.contract.spec import EngineName
 from jobs.intake.requests import JobRequestSerializer
 from jobs.lifecycle import estimates, services
 from jobs.scheduling import dispatch

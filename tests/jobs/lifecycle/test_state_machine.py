@@ -31,8 +31,9 @@ from accounts.limits import effective_limits
 from accounts.models import Organization
 from accounts.tenant import Tenant
 from gpu_worker.contract import coordination, storage_keys
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.queues import render_queue
-from gpu_worker.contract.spec import EngineName, RenderReport, RenderSpec, ReportKind
+from gpu_worker.contract.spec import RenderReport, RenderSpec, ReportKind
 from jobs.billing import quotas
 from jobs.lifecycle import services
 from jobs.lifecycle.transitions import MAX_LOSSES

@@ -14,8 +14,9 @@ from redis import Redis
 
 from accounts.models import Organization
 from gpu_worker.contract import coordination, storage_keys
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.queues import render_queue
-from gpu_worker.contract.spec import EngineName, ReportKind
+from gpu_worker.contract.spec import ReportKind
 from jobs.models import Job
 from jobs.operations.reconcile import reconcile
 from jobs.scheduling import dispatch

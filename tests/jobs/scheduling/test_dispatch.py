@@ -5,8 +5,9 @@ from redis import Redis
 
 from accounts.models import Organization
 from gpu_worker.contract import coordination
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.queues import render_queue
-from gpu_worker.contract.spec import EngineName, RenderSpec
+from gpu_worker.contract.spec import RenderSpec
 from jobs.lifecycle import transitions
 from jobs.models import Job, VirtualTime
 from jobs.scheduling import dispatch

@@ -18,8 +18,9 @@ from accounts.models import Organization
 from gpu_worker import tasks
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import Stop
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.queues import render_queue, report_queue
-from gpu_worker.contract.spec import EngineName, RenderReport, ReportKind
+from gpu_worker.contract.spec import RenderReport, ReportKind
 from jobs.lifecycle import transitions
 from jobs.models import Job
 from jobs.scheduling import dispatch
