@@ -14,6 +14,7 @@ from unfold.decorators import action, display
 from accounts import services
 from accounts.admin.forms import ApiKeyForm, NewApiKeyForm, RotationForm
 from accounts.admin.pages import confirm, limits_table, render
+from accounts.admin_filters import ModeFilter
 from accounts.admin_scope import ScopedAdmin, is_operator
 from accounts.key_authority import Authority, BeyondAuthorityError
 from accounts.limits import LIMIT_NAMES
@@ -40,17 +41,6 @@ class StateFilter(admin.SimpleListFilter):
         }
         value = self.value()
         return queryset.filter(conditions[State(value)]) if value in State.values else queryset
-
-
-class ModeFilter(admin.SimpleListFilter):
-    title = "mode"
-    parameter_name = "mode"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("live", "Live"), ("test", "Test")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> QuerySet[ApiKey]:
-        return queryset.filter(livemode=self.value() == "live") if self.value() else queryset
 
 
 @admin.register(ApiKey)

@@ -1,23 +1,35 @@
-"""One process at a time, by a lock of the database."""
+"""One process at a time, by a lock of the database. A key is a name, or the number that it always was."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connection
 
+Key = str | int
+
 
 @contextmanager
-def advisory_lock(name: str) -> Iterator[bool]:
-    """Holds the lock of this name meanwhile, if nobody else does; yields whether it does.
+def advisory_lock(key: Key) -> Iterator[bool]:
+    """Holds the lock of this key meanwhile, if nobody else does; yields whether it does.
 
     It belongs to the connection and no transaction, and so goes with a process that is lost.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name])
+        cursor.execute(f"SELECT pg_try_advisory_lock({_number(key)})", [key])
         mine = cursor.fetchone() == (True,)
     try:
         yield mine
     finally:
         if mine:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+                cursor.execute(f"SELECT pg_advisory_unlock({_number(key)})", [key])
+
+
+def lock_until_commit(key: Key) -> None:
+    """Waits for the lock of this key, and holds it until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_advisory_xact_lock({_number(key)})", [key])
+
+
+def _number(key: Key) -> str:
+    return "%s" if isinstance(key, int) else "hashtextextended(%s, 0)"

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 
 from accounts.admin.pages import confirm
+from accounts.admin_filters import ModeFilter
 from accounts.admin_scope import ScopedAdmin, is_operator
 from accounts.limits import effective_limits
 from accounts.models import User
@@ -20,17 +21,6 @@ from jobs.lifecycle import services
 from jobs.models import Job
 from jobs.presenters import job_resource
 from jobs.states import OPEN, Status
-
-
-class ModeFilter(admin.SimpleListFilter):
-    title = "mode"
-    parameter_name = "mode"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("live", "Live"), ("test", "Test")]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.filter(livemode=self.value() == "live") if self.value() else queryset
 
 
 @admin.register(Job)

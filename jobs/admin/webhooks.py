@@ -12,10 +12,10 @@ from django.utils.safestring import SafeString
 from unfold.decorators import action, display
 
 from accounts.admin.pages import confirm
+from accounts.admin_filters import ModeFilter
 from accounts.admin_scope import ScopedAdmin
 from accounts.scopes import Scope
 from avatar_api.common.problems import Problem
-from jobs.admin.jobs import ModeFilter
 from jobs.models import WebhookDelivery, WebhookEndpoint
 from jobs.webhooks import endpoints
 

@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.utils import Error
 from redis.exceptions import RedisError
 
+from avatar_api.common.advisory_lock import advisory_lock
 from jobs import counters
 from jobs.operations import pruning
 from jobs.operations.reconcile import EVERY_SECONDS, Reconciled, reconcile
@@ -48,13 +49,9 @@ def reconcile_once() -> Reconciled | None:
     """One round of reconcile, or None while another process does it."""
     # The lock belongs to the connection: a transaction around the round would undo all of it
     # with its last mistake, and hold back what each transition does on commit.
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [PERIODIC_LOCK])
-        if cursor.fetchone() != (True,):
+    with advisory_lock(PERIODIC_LOCK) as mine:
+        if not mine:
             return None
-        try:
-            reconciled = reconcile()
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [PERIODIC_LOCK])
+        reconciled = reconcile()
     counters.count_reconcile(asdict(reconciled))
     return reconciled

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Count, F, Max, Q, Window
 from django.db.models.functions import RowNumber
 
 from accounts.limits import effective_limits
+from avatar_api.common.advisory_lock import lock_until_commit
 from gpu_worker.contract.engines import EngineName
 from jobs.models import Job, VirtualTime
 from jobs.scheduling import window_times
@@ -44,8 +44,7 @@ def lock_dispatch() -> None:
 
     Locking the rows alone would let two count the same tenant's jobs and start too many.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [DISPATCH_LOCK])
+    lock_until_commit(DISPATCH_LOCK)
 
 
 def has_waiting_jobs(engine: EngineName) -> bool:
