@@ -50,7 +50,7 @@ def membership_of(user: User, organization_id: str | None) -> Membership:
         )
     membership = memberships.order_by("id").first()
     if membership is None:
-        raise Problem("permission_denied", "You aren't a member of such an organization.")
+        raise Problem("permission_denied", "You are not a member of this organization.")
     return membership
 
 
@@ -64,7 +64,7 @@ def remembered_membership(user: User, request: HttpRequest) -> Membership:
 
 def livemode_of(mode: str) -> bool:
     if mode not in MODES:
-        raise invalid(FieldError("X-Mode", "invalid", "Either live or test is expected."))
+        raise invalid(FieldError("X-Mode", "invalid", "Must be live or test."))
     return mode == "live"
 
 

@@ -33,11 +33,15 @@ class Authority:
     def require(self, other: "Authority") -> None:
         """Raises: BeyondAuthorityError: `other` reaches further than this."""
         if missing := other.scopes - self.scopes:
-            raise BeyondAuthorityError(f"The maker of the key lacks the scopes {', '.join(sorted(missing))}.")
+            raise BeyondAuthorityError(
+                f"The creator of the key does not have the scopes {', '.join(sorted(missing))}."
+            )
         if self.allowed_ips and not (other.allowed_ips and all(map(self._includes, other.allowed_ips))):
-            raise BeyondAuthorityError("The maker of the key is bound to addresses that don't include these.")
+            raise BeyondAuthorityError(
+                "The creator of the key is restricted to addresses that do not include these."
+            )
         if self.ends_at is not None and (other.ends_at is None or other.ends_at > self.ends_at):
-            raise BeyondAuthorityError("The maker of the key expires before this time.")
+            raise BeyondAuthorityError("The creator of the key expires before this time.")
 
     def _includes(self, network: str) -> bool:
         inner = ipaddress.ip_network(network)

@@ -26,7 +26,7 @@ class StaffLogInForm(UnfoldAuthenticationForm):
 
     error_messages = UnfoldAuthenticationForm.error_messages | {
         "throttled": "Too many attempts. Wait a minute, then try again.",
-        "invalid_token": "The code isn't right. Take a fresh one from your authenticator app.",
+        "invalid_token": "The code is not valid. Enter the current code from your authenticator app.",
     }
 
     otp_token = forms.CharField(

@@ -26,7 +26,7 @@ class NetworkField(StrictCharField):
     """An address or a network in CIDR notation, kept in its canonical form."""
 
     default_error_messages = {
-        "invalid_network": "An address or network such as 203.0.113.0/24 is expected.",
+        "invalid_network": "Must be an IP address or network such as 203.0.113.0/24.",
     }
 
     def to_internal_value(self, data: Any) -> str:
@@ -44,19 +44,19 @@ class ApiKeyRequestSerializer(StrictSerializer):
         child=StrictChoiceField(choices=Scope.choices),
         required=False,
         min_length=1,
-        help_text="None beyond those of the maker, which are the default.",
+        help_text="At most those of the key or person that creates it, which is also the default.",
     )
     expires_at = StrictTimeField(required=False, allow_null=True, default=None)
     allowed_ips = serializers.ListField(
         child=NetworkField(max_length=43),
         max_length=MAX_NETWORKS,
         default=list,
-        help_text="Addresses and networks that may use the key. Empty: any.",
+        help_text="IP addresses and networks that may use the key. Empty: any.",
     )
 
     def validate_expires_at(self, value: datetime | None) -> datetime | None:
         if value is not None and value <= timezone.now():
-            raise serializers.ValidationError("The key would never work: this time is past.", "in_the_past")
+            raise serializers.ValidationError("The expiry time must be in the future.", "in_the_past")
         return value
 
 
@@ -67,7 +67,7 @@ class RotationRequestSerializer(StrictSerializer):
         min_value=0,
         max_value=MAX_OVERLAP_SECONDS,
         default=0,
-        help_text="How long the old key goes on working.",
+        help_text="How long the old key keeps working.",
     )
 
 
@@ -102,7 +102,7 @@ class ApiKeySerializer(serializers.ModelSerializer):
 class MintedApiKeySerializer(ApiKeySerializer):
     """A key that was just made; `key` is never shown again."""
 
-    key = serializers.SerializerMethodField(help_text="The whole key. It is shown this once.")
+    key = serializers.SerializerMethodField(help_text="The full key. It is shown only once.")
 
     class Meta(ApiKeySerializer.Meta):
         fields = [*ApiKeySerializer.Meta.fields, "key"]

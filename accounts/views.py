@@ -63,7 +63,7 @@ def refusals() -> Iterator[None]:
     except services.TooManyKeysError as error:
         raise Problem("quota_exceeded", str(error)) from error
     except services.KeyNotActiveError as error:
-        raise Problem("conflict", "The key doesn't work any more, so it can't be rotated.") from error
+        raise Problem("conflict", "The key is no longer active and can't be rotated.") from error
 
 
 class ApiKeyListView(ApiKeysView):

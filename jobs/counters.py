@@ -12,25 +12,25 @@ from jobs.models import Job
 
 window_seconds = SharedHistogram(
     "avatar_window_seconds",
-    "Of a worker, from one window of a job to the next; the first holds what comes before it.",
+    "Worker seconds from one window of a job to the next; the first includes what precedes it.",
     labels=("engine", "preset", "resolution"),
     buckets=(0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560),
 )
 wait_seconds = SharedHistogram(
     "avatar_job_wait_seconds",
-    "From a job's creation until a worker began with it.",
+    "From a job's creation until a worker started it.",
     labels=("engine", "mode"),
     buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200),
 )
 repaired = SharedCounter(
     "avatar_repaired",
-    "What rounds of repair have set going again.",
+    "What rounds of reconcile have set going again.",
     labels=("what",),
     known=(("unrung",), ("lost",), ("rescued",)),
 )
 webhook_tries = SharedCounter(
     "avatar_webhook_tries",
-    "Tries of deliveries: those that failed are tried again, those given up aren't.",
+    "Delivery attempts: failed ones are retried, those given up are not.",
     labels=("outcome",),
     known=(("succeeded",), ("failed",), ("given_up",)),
 )

@@ -22,7 +22,7 @@ from accounts.models import ApiKey, User
 from accounts.scopes import Scope
 
 State = ApiKey.State
-FOR_GOOD = "What is revoked stops working at once and for good."
+FOR_GOOD = "A revoked key stops working immediately and permanently."
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -173,14 +173,14 @@ class ApiKeyAdmin(ScopedAdmin):
                     created_by=request.user,
                 )
             except services.KeyNotActiveError:
-                form.add_error(None, "The key doesn't work any more, so it can't be rotated.")
+                form.add_error(None, "The key is no longer active and can't be rotated.")
             except services.TooManyKeysError as error:
                 form.add_error(None, str(error))
             except BeyondAuthorityError as error:
                 raise PermissionDenied from error
             else:
                 return self.show_once(request, new, key)
-        text = "A new key with the same name, scopes and limits takes its place."
+        text = "A new key with the same name, scopes and limits replaces it."
         return confirm(self, request, verb="Rotate", what=str(old), text=text, form=form)
 
     @action(description="Revoke", icon="block")

@@ -26,7 +26,7 @@ class NetworksField(forms.CharField):
         super().__init__(
             required=False,
             label="Allowed addresses",
-            help_text="Networks in CIDR notation, one a line. Empty: any.",
+            help_text="Networks in CIDR notation, one per line. Leave empty to allow any address.",
             widget=UnfoldAdminTextareaWidget({"rows": 3}),
         )
 
@@ -41,7 +41,7 @@ class NetworksField(forms.CharField):
         try:
             return str(ipaddress.ip_network(text))
         except ValueError as error:
-            raise forms.ValidationError(f"{text}: such as 203.0.113.0/24 is expected.") from error
+            raise forms.ValidationError(f"{text} is not a network such as 203.0.113.0/24.") from error
 
 
 class OverrideField(forms.MultipleChoiceField):
@@ -60,7 +60,7 @@ def override(choices: Choices) -> forms.Field:
         choices=choices,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         required=False,
-        help_text="None ticked: as the plan says.",
+        help_text="Leave all unticked to use the plan's setting.",
     )
 
 
@@ -115,7 +115,7 @@ class NewApiKeyForm(forms.ModelForm):
     def clean_expires_at(self) -> Any:
         expires_at = self.cleaned_data["expires_at"]
         if expires_at is not None and expires_at <= timezone.now():
-            raise forms.ValidationError("The key would never work: this time is past.")
+            raise forms.ValidationError("The expiry time must be in the future.")
         return expires_at
 
     def clean(self) -> dict[str, Any]:
@@ -123,7 +123,9 @@ class NewApiKeyForm(forms.ModelForm):
         if "organization" in cleaned and "scopes" in cleaned:
             beyond = set(cleaned["scopes"]) - scopes_of(self.maker, cleaned["organization"])
             if beyond:
-                self.add_error("scopes", f"Your role there doesn't include {', '.join(sorted(beyond))}.")
+                self.add_error(
+                    "scopes", f"Your role in this organization does not include {', '.join(sorted(beyond))}."
+                )
         if "organization" in cleaned and "mode" in cleaned:
             try:
                 refuse_too_many_keys(cleaned["organization"], livemode=cleaned["mode"] == "live")
@@ -138,6 +140,6 @@ class RotationForm(forms.Form):
         min_value=0,
         max_value=MAX_OVERLAP_SECONDS,
         initial=3600,
-        help_text="How long the old key goes on working. 0 ends it at once.",
+        help_text="How long the old key keeps working. 0 revokes it immediately.",
         widget=UnfoldAdminIntegerFieldWidget,
     )

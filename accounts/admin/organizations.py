@@ -91,12 +91,12 @@ class OrganizationAdmin(ScopedAdmin):
 
     @action(description="Suspend", icon="block")
     def suspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        text = "All its requests will be refused, and its queued jobs will wait."
+        text = "All its requests will be rejected and its queued jobs will be held."
         return self.confirmed(request, object_id, "Suspend", text, services.suspend)
 
     @action(description="Resume", icon="check_circle")
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        text = "Its requests will be answered again, and its queued jobs will go on."
+        text = "Its requests will be accepted again and its queued jobs will continue."
         return self.confirmed(request, object_id, "Resume", text, services.resume)
 
     def confirmed(

@@ -36,7 +36,7 @@ def set_up(request: HttpRequest) -> TemplateResponse:
             device.confirmed = True
             device.save(update_fields=["confirmed"])
             return page(request)
-        form.add_error("otp_token", "The code isn't right. Take a fresh one from the app.")
+        form.add_error("otp_token", "The code is not valid. Enter the current code from the app.")
     return page(request, device, form)
 
 

@@ -21,15 +21,15 @@ Document = dict[str, Any]
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 TAGS = {
-    "jobs": ("Jobs", "A portrait and speech in, a talking video out."),
+    "jobs": ("Jobs", "Turns a portrait and speech into a talking video."),
     "estimates": ("Jobs", ""),
-    "assets": ("Assets", "Uploads that need not pass through the API."),
+    "assets": ("Assets", "Files uploaded directly to the object store."),
     "webhooks": ("Webhooks", "Events sent to you, signed by Standard Webhooks."),
-    "api-keys": ("API keys", "Keys of the organization and mode of the key that asks."),
-    "me": ("Account", "Who asks, under which limits, and what has been used."),
+    "api-keys": ("API keys", "API keys of the caller's organization and mode."),
+    "me": ("Account", "The caller, its limits and its usage."),
     "usage": ("Account", ""),
-    "files": ("Files", "Where a deployment without an object store keeps them."),
-    "readyz": ("Health", "For those who run the deployment."),
+    "files": ("Files", "Served by the API in deployments without an object store."),
+    "readyz": ("Health", "For operators of the deployment."),
 }
 
 ALWAYS = ("internal_error", "service_unavailable")
@@ -57,20 +57,20 @@ WITH_ID = ("not_found",)
 COMMON = frozenset({*ALWAYS, *WITH_KEY, *WITH_BODY, *WITH_ID})
 
 HEADERS: dict[str, Document] = {
-    "X-Request-Id": {"description": "Names this request in our logs.", "required": True},
-    "Cache-Control": {"description": "Answers are private; those with an ETag may be asked for again."},
+    "X-Request-Id": {"description": "Identifies the request in the logs.", "required": True},
+    "Cache-Control": {"description": "Responses are private; those with an ETag can be revalidated."},
     "RateLimit-Policy": {
         "description": 'The limit that counted, such as `"create";q=60;w=60`: 60 requests in 60 seconds.'
     },
     "RateLimit": {
         "description": 'What is left of it, such as `"create";r=12;t=30`: 12 requests; more in 30 seconds.'
     },
-    "Retry-After": {"description": "Seconds after which it is worth asking again.", "schema": "integer"},
+    "Retry-After": {"description": "Seconds to wait before retrying.", "schema": "integer"},
     "WWW-Authenticate": {"description": "`Bearer`.", "required": True},
-    "Location": {"description": "Where the answer leads.", "required": True},
+    "Location": {"description": "The URL to follow.", "required": True},
     "ETag": {"description": "Changes with the job; signed addresses don't change it.", "required": True},
     "Idempotent-Replayed": {"description": "`true` when an earlier request made this object."},
-    "Preference-Applied": {"description": "Repeats the `wait` that was heeded."},
+    "Preference-Applied": {"description": "The `wait` that was applied."},
 }
 HEADERS_OF_STATUS = {
     "401": ("WWW-Authenticate",),
@@ -81,34 +81,34 @@ HEADERS_OF_STATUS = {
 
 PARAMETERS: dict[str, Document] = {
     "X-Request-Id": {
-        "description": "Yours is kept when it is 1–128 visible ASCII characters.",
+        "description": "Used as given if it consists of 1–128 visible ASCII characters.",
         "schema": {"type": "string"},
     },
     "Idempotency-Key": {
         "description": (
-            "The same key and body within 24 hours answer with the object that the first request made."
+            "The same key and body within 24 hours return the object created by the first request."
         ),
         "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
     },
     "Prefer": {
-        "description": "`wait=N` holds the answer until the job ends, or for N seconds, at most 60.",
+        "description": "`wait=N` delays the response until the job ends, at most N seconds (up to 60).",
         "schema": {"type": "string"},
         "example": "wait=30",
     },
     "If-None-Match": {
-        "description": "The ETag that you know; the answer is 304 when nothing changed.",
+        "description": "A known ETag; the response is 304 if nothing has changed.",
         "schema": {"type": "string"},
     },
     "Last-Event-ID": {
-        "description": "The id of the last event that you saw.",
+        "description": "The id of the last event received.",
         "schema": {"type": "string"},
     },
     "X-Organization": {
-        "description": "For whom a signed-in person asks; a key knows. Default: as chosen on a page.",
+        "description": "The organization of a signed-in person; implied by API keys. Default: as chosen.",
         "schema": {"type": "string"},
     },
     "X-Mode": {
-        "description": "`live` or `test`, for a signed-in person; a key knows. Default: as chosen on a page.",
+        "description": "`live` or `test`, for a signed-in person; implied by API keys. Default: as chosen.",
         "schema": {"type": "string"},
         "example": "live",
     },
@@ -119,9 +119,9 @@ PAGE_PARAMETERS = [
     OpenApiParameter(
         "limit",
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-        description="How many to a page.",
+        description="Items per page.",
     ),
-    OpenApiParameter("cursor", str, description="`next_cursor` of the page before."),
+    OpenApiParameter("cursor", str, description="`next_cursor` of the previous page."),
 ]
 
 SECURITY_SCHEMES: dict[str, Document] = {
@@ -135,7 +135,7 @@ SECURITY_SCHEMES: dict[str, Document] = {
         "type": "apiKey",
         "in": "header",
         "name": "X-API-Key",
-        "description": "The same key in a header of its own. Where both come, `Authorization` decides.",
+        "description": "The API key in a separate header. `Authorization` takes precedence.",
     },
 }
 SECURITY: list[dict[str, list[str]]] = [{name: []} for name in SECURITY_SCHEMES]
@@ -145,13 +145,17 @@ PROBLEM: Document = {
     "description": f"What went wrong (RFC 9457). Every code is explained at {DOCUMENTATION}.",
     "required": ["type", "title", "status", "detail", "instance", "code", "retryable"],
     "properties": {
-        "type": {"type": "string", "format": "uri-reference", "description": "Where the code is explained."},
+        "type": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "URL of the code's documentation.",
+        },
         "title": {"type": "string", "description": "The same for every occurrence of a code."},
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "About this occurrence, for people."},
         "instance": {"type": "string", "description": "The request's id."},
-        "code": {"type": "string", "enum": sorted(CODES), "description": "Stable, for programs."},
-        "retryable": {"type": "boolean", "description": "Whether the same request can succeed later."},
+        "code": {"type": "string", "enum": sorted(CODES), "description": "Stable and machine-readable."},
+        "retryable": {"type": "boolean", "description": "Whether the same request may succeed later."},
         "errors": {
             "type": "array",
             "items": {"$ref": "#/components/schemas/FieldError"},
@@ -374,6 +378,10 @@ def problem_example(code: str) -> Document:
         "retryable": known.retryable,
     }
     if code == "validation_error":
-        fault = {"field": "audio", "code": "audio_too_long", "detail": "At most 60 seconds are accepted."}
+        fault = {
+            "field": "audio",
+            "code": "audio_too_long",
+            "detail": "The speech may last at most 60 seconds.",
+        }
         value |= {"detail": f"audio: {fault['detail']}", "errors": [fault]}
     return {"summary": known.title, "value": value}

@@ -176,7 +176,7 @@ class Target:
         parts = _parts(url)
         if parts is None or not parts.host or parts.scheme not in rules.schemes:
             allowed = " or ".join(sorted(rules.schemes))
-            raise InvalidUrlError(f"An {allowed} address of at most {MAX_URL} characters is expected.")
+            raise InvalidUrlError(f"The URL must use {allowed} and have at most {MAX_URL} characters.")
         credentials = base64.b64encode(unquote_to_bytes(parts.auth)).decode() if parts.auth else None
         return cls(
             scheme=parts.scheme,
@@ -206,7 +206,7 @@ class Deadline:
     def left(self) -> float:
         """Seconds that are left; raises TimedOutError when there are none."""
         if self.is_over():
-            raise TimedOutError("It took too long.")
+            raise TimedOutError("The request timed out.")
         return self._end - time.monotonic()
 
     @contextlib.contextmanager
@@ -230,7 +230,7 @@ class Deadline:
             yield
         except (OSError, http.client.HTTPException) as error:
             if self.is_over():
-                raise TimedOutError(f"{host} took too long.") from error
+                raise TimedOutError(f"{host} did not respond in time.") from error
             raise UnreachableError(f"{host} can't be reached: {type(error).__name__}.") from error
 
 
@@ -276,7 +276,7 @@ def fetch_to_file(
             pieces = _pieces(response, asked.host, max_bytes, deadline)
             size_bytes, sha256 = _write(pieces, target)
             return Fetched(response.headers.get("Content-Type", ""), size_bytes, sha256)
-    raise TooManyRedirectsError(f"There are more than {max_redirects} redirects.")
+    raise TooManyRedirectsError(f"The URL redirects more than {max_redirects} times.")
 
 
 def post(
@@ -318,7 +318,7 @@ def _follow(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError:
-        raise InvalidUrlError("The redirect leads to a malformed address.") from None
+        raise InvalidUrlError("The URL redirects to a malformed URL.") from None
 
 
 @contextlib.contextmanager
@@ -361,7 +361,9 @@ def _connect(target: Target, rules: Rules, deadline: Deadline) -> socket.socket:
 def _checked_addresses(target: Target, rules: Rules, deadline: Deadline) -> list[IPAddress]:
     addresses = [ipaddress.ip_address(found) for found in _resolve(target, rules, deadline)]
     if not all(rules.may_reach(address) for address in addresses):
-        raise ForbiddenAddressError(f"{target.host} isn't a public address.")
+        raise ForbiddenAddressError(
+            f"The URL resolves to a private address, which is not allowed: {target.host}."
+        )
     return addresses
 
 
@@ -405,7 +407,7 @@ def _pieces(
         if not piece:
             deadline.left()
             if response.length:
-                raise UnreachableError(f"{host} broke off before the end.")
+                raise UnreachableError(f"{host} closed the connection before the response was complete.")
             return
         received += len(piece)
         if received <= max_bytes:

@@ -48,7 +48,7 @@ def page_of(queryset: QuerySet[M], params: Mapping[str, str], id_pattern: str) -
 def read_limit(params: Mapping[str, str]) -> int:
     value = params.get("limit", str(DEFAULT_LIMIT))
     if not re.fullmatch(r"[1-9][0-9]{0,2}", value) or int(value) > MAX_LIMIT:
-        raise invalid(FieldError("limit", "invalid", f"A whole number from 1 to {MAX_LIMIT} is expected."))
+        raise invalid(FieldError("limit", "invalid", f"Must be an integer from 1 to {MAX_LIMIT}."))
     return int(value)
 
 
@@ -60,7 +60,7 @@ def read_cursor(params: Mapping[str, str], id_pattern: str) -> str | None:
     except (binascii.Error, ValueError):
         value = ""
     if not re.fullmatch(id_pattern, value):
-        raise invalid(FieldError("cursor", "invalid", "Use the next_cursor of the page before."))
+        raise invalid(FieldError("cursor", "invalid", "Must be the next_cursor of the previous page."))
     return value
 
 

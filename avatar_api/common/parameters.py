@@ -19,5 +19,5 @@ def read_flag(params: QueryDict, name: str) -> bool:
     """Raises: Problem: `validation_error` for anything but `true` and `false`."""
     value = params.get(name, "false")
     if value not in ("true", "false"):
-        raise invalid(FieldError(name, "invalid", "Either true or false is expected."))
+        raise invalid(FieldError(name, "invalid", "Must be true or false."))
     return value == "true"

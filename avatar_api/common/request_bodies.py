@@ -199,7 +199,7 @@ class Incoming:
             async with asyncio.timeout(self._seconds_left()):
                 message = await self._receive()
         except TimeoutError:
-            raise Problem("request_timeout", "The body arrived too slowly.") from None
+            raise Problem("request_timeout", "The request body arrived too slowly.") from None
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         chunk: bytes = message.get("body", b"")
@@ -207,7 +207,7 @@ class Incoming:
         self._received += len(chunk)
         if self._received > self._limits.max_bytes:
             raise Problem(
-                "payload_too_large", f"This deployment takes {self._limits.max_bytes} bytes at most."
+                "payload_too_large", f"This deployment accepts at most {self._limits.max_bytes} bytes."
             )
         return chunk
 

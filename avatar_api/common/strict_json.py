@@ -38,12 +38,12 @@ class StrictJSONParser(BaseParser):
         allowed = getattr(view, "max_json_bytes", MAX_BYTES)
         text = stream.read(allowed + 1)
         if len(text) > allowed:
-            raise Problem("payload_too_large", f"A JSON body may have {allowed} bytes here.")
+            raise Problem("payload_too_large", f"The JSON body may have at most {allowed} bytes.")
         try:
             return loads(text)
         except (ValueError, RecursionError) as error:
             # The text of the error may quote the body.
-            raise ParseError("The body isn't JSON in UTF-8.") from error
+            raise ParseError("The request body is not valid UTF-8 JSON.") from error
 
 
 def loads(text: bytes | str) -> Any:
@@ -58,7 +58,7 @@ def loads(text: bytes | str) -> Any:
     if isinstance(text, bytes):
         text = text.decode()
     if sum(map(text.count, ",[{")) > MAX_VALUES:
-        raise Problem("payload_too_large", f"A JSON body may hold {MAX_VALUES} values.")
+        raise Problem("payload_too_large", f"The JSON body may contain at most {MAX_VALUES} values.")
     value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     _refuse_depth(value)
     if "\\u" in text:
@@ -86,7 +86,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         twice = sorted(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise invalid(
-            *(FieldError(_printable(name), "duplicate", "This field came twice.") for name in twice)
+            *(
+                FieldError(_printable(name), "duplicate", "This field occurs more than once.")
+                for name in twice
+            )
         )
     return found
 
@@ -106,7 +109,7 @@ def object_of(request: Request) -> dict[str, Any]:
         Problem: `parse_error` for no body at all, `validation_error` for another kind of value.
     """
     if request.stream is None:
-        raise Problem("parse_error", "A JSON body is expected.")
+        raise Problem("parse_error", "The request body must be JSON.")
     if not isinstance(request.data, dict):
-        raise invalid(FieldError("", "invalid", "A JSON object is expected."))
+        raise invalid(FieldError("", "invalid", "The request body must be a JSON object."))
     return request.data

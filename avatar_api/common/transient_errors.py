@@ -20,7 +20,9 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 READ_ONLY_TRANSACTION = "25006"
 
 encountered = SharedCounter(
-    "avatar_trouble", "What was away or full when a request or a report needed it.", labels=("what",)
+    "avatar_trouble",
+    "Dependencies that were unavailable or full when a request or report needed them.",
+    labels=("what",),
 )
 
 

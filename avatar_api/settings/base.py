@@ -150,7 +150,7 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Avatar API",
-    "DESCRIPTION": "A portrait and speech in, a talking video out.",
+    "DESCRIPTION": "Turns a portrait and speech into a talking video.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,

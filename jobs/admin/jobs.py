@@ -86,7 +86,7 @@ class JobAdmin(ScopedAdmin):
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
         job = self.target(request, "cancel", object_id)
         if request.method != "POST":
-            text = "A queued job ends at once, a running one within a step."
+            text = "A queued job is canceled immediately, a running one after the current step."
             return confirm(self, request, verb="Cancel", what=str(job), text=text)
         return self._done(request, job, lambda: services.cancel_job(job=job))
 
@@ -94,7 +94,7 @@ class JobAdmin(ScopedAdmin):
     def retry(self, request: HttpRequest, object_id: str) -> HttpResponse:
         job = self.target(request, "retry", object_id)
         if request.method != "POST":
-            text = "A new job is made from the same inputs, on the organization's account."
+            text = "A new job is created from the same inputs and charged to the organization."
             return confirm(self, request, verb="Retry", what=str(job), text=text)
         tenant = tenant_of(job, request)
         return self._done(request, job, lambda: services.retry_job(tenant=tenant, job=job))

@@ -64,12 +64,12 @@ class WebhookEndpointAdmin(WebhooksAdmin):
 
     @action(description="Switch on", icon="play_circle")
     def switch_on(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        text = "Events that come from now on are sent there."
+        text = "New events will be sent there."
         return self.switched(request, object_id, "Switch on", text, enabled=True)
 
     @action(description="Switch off", icon="block")
     def switch_off(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        text = "Nothing more is sent there, what waits included."
+        text = "Nothing more will be sent there, including pending deliveries."
         return self.switched(request, object_id, "Switch off", text, enabled=False)
 
     def switched(
@@ -130,7 +130,7 @@ class WebhookDeliveryAdmin(WebhooksAdmin):
     def redeliver(self, request: HttpRequest, object_id: str) -> HttpResponse:
         delivery = self.target(request, "redeliver", object_id)
         if request.method != "POST":
-            text = "The same message is tried now, under the same id."
+            text = "The same message is sent again now, with the same id."
             return confirm(self, request, verb="Send once more", what=delivery.id, text=text)
         self.send_again(request, delivery)
         return HttpResponseRedirect(reverse("admin:jobs_webhookdelivery_change", args=[delivery.pk]))

@@ -48,7 +48,7 @@ class FilterError(Exception):
 
 def _condition(name: str, value: str) -> Q:
     if "\x00" in name + value:
-        raise FilterError("NUL characters aren't allowed.")
+        raise FilterError("NUL characters are not allowed.")
     if name == "status":
         return Q(status=_status(value))
     if name in TIMES:
@@ -60,7 +60,7 @@ def _condition(name: str, value: str) -> Q:
 
 def _status(value: str) -> str:
     if value not in Status.values:
-        raise FilterError(f"One of {', '.join(Status.values)} is expected.")
+        raise FilterError(f"Must be one of {', '.join(Status.values)}.")
     return value
 
 

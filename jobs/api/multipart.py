@@ -25,7 +25,7 @@ def read_form(form: QueryDict) -> dict[str, Any]:
     """
     for name, values in form.lists():
         if len(values) > 1:
-            raise invalid(FieldError(name, "duplicate", "This part came more than once."))
+            raise invalid(FieldError(name, "duplicate", "This part occurs more than once."))
     return _with_metadata({name: _value(name, form[name]) for name in form})
 
 
@@ -34,7 +34,7 @@ def _value(name: str, value: Any) -> Any:
         try:
             return strict_json.loads(value)
         except (ValueError, RecursionError) as error:
-            raise invalid(FieldError(name, "invalid", "This part should be JSON.")) from error
+            raise invalid(FieldError(name, "invalid", "This part must be JSON.")) from error
     if name == "seed" and isinstance(value, str) and WHOLE_NUMBER.fullmatch(value):
         return int(value)
     return value

@@ -53,7 +53,7 @@ def refuse_full_queue(tenant: Tenant) -> None:
     jobs = Job.objects.for_organization(tenant.organization, livemode=tenant.livemode)
     allowed = tenant.limits.queued_jobs
     if jobs.filter(status=Status.QUEUED).count() >= allowed:
-        raise Problem("queue_full", f"{allowed} jobs are waiting already.", headers={"Retry-After": "30"})
+        raise Problem("queue_full", f"{allowed} jobs are already queued.", headers={"Retry-After": "30"})
 
 
 def refuse_overload() -> None:
@@ -66,7 +66,7 @@ def refuse_overload() -> None:
     """
     waiting = Job.objects.filter(status=Status.QUEUED).order_by()[: settings.MAX_QUEUED_JOBS]
     if waiting.count() >= settings.MAX_QUEUED_JOBS:
-        detail = "Too many jobs are waiting at the moment."
+        detail = "Too many jobs are queued at the moment."
         raise Problem("service_unavailable", detail, headers={"Retry-After": "30"})
 
 
@@ -85,7 +85,7 @@ def _left(usage: MonthlyUsage, tenant: Tenant) -> Decimal:
 def refuse_beyond(seconds: Decimal, left: Decimal) -> None:
     """Raises: Problem: `quota_exceeded`."""
     if seconds > left or not left:
-        detail = f"{seconds:.1f} s of video are asked for, {left:.1f} s are left this month."
+        detail = f"{seconds:.1f} s of video were requested, but only {left:.1f} s are left this month."
         raise Problem("quota_exceeded", detail, headers={"Retry-After": str(seconds_to_next_month())})
 
 

@@ -59,7 +59,7 @@ def read_period(params: Mapping[str, str]) -> Period:
     end = _day("to", params, today)
     start = _day("from", params, min(today, end).replace(day=1))
     if not timedelta(0) <= end - start < timedelta(days=MAX_DAYS):
-        raise invalid(FieldError("from", "invalid", "A period of one to 366 days before `to` is expected."))
+        raise invalid(FieldError("from", "invalid", "Must be 1 to 366 days before `to`."))
     return Period(start, end)
 
 
@@ -71,7 +71,7 @@ def _day(name: str, params: Mapping[str, str], default: date) -> date:
     except ValueError:
         value = None
     if value is None or not date(2000, 1, 1) <= value <= date(9999, 1, 1):
-        raise invalid(FieldError(name, "invalid", "A date such as 2026-11-21 is expected."))
+        raise invalid(FieldError(name, "invalid", "Must be a date such as 2026-11-21."))
     return value
 
 
@@ -79,7 +79,7 @@ def read_group(params: Mapping[str, str]) -> str:
     """Raises: Problem: `validation_error` for anything but `day` and `key`."""
     group = params.get("group_by", "day")
     if group not in GROUPS:
-        raise invalid(FieldError("group_by", "invalid", "Either day or key is expected."))
+        raise invalid(FieldError("group_by", "invalid", "Must be day or key."))
     return group
 
 

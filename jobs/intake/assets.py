@@ -107,7 +107,7 @@ def create(
             assets or their bytes, or `idempotency_key_in_use`.
     """
     if size_bytes > tenant.limits.max_upload_bytes:
-        raise Problem("payload_too_large", f"The plan's limit is {tenant.limits.max_upload_bytes} bytes.")
+        raise Problem("payload_too_large", f"The plan allows at most {tenant.limits.max_upload_bytes} bytes.")
     asset_id = new_id("ast")
     with idempotency.claimed(tenant, idempotent), transaction.atomic():
         refuse_too_many(tenant, size_bytes)
@@ -133,7 +133,7 @@ def refuse_too_many(tenant: Tenant, size_bytes: int) -> None:
     if assets.number >= limits.open_assets:
         raise Problem("quota_exceeded", f"{limits.open_assets} assets are open already: delete some first.")
     if assets.size_bytes + size_bytes > limits.open_asset_bytes:
-        detail = f"Open assets may take {limits.open_asset_bytes} bytes together: delete some first."
+        detail = f"All assets together may take at most {limits.open_asset_bytes} bytes. Delete some first."
         raise Problem("quota_exceeded", detail)
 
 
@@ -184,11 +184,11 @@ def receive(asset: Asset, content_type: str, size_bytes: int, stream: IO[bytes])
     sent = {"Content-Type": content_type, "Content-Length": size_bytes}
     wrong = [name for name in announced if announced[name] != sent[name]]
     if wrong:
-        raise invalid(*(FieldError(name, "invalid", f"It should be {announced[name]}.") for name in wrong))
+        raise invalid(*(FieldError(name, "invalid", f"Must be {announced[name]}.") for name in wrong))
     try:
         _write_once(Path(default_storage.path(asset.key)), stream)
     except FileExistsError as error:
-        raise Problem("conflict", "The file of this asset has been uploaded already.") from error
+        raise Problem("conflict", "The file of this asset has already been uploaded.") from error
     except FileNotFoundError as error:
         raise Problem("expired") from error  # Its folder was removed meanwhile.
     if not Asset.objects.filter(pk=asset.pk).exists():

@@ -13,8 +13,8 @@ class MetadataField(serializers.DictField):
     """At most 16 pairs of text: keys up to 40, values up to 500 characters, 8 kB together."""
 
     default_error_messages = {
-        "too_many": "At most 16 pairs are kept.",
-        "too_long": "Keys may have 1 to 40 characters, and all together 8 kB.",
+        "too_many": "At most 16 pairs are allowed.",
+        "too_long": "Keys must have 1 to 40 characters, and all pairs together at most 8 kB.",
     }
     child = StrictCharField(max_length=500, allow_blank=True, trim_whitespace=False)
     MAX_PAIRS = 16
@@ -37,7 +37,7 @@ class WebhookUrlField(StrictCharField):
     """An address that webhooks may be sent to. Where it leads is looked at when something is sent."""
 
     default_error_messages = {
-        "credentials": "Messages are signed; an address with user name or password isn't accepted.",
+        "credentials": "URLs with a user name or password are not accepted; messages are signed instead.",
     }
 
     def __init__(self, **kwargs: Any) -> None:

@@ -55,7 +55,7 @@ def request_of(key: str | None, endpoint: str, body: Mapping[str, Any]) -> Idemp
     if key is None:
         return None
     if not VISIBLE_ASCII.fullmatch(key):
-        raise invalid(FieldError(HEADER, "invalid", "1 to 255 visible ASCII characters are expected."))
+        raise invalid(FieldError(HEADER, "invalid", "Must be 1 to 255 visible ASCII characters."))
     return IdempotentRequest(key, endpoint, digest(body))
 
 

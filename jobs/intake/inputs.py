@@ -177,7 +177,7 @@ def duration_of(inputs: dict[str, Any], order: SpeakingOrder, limits: Limits) ->
     durations = [Fraction(*speech["samples"]) for speech in inputs["speech"]]
     total = max(durations) if order is SpeakingOrder.TOGETHER else sum(durations, Fraction())
     if total > limits.max_speech_seconds:
-        detail = f"Both speeches together may last {limits.max_speech_seconds} s."
+        detail = f"Both recordings together may last at most {limits.max_speech_seconds} s."
         raise IntakeError("audio_too_long", detail)
     return total
 
@@ -206,5 +206,5 @@ def _copy_file(item: Item, prefix: str) -> Item:
         with default_storage.open(old) as content:
             default_storage.save(key, content)
     except FileNotFoundError as error:
-        raise Problem("expired", "The job's inputs are gone.") from error
+        raise Problem("expired", "The job's inputs have been deleted.") from error
     return item | {"file": item["file"] | {"key": key}}

@@ -77,18 +77,18 @@ class SpeakerBoxSerializer(StrictSerializer):
     def validate(self, attrs: dict[str, float]) -> dict[str, float]:
         fits = attrs["x"] + attrs["width"] <= 1 and attrs["y"] + attrs["height"] <= 1
         if not fits or attrs["width"] == 0 or attrs["height"] == 0:
-            raise serializers.ValidationError("The box should have an area and lie inside the image.")
+            raise serializers.ValidationError("The box must have an area and lie inside the image.")
         return attrs
 
 
 class JobRequestSerializer(StrictSerializer):
     """The fields of `POST /v1/jobs` as JSON. Image and video exclude each other; speech is needed."""
 
-    image_url = FileUrlField(required=False, help_text="The portrait: an https address or a data: URI.")
+    image_url = FileUrlField(required=False, help_text="The portrait: an https URL or a data: URI.")
     image_asset = AssetIdField(required=False, help_text="The portrait: an asset.")
     video_url = FileUrlField(required=False, help_text="Instead of an image: a video to dub.")
     video_asset = AssetIdField(required=False, help_text="Instead of an image: a video to dub.")
-    audio_url = FileUrlField(required=False, help_text="The speech: an https address or a data: URI.")
+    audio_url = FileUrlField(required=False, help_text="The speech: an https URL or a data: URI.")
     audio_asset = AssetIdField(required=False, help_text="The speech: an asset.")
     audio_2_url = FileUrlField(required=False, help_text="The second speaker's speech.")
     audio_2_asset = AssetIdField(required=False, help_text="The second speaker's speech.")
@@ -112,10 +112,10 @@ class JobRequestSerializer(StrictSerializer):
         second = at_most_one(attrs, *AUDIO_2_FIELDS)
         if (second is not None) != ("speaking_order" in attrs):
             missing = "audio_2" if second is None else "speaking_order"
-            detail = "A second speaker needs audio_2 and speaking_order."
+            detail = "A second speaker requires audio_2 and speaking_order."
             raise invalid(FieldError(missing, "required", detail))
         if len(attrs.get("speaker_boxes", ())) == 2 and second is None:
-            raise invalid(FieldError("audio_2", "required", "Two boxes need two speakers."))
+            raise invalid(FieldError("audio_2", "required", "Two boxes require two speakers."))
         return attrs
 
     @staticmethod
@@ -179,7 +179,7 @@ def at_most_one(attrs: dict[str, Any], *fields: str) -> str | None:
     """
     sent = [field for field in fields if field in attrs]
     if len(sent) > 1:
-        detail = f"{sent[0]} came too; send only one of them."
+        detail = f"{sent[0]} was sent as well; send only one of them."
         raise invalid(*(FieldError(field, "ambiguous", detail) for field in sent[1:]))
     return sent[0] if sent else None
 

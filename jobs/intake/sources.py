@@ -26,7 +26,7 @@ from jobs.intake import assets
 
 MAX_DATA_URI_BYTES = 5 * 1024 * 1024
 MAX_ENCODED = (MAX_DATA_URI_BYTES + 2) // 3 * 4
-TOO_LARGE = f"A data: URI may hold {MAX_DATA_URI_BYTES} bytes."
+TOO_LARGE = f"A data: URI may contain at most {MAX_DATA_URI_BYTES} bytes."
 DATA_URI = re.compile(r"data:[^,]{0,255};base64,", re.IGNORECASE)
 PIECE = 1024 * 1024
 REFUSED_STATUS = (401, 403)
@@ -89,13 +89,13 @@ def decode_data_uri(value: str) -> bytes:
     """Raises: SourceError: It isn't in base64, or holds more than 5 MB."""
     start = DATA_URI.match(value)
     if start is None:
-        raise SourceError("invalid", "A data: URI in base64 is expected.")
+        raise SourceError("invalid", "The data: URI must be base64-encoded.")
     if len(value) - start.end() > MAX_ENCODED:
         raise SourceError("too_large", TOO_LARGE)
     try:
         content = base64.b64decode(value[start.end() :], validate=True)
     except (binascii.Error, ValueError) as error:
-        raise SourceError("invalid", "The data: URI isn't base64.") from error
+        raise SourceError("invalid", "The data: URI is not valid base64.") from error
     if len(content) > MAX_DATA_URI_BYTES:
         raise SourceError("too_large", TOO_LARGE)
     return content
@@ -126,13 +126,13 @@ def local_copy(source: Source, tenant: Tenant, folder: Path) -> Path:
 def refuse_larger(size: int, tenant: Tenant) -> None:
     allowed = tenant.limits.max_upload_bytes
     if size > allowed:
-        raise Problem("payload_too_large", f"The plan's limit is {allowed} bytes a file.")
+        raise Problem("payload_too_large", f"The plan allows at most {allowed} bytes per file.")
 
 
 def _asset_copy(source: InAsset, tenant: Tenant, folder: Path) -> Path:
     asset = assets.find(tenant, source.asset_id)
     if asset is None:
-        raise SourceError("unknown_asset", "There is no such asset.")
+        raise SourceError("unknown_asset", "There is no asset with this id.")
     refuse_larger(asset.size_bytes, tenant)
     path = new_file(folder)
     try:

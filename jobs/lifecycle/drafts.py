@@ -53,7 +53,7 @@ def check_simulation(metadata: dict[str, str]) -> None:
     """A test that asks for a failure which never comes would pass for the wrong reason."""
     known = {*JOB_ERROR_CODES, SLOW}
     if metadata.get("simulate", SLOW) not in known:
-        detail = f"In test mode it should be one of {', '.join(sorted(known))}."
+        detail = f"In test mode, must be one of {', '.join(sorted(known))}."
         raise invalid(FieldError("metadata.simulate", "invalid", detail))
 
 
@@ -64,7 +64,7 @@ def check_plan(job_request: JobRequest, limits: Limits) -> None:
         ("preset", job_request.preset.value, limits.presets),
     ):
         if value not in allowed:
-            raise Problem("not_in_plan", f"The plan offers these for {name}: {', '.join(sorted(allowed))}.")
+            raise Problem("not_in_plan", f"The plan allows these for {name}: {', '.join(sorted(allowed))}.")
 
 
 def draft(job_id: str, tenant: Tenant, job_request: JobRequest, items: dict[str, Item]) -> Job:

@@ -40,7 +40,7 @@ class Estimate:
     """The answer of `/v1/estimates`.
 
     Attributes:
-        input: As a job would show it.
+        input: As a job would present it.
         estimated_seconds: From the job's start to its end, without the time that it waits.
     """
 
@@ -94,7 +94,9 @@ def _fetched(
     with inputs.naming(file):
         left = deadline - time.monotonic()
         if left <= 0:
-            raise SourceError("download_failed", f"The files weren't fetched within {FETCH_SECONDS:.0f} s.")
+            raise SourceError(
+                "download_failed", f"The files could not be downloaded within {FETCH_SECONDS:.0f} s."
+            )
         path = sources.fetch(source, max_bytes=limits.max_upload_bytes, seconds=left, folder=scratch)
         return inputs.probed(file, path, limits, scratch)
 
@@ -121,11 +123,15 @@ def counted_seconds(job: Job) -> float:
 def warnings_of(job: Job, tenant: Tenant, *, is_measured: bool) -> list[Notice]:
     found = []
     if not is_measured:
-        found.append(Notice("not_measured", "No such job has run here yet; the time is computed."))
+        found.append(
+            Notice("not_measured", "No comparable job has run yet; the time is computed from a model.")
+        )
     facts = job.inputs["reference"]["facts"]
     side = SIDES[Resolution(job.resolution)]
     if min(facts["width"], facts["height"]) < side:
-        detail = f"The reference is smaller than the video; {side} pixels a side would make it sharper."
+        detail = (
+            f"The reference is smaller than the video; at least {side} pixels per side give a sharper result."
+        )
         found.append(Notice("reference_small", detail))
     return found + refusals_of(job, tenant)
 

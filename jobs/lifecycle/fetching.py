@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 MAX_TIME = timedelta(minutes=15)
 """From a job's creation: the wait for a worker, and the fetch itself."""
 MAX_FILE_SECONDS = 300.0
-TOO_LATE = "The files couldn't be fetched in time."
+TOO_LATE = "The files could not be downloaded in time."
 
 FETCHING = Q(status=Status.QUEUED, urls__isnull=False)
 
@@ -125,7 +125,8 @@ def _take_in(job: Job, fetched: list[CheckedFile], limits: Limits) -> None:
     duration = inputs.duration_of(inputs.arrange(items, kind), SpeakingOrder(job.speaking_order), limits)
     length = drafts.length_of(duration)
     if length.reserved_seconds > job.reserved_seconds:
-        detail = f"The speech lasts {length.reserved_seconds:.1f} s; {job.reserved_seconds:.1f} s were left."
+        lasts, available = length.reserved_seconds, job.reserved_seconds
+        detail = f"The speech lasts {lasts:.1f} s, but only {available:.1f} s were available."
         raise IntakeError("audio_too_long", detail)
     prefix = storage_keys.inputs_prefix(job.organization_id, job.id)
     stored = inputs.arrange(items | inputs.store(fetched, prefix), kind)

@@ -110,9 +110,9 @@ def retry_job(*, tenant: Tenant, job: Job) -> Job:
             `queue_full` or `quota_exceeded`. Nothing is left behind then.
     """
     if job.status in OPEN:
-        raise Problem("conflict", f"The job is {job.status}; only one that has ended can be retried.")
+        raise Problem("conflict", f"The job is {job.status}; only a job that has ended can be retried.")
     if job.is_expired:
-        raise Problem("expired", "The job's inputs are gone.")
+        raise Problem("expired", "The job's inputs have been deleted.")
     quotas.refuse_overload()
     job_id = new_id("job")
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
@@ -147,7 +147,7 @@ def delete_job(*, job: Job) -> None:
         _tell_worker_to_cancel(job.id)
     job.refresh_from_db()
     if job.status in OPEN:
-        raise Problem("conflict", "The job is being rendered; cancel it first.")
+        raise Problem("conflict", "The job is being rendered. Cancel it first.")
     retention.expire(job)
 
 
@@ -160,7 +160,7 @@ def cancel_job(*, job: Job) -> Job:
     if not transitions.cancel(job.id) and not transitions.request_cancel(job.id):
         job.refresh_from_db()
         if job.status != Status.CANCELED:
-            raise Problem("conflict", f"The job has {job.status} already.")
+            raise Problem("conflict", f"The job has already {job.status}.")
         return job
     _tell_worker_to_cancel(job.id)
     job.refresh_from_db()

@@ -75,7 +75,7 @@ def last_round(redis: Redis) -> Iterator[Metric]:
     """When the last round of reconcile has ended; 0: none since Redis was empty."""
     yield GaugeMetricFamily(
         "avatar_repair_last_round_timestamp_seconds",
-        "When repair last ended a round.",
+        "When reconcile last finished a round.",
         value=counters.last_reconcile(redis),
     )
 

@@ -8,17 +8,17 @@ from redis import Redis
 from gpu_worker.contract import coordination
 
 GAUGES = {
-    "avatar_worker_cold_start_seconds": ("cold_start_seconds", "From its start until it could take a job."),
-    "avatar_worker_load_seconds": ("load_seconds", "What loading the models took the last time."),
-    "avatar_worker_loaded_bytes": ("loaded_bytes", "Size of the models that were loaded."),
+    "avatar_worker_cold_start_seconds": ("cold_start_seconds", "From process start until ready for jobs."),
+    "avatar_worker_load_seconds": ("load_seconds", "Duration of the last loading of the models."),
+    "avatar_worker_loaded_bytes": ("loaded_bytes", "Size of the loaded models."),
     "avatar_worker_vram_used_bytes": ("vram_used_bytes", "GPU memory in use."),
-    "avatar_worker_vram_total_bytes": ("vram_total_bytes", "GPU memory there is."),
-    "avatar_worker_vram_peak_bytes": ("vram_peak_bytes", "The most that the models held in the last job."),
-    "avatar_worker_utilisation": ("utilisation", "Share of the last second in which the GPU computed."),
+    "avatar_worker_vram_total_bytes": ("vram_total_bytes", "Total GPU memory."),
+    "avatar_worker_vram_peak_bytes": ("vram_peak_bytes", "Peak GPU memory of the last job."),
+    "avatar_worker_utilisation": ("utilisation", "Share of the last second in which the GPU was busy."),
 }
 COUNTERS = {
-    "avatar_worker_storage_errors": ("storage_errors", "Tries that the object store failed."),
-    "avatar_worker_render_seconds": ("render_seconds", "How long attempts have held the worker."),
+    "avatar_worker_storage_errors": ("storage_errors", "Failed requests to the object store."),
+    "avatar_worker_render_seconds": ("render_seconds", "Seconds in which attempts have occupied the worker."),
 }
 LABELS = ["worker", "engine", "device"]
 

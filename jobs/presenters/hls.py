@@ -80,7 +80,7 @@ def read_token(token: str) -> Stream:
     except signing.BadSignature as error:
         raise Problem("not_found") from error
     if timezone.now().timestamp() > until:
-        raise Problem("expired", "This address has expired; the job tells a new one.")
+        raise Problem("expired", "This URL has expired. Read the job for a new one.")
     job = Job.objects.filter(pk=job_id).only(*COLUMNS).first()
     if job is None or job.is_expired:
         raise Problem("expired")

@@ -23,7 +23,7 @@ class WindowSerializer(serializers.Serializer):
 
 
 class OutputSerializer(serializers.Serializer):
-    url = serializers.URLField(help_text="Signed afresh on each read; works without a key for an hour.")
+    url = serializers.URLField(help_text="Signed again on each read; valid for an hour without an API key.")
     content_type = serializers.CharField()
     duration_seconds = serializers.FloatField()
     width = serializers.IntegerField()
@@ -47,7 +47,7 @@ class UsageSerializer(serializers.Serializer):
 
 
 class JobSerializer(serializers.Serializer):
-    """A job as `jobs.presenters.job_resource.JobResource` presents it."""
+    """A job: what was requested, where it stands, and its result."""
 
     id = serializers.CharField()
     object = serializers.CharField()
@@ -62,7 +62,7 @@ class JobSerializer(serializers.Serializer):
     )
     eta_seconds = serializers.FloatField(
         allow_null=True,
-        help_text="Until its end, if nothing else came. Null while no worker is there or files are fetched.",
+        help_text="Until the end, if no other jobs arrive. Null without a worker and while files are fetched.",
     )
     livemode = serializers.BooleanField()
     input = serializers.DictField()
@@ -99,14 +99,14 @@ class NoticeSerializer(serializers.Serializer):
 
 
 class EstimateSerializer(serializers.Serializer):
-    """What a job would be, as `jobs.lifecycle.estimates.Estimate` presents it."""
+    """What a job would take and cost, without creating it."""
 
     object = serializers.CharField()
     livemode = serializers.BooleanField()
-    input = serializers.DictField(help_text="As a job would show it.")
+    input = serializers.DictField(help_text="As a job would present it.")
     duration_seconds = serializers.FloatField()
     windows = serializers.IntegerField()
-    estimated_seconds = serializers.FloatField(help_text="From the start of its work to its end.")
+    estimated_seconds = serializers.FloatField(help_text="From the start of rendering to its end.")
     estimated_cost_usd = serializers.CharField()
     warnings = NoticeSerializer(many=True)
 
@@ -116,11 +116,11 @@ class UploadSerializer(serializers.Serializer):
 
     method = serializers.CharField()
     url = serializers.URLField()
-    headers = serializers.DictField(child=serializers.CharField(), help_text="To be sent exactly as here.")
+    headers = serializers.DictField(child=serializers.CharField(), help_text="To be sent exactly as given.")
 
 
 class AssetSerializer(serializers.Serializer):
-    """An asset as `jobs.intake.assets.AssetResource` presents it."""
+    """A file that is uploaded before the jobs that use it."""
 
     id = serializers.CharField()
     object = serializers.CharField()
@@ -129,7 +129,9 @@ class AssetSerializer(serializers.Serializer):
     size_bytes = serializers.IntegerField()
     filename = serializers.CharField(allow_blank=True)
     uploaded = serializers.BooleanField()
-    upload = UploadSerializer(allow_null=True, help_text="In the answer to POST, until the file is there.")
+    upload = UploadSerializer(
+        allow_null=True, help_text="In the response to POST, until the file has been uploaded."
+    )
     created_at = TimestampField()
     expires_at = TimestampField()
 
@@ -185,7 +187,7 @@ class KeySerializer(serializers.Serializer):
 
 
 class MeSerializer(serializers.Serializer):
-    """The answer of `/v1/me`, as `jobs.billing.account.Me` presents it."""
+    """The caller: its organization, key, plan and limits."""
 
     object = serializers.CharField()
     livemode = serializers.BooleanField()
@@ -197,7 +199,7 @@ class MeSerializer(serializers.Serializer):
 class UsageRowSerializer(serializers.Serializer):
     day = serializers.DateField(allow_null=True, help_text="When grouped by day.")
     key_id = serializers.CharField(
-        allow_null=True, help_text="When grouped by key; null for jobs made by people and by deleted keys."
+        allow_null=True, help_text="When grouped by key; null for jobs created by people and by deleted keys."
     )
     jobs = serializers.IntegerField()
     video_seconds = serializers.FloatField()

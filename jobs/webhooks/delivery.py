@@ -157,7 +157,7 @@ def _update_endpoint(endpoint: WebhookEndpoint, delivery: WebhookDelivery, outco
         endpoint.failing_since = None
         endpoint.save(update_fields=["failing_since"])
     elif outcome.status == HTTPStatus.GONE:
-        endpoints.disable(endpoint, "It answered with status 410.")
+        endpoints.disable(endpoint, "The receiver responded with status 410.")
     else:
         endpoint.failing_since = endpoint.failing_since or delivery.created_at
         endpoint.save(update_fields=["failing_since"])

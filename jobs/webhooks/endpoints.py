@@ -13,7 +13,7 @@ from jobs.webhooks import messages, outbox, signing
 
 # Each event of a mode is sent to all of them.
 MAX_ENDPOINTS = 20
-NOT_SENT = "It wasn't sent, because the endpoint is disabled."
+NOT_SENT = "Not sent, because the webhook is disabled."
 
 State = WebhookDelivery.State
 
@@ -28,7 +28,7 @@ def create(*, organization: Organization, livemode: bool, **fields: Any) -> Webh
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)  # Counted one by one.
     existing = WebhookEndpoint.objects.for_organization(organization, livemode=livemode)
     if existing.count() >= MAX_ENDPOINTS:
-        raise Problem("conflict", f"There are {MAX_ENDPOINTS} webhooks already, which is the limit.")
+        raise Problem("conflict", f"The limit of {MAX_ENDPOINTS} webhooks has been reached.")
     return WebhookEndpoint.objects.create(
         organization=organization, livemode=livemode, secret=signing.new_secret(), **fields
     )
@@ -42,7 +42,7 @@ def change(*, endpoint: WebhookEndpoint, enabled: bool | None = None, **fields: 
         setattr(endpoint, name, value)
     endpoint.save(update_fields=fields)
     if enabled is False and endpoint.disabled_at is None:
-        disable(endpoint, "It was switched off.")
+        disable(endpoint, "Disabled by the owner.")
     if enabled is True:
         endpoint.disabled_at, endpoint.disabled_reason, endpoint.failing_since = None, "", None
         endpoint.save(update_fields=["disabled_at", "disabled_reason", "failing_since"])

@@ -22,7 +22,7 @@ class EventTypesField(serializers.ListField):
     """A choice of event types, each named once."""
 
     child = StrictChoiceField(choices=WebhookEventType.choices)
-    default_error_messages = {"duplicate": "Each event type may be named once."}
+    default_error_messages = {"duplicate": "Each event type may be listed once."}
 
     def to_internal_value(self, data: Any) -> list[str]:
         event_types: list[str] = super().to_internal_value(data)
@@ -34,7 +34,7 @@ class EventTypesField(serializers.ListField):
 class WebhookRequestSerializer(StrictSerializer):
     """The fields of `POST /v1/webhooks`."""
 
-    url = WebhookUrlField(help_text="Where to send events: https, without user name and password.")
+    url = WebhookUrlField(help_text="Where to send events: an https URL without user name and password.")
     event_types = EventTypesField(
         min_length=1, default=WebhookEventType.values, help_text="Which events to send; all by default."
     )
@@ -44,7 +44,7 @@ class WebhookRequestSerializer(StrictSerializer):
 class WebhookChangeSerializer(WebhookRequestSerializer):
     """The fields of `PATCH /v1/webhooks/<id>`, any of them."""
 
-    enabled = StrictBooleanField(help_text="True also brings back a webhook that was disabled for failing.")
+    enabled = StrictBooleanField(help_text="True also re-enables a webhook that was disabled after failures.")
 
 
 class SecretRotationSerializer(StrictSerializer):
@@ -54,7 +54,7 @@ class SecretRotationSerializer(StrictSerializer):
         min_value=0,
         max_value=7 * DAY,
         default=DAY,
-        help_text="How long messages carry the old secret's signature as well.",
+        help_text="How long messages are also signed with the old secret.",
     )
 
 

@@ -13,7 +13,7 @@ from accounts.services import mint_key
 
 
 class Command(BaseCommand):
-    help = "Mints an API key and prints it alone on standard output. It is shown this once."
+    help = "Mints an API key and prints it, and nothing else, on standard output. It is shown only once."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--organization", required=True, metavar="NAME")

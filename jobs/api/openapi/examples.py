@@ -120,7 +120,12 @@ ESTIMATE: Json = {
     "windows": 4,
     "estimated_seconds": 36.0,
     "estimated_cost_usd": "0.471000",
-    "warnings": [{"code": "not_measured", "detail": "No such job has run here yet; the time is computed."}],
+    "warnings": [
+        {
+            "code": "not_measured",
+            "detail": "No comparable job has run yet; the time is computed from a model.",
+        }
+    ],
 }
 ASSET: Json = {
     "id": ASSET_ID,

@@ -14,7 +14,7 @@ MEANINGS = {
         CANCELED
         | {
             "status": "failed",
-            "error": {"code": "audio_silent", "detail": "Nothing can be heard.", "retryable": False},
+            "error": {"code": "audio_silent", "detail": "The speech is silent.", "retryable": False},
         },
     ),
     WebhookEventType.CANCELED: ("The job was canceled", CANCELED),
@@ -68,7 +68,7 @@ def message(event: WebhookEventType) -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": body, "example": example}},
         },
-        "responses": {"2XX": {"description": "The message was taken."}},
+        "responses": {"2XX": {"description": "The message was accepted."}},
     }
 
 

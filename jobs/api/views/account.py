@@ -20,9 +20,9 @@ class UsageView(TenantView):
         responses=UsageReportSerializer,
         parameters=[
             OpenApiParameter(
-                "from", OpenApiTypes.DATE, description="First day, UTC; default: of this month."
+                "from", OpenApiTypes.DATE, description="First day (UTC). Default: the first of this month."
             ),
-            OpenApiParameter("to", OpenApiTypes.DATE, description="Last day, UTC; default: today."),
+            OpenApiParameter("to", OpenApiTypes.DATE, description="Last day (UTC). Default: today."),
             OpenApiParameter("group_by", enum=list(usage.GROUPS), default="day"),
         ],
     )

@@ -23,14 +23,14 @@ class AssetRequestSerializer(StrictSerializer):
     """A file that is to be uploaded."""
 
     content_type = StrictCharField(
-        max_length=127, help_text="Such as audio/wav; the PUT has to say the same."
+        max_length=127, help_text="Such as audio/wav; the PUT must use the same type."
     )
     size_bytes = StrictIntegerField(min_value=1, help_text="Exactly.")
     filename = StrictCharField(max_length=255, default="", allow_blank=True, trim_whitespace=False)
 
     def validate_content_type(self, value: str) -> str:
         if not MEDIA_TYPE.fullmatch(value):
-            raise serializers.ValidationError("A media type such as audio/wav is expected.")
+            raise serializers.ValidationError("Must be a media type such as audio/wav.")
         return value
 
 

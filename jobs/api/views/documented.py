@@ -14,7 +14,7 @@ VALIDATE_ONLY = OpenApiParameter(
     "validate_only",
     OpenApiTypes.BOOL,
     default=False,
-    description="Check and estimate, but queue nothing: 200, an estimate.",
+    description="Validate and estimate only, without queueing a job; responds with 200 and an estimate.",
 )
 VARIANT = OpenApiParameter(
     "variant", enum=list(job_resource.VARIANTS), default="video", description="The video, or a picture of it."
@@ -27,10 +27,14 @@ FILTERS = [
         description="Only jobs in this state; several mean any of them.",
     ),
     OpenApiParameter(
-        "created_after", OpenApiTypes.DATETIME, description="Only jobs from this moment on, with its zone."
+        "created_after",
+        OpenApiTypes.DATETIME,
+        description="Only jobs created at or after this time (with time zone).",
     ),
     OpenApiParameter(
-        "created_before", OpenApiTypes.DATETIME, description="Only jobs before this moment, with its zone."
+        "created_before",
+        OpenApiTypes.DATETIME,
+        description="Only jobs created before this time (with time zone).",
     ),
     OpenApiParameter(
         "metadata",

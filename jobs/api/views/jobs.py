@@ -55,7 +55,9 @@ class JobRequestView(JobsView):
         """Look at the announced size before the first byte of the body is read."""
         allowed = FILES_PER_JOB * self.tenant.limits.max_upload_bytes
         if int(request.META.get("CONTENT_LENGTH") or 0) > allowed:
-            raise Problem("payload_too_large", f"The plan's limit is {allowed} bytes for all files of a job.")
+            raise Problem(
+                "payload_too_large", f"The plan allows at most {allowed} bytes for all files of a job."
+            )
 
     def job_request(self, body: dict[str, Any]) -> JobRequest:
         form = JobFormSerializer(data=body)
@@ -169,10 +171,10 @@ class JobContentView(JobsView):
         """Redirect to the video, or with `variant=thumbnail` to its picture."""
         variant = request.query_params.get("variant", "video")
         if variant not in job_resource.VARIANTS:
-            raise invalid(FieldError("variant", "invalid", "Either video or thumbnail is expected."))
+            raise invalid(FieldError("variant", "invalid", "Must be video or thumbnail."))
         job = self.job(job_id)
         if job.status != Status.SUCCEEDED:
-            raise Problem("conflict", f"There is no video: the job is {job.status}.")
+            raise Problem("conflict", f"There is no video; the job is {job.status}.")
         if job.is_expired:
             raise Problem("expired")
         return Response(

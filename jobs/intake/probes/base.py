@@ -61,7 +61,9 @@ def unreadable(kind: MediaKind) -> IntakeError:
         ),
         MediaKind.VIDEO: ("video_unreadable", "a video (MP4, MOV or WebM)"),
     }[kind]
-    return IntakeError(code, f"The file can't be read as {formats}, or takes too much time or memory.")
+    return IntakeError(
+        code, f"The file can't be read as {formats}, or takes too much time or memory to decode."
+    )
 
 
 @dataclass(frozen=True)

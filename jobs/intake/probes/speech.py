@@ -56,7 +56,7 @@ def probe_speech(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
         frames = _checked(container, _sound_track(container), tally)
         first = next(frames, None)
         if first is None:
-            raise IntakeError("audio_unreadable", "The file holds no sound.")
+            raise IntakeError("audio_unreadable", "The file contains no audio.")
         rate = _write(out, first, frames, tally)
     _judge(tally, rate)
     return Measurements(
@@ -66,11 +66,11 @@ def probe_speech(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
 
 def _sound_track(container: InputContainer) -> AudioStream:
     if not container.streams.audio:
-        raise IntakeError("audio_unreadable", "The file has no sound track.")
+        raise IntakeError("audio_unreadable", "The file has no audio track.")
     track = container.streams.audio[0]
     codec = track.codec.canonical_name
     if codec not in CODECS and not codec.startswith(UNCOMPRESSED):
-        raise IntakeError("audio_unreadable", "The codec of the sound is not supported.")
+        raise IntakeError("audio_unreadable", "The audio codec is not supported.")
     return track
 
 
@@ -78,7 +78,7 @@ def _checked(container: InputContainer, track: AudioStream, tally: Tally) -> Ite
     for frame in decode(container, track, "audio_unreadable"):
         samples = frame.to_ndarray()
         if samples.dtype.kind == "f" and not np.isfinite(samples).all():
-            raise IntakeError("audio_unreadable", "The recording holds samples that are not numbers.")
+            raise IntakeError("audio_unreadable", "The recording contains samples that are not numbers.")
         tally.decoded(frame)
         yield frame
 
@@ -118,7 +118,8 @@ def _judge(tally: Tally, rate: int) -> None:
     seconds = tally.num_samples / rate
     if seconds < MIN_SECONDS:
         raise IntakeError(
-            "audio_too_short", f"The recording lasts {seconds:.2f} seconds; {MIN_SECONDS} are needed."
+            "audio_too_short",
+            f"The recording lasts {seconds:.2f} seconds; at least {MIN_SECONDS} are required.",
         )
     if tally.peak < SILENCE * FULL_SCALE:
         raise IntakeError(

@@ -52,10 +52,10 @@ def probe_video(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
         pictures = _upright(container, _picture_track(container))
         first = next(pictures, None)
         if first is None:
-            raise IntakeError("video_unreadable", "The file holds no picture.")
+            raise IntakeError("video_unreadable", "The file contains no video frames.")
         height, width = first.pixels.shape[:2]
         if min(height, width) < MIN_SIDE:
-            raise IntakeError("video_unreadable", f"Each side of the picture should have {MIN_SIDE} pixels.")
+            raise IntakeError("video_unreadable", f"Each side must have at least {MIN_SIDE} pixels.")
         steady = islice(_at_25_fps(first, pictures), int(limits.max_speech_seconds * FPS))
         num_frames = _write(out, steady, width=width, height=height)
     return Measurements(width=width, height=height, duration_seconds=num_frames / FPS)
@@ -63,12 +63,12 @@ def probe_video(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
 
 def _picture_track(container: InputContainer) -> VideoStream:
     if not container.streams.video:
-        raise IntakeError("video_unreadable", "The file has no picture track.")
+        raise IntakeError("video_unreadable", "The file has no video track.")
     track = container.streams.video[0]
     if track.codec.canonical_name not in CODECS:
-        raise IntakeError("video_unreadable", "The codec of the picture is not supported.")
+        raise IntakeError("video_unreadable", "The video codec is not supported.")
     if track.width * track.height > MAX_PIXELS:
-        raise IntakeError("video_unreadable", "The picture is larger than 4096 × 2304 pixels.")
+        raise IntakeError("video_unreadable", "The video is larger than 4096 × 2304 pixels.")
     track.thread_count = THREADS
     return track
 
@@ -77,7 +77,7 @@ def _upright(container: InputContainer, track: VideoStream) -> Iterator[Picture]
     converter = VideoReformatter()
     for frame in decode(container, track, "video_unreadable"):
         if frame.pts is None:
-            raise IntakeError("video_unreadable", "The frames of the video have no time stamps.")
+            raise IntakeError("video_unreadable", "The frames of the video have no timestamps.")
         end = frame.time + float((frame.duration or 0) * frame.time_base)
         pixels = _to_rgb(converter, frame, track.sample_aspect_ratio or Fraction(1))
         yield Picture(np.rot90(pixels, round(frame.rotation / 90)), frame.time, end)

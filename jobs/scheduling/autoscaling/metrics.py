@@ -48,5 +48,5 @@ def _families(health: Health | None) -> Iterator[Metric]:
         for state, number in asdict(health.workers).items():
             workers.add_metric([state], number)
     known = int(health is not None)
-    yield GaugeMetricFamily("avatar_runpod_up", "Whether RunPod tells how the endpoint is.", value=known)
+    yield GaugeMetricFamily("avatar_runpod_up", "Whether RunPod reports the endpoint's health.", value=known)
     yield from (requests, workers)

@@ -69,7 +69,10 @@ def detail() -> dict[str, object] | None:
         return None
     endpoint_status = latest()
     if endpoint_status is None:
-        return {"ok": False, "error": "Nobody has looked in a while: is `control_worker outbound` running?"}
+        return {
+            "ok": False,
+            "error": "The endpoint has not been checked for a while: is `control_worker outbound` running?",
+        }
     data: dict[str, object] = {
         "ok": endpoint_status.health is not None,
         "age_seconds": endpoint_status.age_seconds,

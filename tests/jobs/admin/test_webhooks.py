@@ -46,9 +46,9 @@ def address(model: str, page: str, *args: Any) -> str:
 
 
 def test_why_an_endpoint_was_disabled_is_told_and_no_secret_is(admin: Client, hook: WebhookEndpoint) -> None:
-    endpoints.disable(hook, "It answered with status 410.")
+    endpoints.disable(hook, "The receiver responded with status 410.")
     page = admin.get(address("webhookendpoint", "change", hook.id)).content.decode()
-    assert "It answered with status 410." in page
+    assert "The receiver responded with status 410." in page
     assert hook.secret not in page
 
 

@@ -402,7 +402,10 @@ class TestGivingUp:
                 transitions.cancel(factories.job(acme).id)
             deliver(WebhookDelivery.objects.order_by("id")[0].id)
         hook.refresh_from_db()
-        assert (hook.disabled_at is not None, hook.disabled_reason) == (True, "It answered with status 410.")
+        assert (hook.disabled_at is not None, hook.disabled_reason) == (
+            True,
+            "The receiver responded with status 410.",
+        )
         assert set(hook.deliveries.values_list("state", "tries")) == {("failed", 1), ("failed", 0)}
         assert len(server.requests) == 1
 

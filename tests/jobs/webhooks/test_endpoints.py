@@ -110,9 +110,9 @@ def test_why_a_webhook_was_disabled_stays_visible_when_it_is_switched_off_as_wel
     acme: Organization, acme_client: APIClient
 ) -> None:
     hook = factories.webhook(acme)
-    endpoints.disable(hook, "It answered with status 410.")
+    endpoints.disable(hook, "The receiver responded with status 410.")
     shown = patch(acme_client, hook, {"enabled": False}).json()
-    assert shown["disabled_reason"] == "It answered with status 410."
+    assert shown["disabled_reason"] == "The receiver responded with status 410."
 
 
 def test_a_deleted_webhook_is_gone_with_its_deliveries(acme: Organization, acme_client: APIClient) -> None:
