@@ -62,7 +62,7 @@ class JobSerializer(serializers.Serializer):
     )
     eta_seconds = serializers.FloatField(
         allow_null=True,
-        help_text="Until the end, if no other jobs arrive. Null without a worker and while files are fetched.",
+        help_text="Until the end, if no other jobs arrive. Null without a worker or while files are fetched.",
     )
     livemode = serializers.BooleanField()
     input = serializers.DictField()
