@@ -54,6 +54,8 @@ class Limits:
 
 
 LIMIT_NAMES = tuple(field.name for field in fields(Limits))
+# What `/v1/me` doesn't show.
+INTERNAL = frozenset({"weight"})
 SETS = ("resolutions", "presets")
 
 

@@ -86,11 +86,20 @@ class User(AbstractBaseUser):
         return self.is_operator
 
 
-class Plan(models.Model):
-    """Limits and price that organizations share."""
+def override_of(limit: models.Field[Any, Any]) -> models.Field[Any, Any]:
+    """The same field, which may be empty and is so by default."""
+    _, _, args, options = limit.deconstruct()
+    for default in ("default", "db_default"):
+        options.pop(default, None)
+    return type(limit)(*args, **options | {"null": True, "blank": True})
 
-    code = models.SlugField(primary_key=True, max_length=32)
-    name = models.CharField(max_length=64)
+
+class PlanLimits(models.Model):
+    """Each limit, declared once: the plan's value, its overrides and what `/v1/me` shows follow from it.
+
+    `accounts.limits.Limits` says what each means, and its type.
+    """
+
     create_per_minute = models.PositiveIntegerField(validators=[at_least_one])
     read_per_minute = models.PositiveIntegerField(validators=[at_least_one])
     concurrent_jobs = models.PositiveIntegerField(validators=[at_least_one])
@@ -115,6 +124,16 @@ class Plan(models.Model):
     open_uploads = models.PositiveIntegerField(db_default=64, default=64, validators=[at_least_one])
 
     class Meta:
+        abstract = True
+
+
+class Plan(PlanLimits):
+    """Limits and price that organizations share."""
+
+    code = models.SlugField(primary_key=True, max_length=32)
+    name = models.CharField(max_length=64)
+
+    class Meta:
         ordering = ["price_per_video_second_usd", "code"]
 
     def __str__(self) -> str:
@@ -124,30 +143,12 @@ class Plan(models.Model):
 class LimitOverrides(models.Model):
     """Each limit of the plan once more; empty means: as the plan says."""
 
-    create_per_minute = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
-    read_per_minute = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
-    concurrent_jobs = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
-    queued_jobs = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
-    video_seconds_per_month = models.PositiveIntegerField(null=True, blank=True)
-    max_speech_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
-    max_upload_bytes = models.PositiveBigIntegerField(null=True, blank=True, validators=[at_least_one])
-    resolutions = ArrayField(
-        models.CharField(max_length=16, choices=resolution_choices), null=True, blank=True
-    )
-    presets = ArrayField(models.CharField(max_length=16, choices=preset_choices), null=True, blank=True)
-    retention_seconds = models.PositiveIntegerField(null=True, blank=True)
-    price_per_video_second_usd = models.DecimalField(
-        max_digits=10, decimal_places=6, null=True, blank=True, validators=[MinValueValidator(0)]
-    )
-    weight = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
-    active_keys = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
-    open_assets = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
-    open_asset_bytes = models.PositiveBigIntegerField(null=True, blank=True, validators=[at_least_one])
-    open_streams = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
-    open_uploads = models.PositiveIntegerField(null=True, blank=True, validators=[at_least_one])
-
     class Meta:
         abstract = True
+
+
+for declared in PlanLimits._meta.local_fields:
+    LimitOverrides.add_to_class(declared.name, override_of(declared))
 
 
 class Organization(LimitOverrides):

@@ -1,9 +1,12 @@
 """The JSON of answers."""
 
 from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, get_type_hints
 
 from rest_framework import serializers
 
+from accounts.limits import INTERNAL, LIMIT_NAMES, Limits
 from avatar_api.common.fields import TimestampField
 from jobs.states import Stage, Status
 
@@ -136,25 +139,19 @@ class AssetSerializer(serializers.Serializer):
     expires_at = TimestampField()
 
 
+FIELD_OF_TYPE: dict[Any, type[serializers.Field]] = {
+    int: serializers.IntegerField,
+    frozenset[str]: SortedListField,
+    Decimal: serializers.CharField,
+}
+
+
 class LimitsSerializer(serializers.Serializer):
     """The limits that hold: plan, organization and key taken together."""
 
-    create_per_minute = serializers.IntegerField()
-    read_per_minute = serializers.IntegerField()
-    concurrent_jobs = serializers.IntegerField()
-    queued_jobs = serializers.IntegerField()
-    video_seconds_per_month = serializers.IntegerField()
-    max_speech_seconds = serializers.IntegerField()
-    max_upload_bytes = serializers.IntegerField()
-    resolutions = SortedListField()
-    presets = SortedListField()
-    retention_seconds = serializers.IntegerField()
-    price_per_video_second_usd = serializers.CharField()
-    active_keys = serializers.IntegerField()
-    open_assets = serializers.IntegerField()
-    open_asset_bytes = serializers.IntegerField()
-    open_streams = serializers.IntegerField()
-    open_uploads = serializers.IntegerField()
+    def get_fields(self) -> dict[str, serializers.Field]:
+        types = get_type_hints(Limits)
+        return {name: FIELD_OF_TYPE[types[name]]() for name in LIMIT_NAMES if name not in INTERNAL}
 
 
 class LeftSerializer(serializers.Serializer):
