@@ -42,7 +42,7 @@ def change(*, endpoint: WebhookEndpoint, enabled: bool | None = None, **fields: 
         setattr(endpoint, name, value)
     endpoint.save(update_fields=fields)
     if enabled is False and endpoint.disabled_at is None:
-        disable(endpoint, "Disabled by the owner.")
+        disable(endpoint, "Disabled manually.")
     if enabled is True:
         endpoint.disabled_at, endpoint.disabled_reason, endpoint.failing_since = None, "", None
         endpoint.save(update_fields=["disabled_at", "disabled_reason", "failing_since"])

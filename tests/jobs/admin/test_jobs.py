@@ -90,7 +90,7 @@ def test_what_is_secret_in_a_job_is_on_no_page(operator: Client, finished: Job) 
 def test_an_operator_cancels_after_a_question(operator: Client, acme: Organization) -> None:
     job = factories.job(acme)
     address = f"/admin/jobs/job/{job.pk}/cancel/"
-    assert "ends at once" in operator.get(address).content.decode()
+    assert "is canceled immediately" in operator.get(address).content.decode()
     operator.post(address)
     job.refresh_from_db()
     assert job.status == "canceled"
@@ -103,7 +103,7 @@ def test_a_cancel_that_comes_too_late_says_so(operator: Client, finished: Job) -
 
 def test_a_retry_whose_inputs_are_gone_says_so(operator: Client, finished: Job) -> None:
     answer = operator.post(f"/admin/jobs/job/{finished.pk}/retry/", follow=True)
-    assert "inputs are gone" in answer.content.decode()
+    assert "inputs have been deleted" in answer.content.decode()
     assert Job.objects.count() == 1
 
 

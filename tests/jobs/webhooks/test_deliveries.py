@@ -273,7 +273,8 @@ class TestTries:
         factories.webhook(acme, f"https://127.0.0.1:{receiver.port}/")
         transitions.cancel(factories.job(acme).id)
         (delivery,) = send_due()
-        assert (delivery.last_error, delivery.tries) == ("127.0.0.1 isn't a public address.", 1)
+        refused = "The URL resolves to a private address, which is not allowed: 127.0.0.1."
+        assert (delivery.last_error, delivery.tries) == (refused, 1)
         assert receiver.requests == []
 
     def test_a_success_is_not_repeated(self, acme: Organization, receiver: Server) -> None:

@@ -101,7 +101,7 @@ def test_a_change_that_does_not_fit_changes_nothing(
 def test_a_webhook_can_be_switched_off_and_on(acme: Organization, acme_client: APIClient) -> None:
     hook = factories.webhook(acme)
     off = patch(acme_client, hook, {"enabled": False}).json()
-    assert (off["enabled"], off["disabled_reason"]) == (False, "It was switched off.")
+    assert (off["enabled"], off["disabled_reason"]) == (False, "Disabled manually.")
     on = patch(acme_client, hook, {"enabled": True}).json()
     assert (on["enabled"], on["disabled_at"], on["disabled_reason"]) == (True, None, "")
 
