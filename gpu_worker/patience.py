@@ -1,6 +1,5 @@
 """Waiting for what a render needs and doesn't have at the moment: the store, or room on the disk."""
 
-import errno
 import logging
 import threading
 import time
@@ -8,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from gpu_worker.common.disk import lacks_room
 from gpu_worker.engines.base import RenderStoppedError
 from gpu_worker.errors import NoRoomError
 
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-# The last is what a limit of the process, or of the file system, to the size of files says.
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,3 @@ class Disk:
             if lacks_room(error):
                 raise NoRoomError(what) from error
             raise
-
-
-def lacks_room(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in NO_ROOM

@@ -12,9 +12,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage
 
+from gpu_worker.common.disk import lacks_room
 from gpu_worker.contract.spec import StoredFile
 from gpu_worker.errors import DamagedFileError, NoRoomError, StorageError
-from gpu_worker.patience import Answer, Patience, lacks_room
+from gpu_worker.patience import Answer, Patience
 
 TROUBLE = (OSError, Boto3Error, BotoCoreError, ClientError)
 

@@ -1,4 +1,4 @@
-"""The queue of what goes out of the house: webhooks, the fetching of inputs, the waking of RunPod's workers.
+"""The queue of what uses the network outside: webhooks, fetching inputs, waking RunPod's workers.
 
 Like the render queues it runs only what is named here, whoever writes to Redis.
 """

@@ -157,7 +157,7 @@ def operators_rules() -> Rules:
 
 @dataclass(frozen=True)
 class Target:
-    """An address, taken apart once, so that what is checked is what is asked.
+    """An address, taken apart once, so that what is checked is what is requested.
 
     Attributes:
         path: With the query.
@@ -265,15 +265,15 @@ def fetch_to_file(
     rules = rules or deployment_rules()
     deadline = Deadline(seconds)
     for _ in range(max_redirects + 1):
-        asked = Target.parse(url, rules)
-        with _answer("GET", asked, rules, deadline) as response:
+        source = Target.parse(url, rules)
+        with _answer("GET", source, rules, deadline) as response:
             location = response.headers["Location"]
             if response.status in REDIRECTS and location:
                 url = _follow(url, location)
                 continue
             if response.status != 200:
-                raise UnexpectedStatusError(asked.host, response.status)
-            pieces = _pieces(response, asked.host, max_bytes, deadline)
+                raise UnexpectedStatusError(source.host, response.status)
+            pieces = _pieces(response, source.host, max_bytes, deadline)
             size_bytes, sha256 = _write(pieces, target)
             return Fetched(response.headers.get("Content-Type", ""), size_bytes, sha256)
     raise TooManyRedirectsError(f"The URL redirects more than {max_redirects} times.")
@@ -384,9 +384,9 @@ def _resolve(target: Target, rules: Rules, deadline: Deadline) -> list[str]:
 def _first_that_answers(addresses: list[IPAddress], port: int, deadline: Deadline) -> socket.socket:
     last: OSError = OSError("no address")
     for address in addresses:
-        patience = min(deadline.left(), CONNECT_SECONDS)
+        timeout = min(deadline.left(), CONNECT_SECONDS)
         try:
-            connection = socket.create_connection((str(address), port), timeout=patience)
+            connection = socket.create_connection((str(address), port), timeout=timeout)
         except OSError as error:
             last = error
         else:

@@ -1,11 +1,10 @@
-"""When what we stand on is away or full: no request's fault, and over some time later."""
-
-import errno
+"""Errors of dependencies that are away or full: no fault of a request, and over some time later."""
 
 from botocore.exceptions import BotoCoreError, ClientError
 from django.db import InterfaceError, InternalError, OperationalError, connection
 
 from avatar_api.common.shared_counters import SharedCounter
+from gpu_worker.common.disk import lacks_room
 
 
 class NotDeletedError(OSError):
@@ -15,8 +14,6 @@ class NotDeletedError(OSError):
 STORE_ERRORS = (OSError, BotoCoreError, ClientError)
 """What a store raises that is away, or full, or refuses us: a bucket's, or a folder's."""
 
-# The last is a process's own limit, or a file system that takes no larger file.
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 READ_ONLY_TRANSACTION = "25006"
 
 encountered = SharedCounter(
@@ -27,7 +24,7 @@ encountered = SharedCounter(
 
 
 def transient_cause(error: BaseException) -> str | None:
-    """What is wrong, for our own log; None for a fault of ours or of the request.
+    """What is wrong, for the log; None for a fault of ours or of the request.
 
     A database that is full or has no connection left raises OperationalError as one that is away does.
     """
@@ -39,7 +36,7 @@ def transient_cause(error: BaseException) -> str | None:
     if isinstance(error, (BotoCoreError, ClientError, NotDeletedError)):
         return "the object store is away or refuses us"
     if isinstance(error, OSError):
-        return "no room is left on a disk" if error.errno in NO_ROOM else None
+        return "no room is left on a disk" if lacks_room(error) else None
     return None
 
 

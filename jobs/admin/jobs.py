@@ -36,8 +36,8 @@ class JobAdmin(ScopedAdmin):
     show_full_result_count = False
     actions_detail = ["cancel", "retry"]
     WATCH = (None, {"fields": ["video", ("shown_status", "shown_mode"), ("organization", "api_key")]})
-    ASKED = (
-        "What was asked",
+    REQUEST = (
+        "Request",
         {
             "fields": [
                 ("engine", "preset"),
@@ -66,7 +66,7 @@ class JobAdmin(ScopedAdmin):
         },
     )
     TIMELINE = ("Timeline", {"fields": ["timeline"], "classes": ["tab"]})
-    fieldsets = [WATCH, ASKED, WORK, TIMELINE]
+    fieldsets = [WATCH, REQUEST, WORK, TIMELINE]
     readonly_fields = [
         *("video", "shown_status", "shown_mode"),
         *("shown_gpu_seconds", "shown_cost", "timeline"),

@@ -2,7 +2,7 @@ from django.urls import path
 
 from jobs.api.views import account, assets, files, jobs, streams, webhooks
 
-# A malformed id is asked for like any other, so that its answer, headers included, tells nothing.
+# A malformed id is looked up like any other, so that the response, headers included, reveals nothing.
 urlpatterns = [
     path("me", account.MeView.as_view(), name="me"),
     path("usage", account.UsageView.as_view(), name="usage"),

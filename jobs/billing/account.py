@@ -1,4 +1,4 @@
-"""What `/v1/me` tells: who asks, under which plan, and how much of it is left."""
+"""What `/v1/me` shows: the caller, its plan, and how much of it is left."""
 
 from dataclasses import dataclass
 from datetime import datetime

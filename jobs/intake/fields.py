@@ -72,7 +72,7 @@ class FileUrlField(StrictCharField):
 
 
 class AssetIdField(StrictCharField):
-    """The id of an asset; whether there is one is asked later."""
+    """The id of an asset; whether it exists is checked later."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(trim_whitespace=False, max_length=255, **kwargs)

@@ -3,7 +3,7 @@
 A request first claims its key, in a transaction of its own: a twin that comes meanwhile sees the claim.
 The claim is completed in the transaction that makes the object, and given up when the request is refused.
 Whoever makes the object holds a lock of the database, which goes with a process that is lost: its claim
-is then taken over by the next repetition, and nobody is told to wait for somebody who is gone.
+is then taken over by the next repetition, and no client waits for a process that is gone.
 """
 
 import hashlib

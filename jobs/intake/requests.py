@@ -1,4 +1,4 @@
-"""What a client asks for, checked in form; whether its files are any good is the intake's to say."""
+"""A client's request, its form checked; its files are checked later, by the sandbox."""
 
 import secrets
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class RequestedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class JobRequest(RenderParameters):
-    """A job as it is asked for.
+    """A job as it is requested.
 
     Attributes:
         reference: The image or video.

@@ -144,7 +144,7 @@ def delete_job(*, job: Job) -> None:
         Problem: `conflict` while the job is rendered.
     """
     if transitions.cancel(job.id):
-        _tell_worker_to_cancel(job.id)
+        _request_stop(job.id)
     job.refresh_from_db()
     if job.status in OPEN:
         raise Problem("conflict", "The job is being rendered. Cancel it first.")
@@ -162,14 +162,14 @@ def cancel_job(*, job: Job) -> Job:
         if job.status != Status.CANCELED:
             raise Problem("conflict", f"The job has already {job.status}.")
         return job
-    _tell_worker_to_cancel(job.id)
+    _request_stop(job.id)
     job.refresh_from_db()
     return job
 
 
-def _tell_worker_to_cancel(job_id: str) -> None:
+def _request_stop(job_id: str) -> None:
     try:
         with redis_client() as redis:
             coordination.request_stop(redis, job_id, coordination.Stop.CANCEL)
     except RedisError:
-        log.exception("the worker of %s can't be told to cancel; reconcile will tell it", job_id)
+        log.exception("the cancel request of %s can't be sent; reconcile will repeat it", job_id)

@@ -142,7 +142,7 @@ def request_cancel(job_id: str) -> bool:
 
 @transaction.atomic
 def hand_back(job_id: str, attempt: int, step_prefix: str, gpu_seconds: float) -> bool:
-    """The worker was asked to leave and saved where it is: the job waits again and loses nothing."""
+    """The worker was requested to stop and saved where it is: the job waits again and loses nothing."""
     job = _lock(job_id, sources_of(Status.QUEUED), attempt)
     if job is None:
         return False

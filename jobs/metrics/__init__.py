@@ -1,4 +1,4 @@
-"""What `/metrics` tells of the deployment, a module for each of the places where the answer lies.
+"""What `/metrics` reports of the deployment, a module for each of the places where the values lie.
 
 Counters are increased where things happen (`jobs.counters`); here they are only read and printed.
 """

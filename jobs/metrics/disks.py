@@ -13,7 +13,7 @@ from jobs.storage import objects
 
 
 class Disks(Collector):
-    """Of this host: unlike what is told of the deployment, it differs from one web process to the other."""
+    """Of this host: unlike the deployment's values, it differs between web processes."""
 
     def collect(self) -> Iterator[Metric]:
         free = GaugeMetricFamily("avatar_disk_free_bytes", "Free on a folder's disk.", labels=["folder"])

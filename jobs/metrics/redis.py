@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Queues(Collector):
-    """Everything that is read from Redis; where it doesn't answer, that alone is told."""
+    """Everything that is read from Redis; while it is away, only that is reported."""
 
     def collect(self) -> Iterator[Metric]:
         found: list[Metric] = []

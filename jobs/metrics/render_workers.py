@@ -1,4 +1,4 @@
-"""What render workers tell of themselves; see `gpu_worker.contract.coordination.WorkerFacts`."""
+"""What render workers report of themselves; see `gpu_worker.contract.coordination.WorkerFacts`."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ LABELS = ["worker", "engine", "device"]
 
 
 def collect(redis: Redis) -> Iterator[Metric]:
-    """A series for each worker that has told of itself within the last minute."""
+    """A series for each worker that has reported within the last minute."""
     workers = coordination.read_workers(redis)
     for kind, metrics in ((GaugeMetricFamily, GAUGES), (CounterMetricFamily, COUNTERS)):
         for name, (attribute, documentation) in metrics.items():

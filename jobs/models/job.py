@@ -1,4 +1,4 @@
-"""What is asked for, and what became of it."""
+"""Jobs: what is requested, where each stands, and what became of it."""
 
 from decimal import Decimal
 from functools import partial
@@ -25,7 +25,7 @@ def choices(enum: type) -> list[tuple[str, str]]:
 
 
 class Job(models.Model):
-    """A video that somebody asked for. Only `jobs.lifecycle.transitions` writes `status` after creation."""
+    """A video that was requested. Only `jobs.lifecycle.transitions` writes `status` after creation."""
 
     id = models.CharField(
         primary_key=True, max_length=30, default=partial(new_id, "job"), editable=False, db_collation="C"
@@ -37,7 +37,7 @@ class Job(models.Model):
     )
     livemode = models.BooleanField()
 
-    # What was asked for: `RenderParameters`, and what is the control side's alone.
+    # The request: `RenderParameters`, and what only the control side knows.
     prompt = models.TextField()
     negative_prompt = models.TextField(blank=True)
     resolution = models.CharField(max_length=8, choices=resolution_choices)

@@ -2,7 +2,7 @@
 
 Losing Redis, a queue entry, a report or a worker loses no job, because Postgres knows which jobs wait
 and which are rendered. A worker counts as lost once its lease has been missing for a minute in which
-Redis could be asked all the time; an outage of Redis alone condemns nobody.
+Redis was reachable all the time; an outage of Redis alone fails no worker.
 """
 
 import json
@@ -48,7 +48,7 @@ CANCEL_REQUESTED = Q(status=Status.PROCESSING, cancel_requested_at__isnull=False
 
 @dataclass(frozen=True)
 class Reconciled:
-    """How much one round mended.
+    """How much one round has set going again.
 
     Attributes:
         put_back: Reports, and tasks of `outbound`, that a worker took and never began.
@@ -62,7 +62,9 @@ class Reconciled:
         fetches: Fetches that the queue and its workers had lost.
         assets: Assets whose day was over.
         rung: Jobs sent to the render queues.
-        yielding: Jobs that were asked to give their worker up for others.
+        yielding: Jobs that were requested to give their worker up for others.
+
+    The names are values of the label `what` of `avatar_repaired_total`, so they stay.
     """
 
     put_back: int

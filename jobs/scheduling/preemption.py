@@ -36,10 +36,10 @@ STRANDED_AFTER = timedelta(seconds=5)
 
 
 def end_slices() -> int:
-    """Renew the slices that are over, or ask their jobs to yield.
+    """Renew the slices that are over, or request their jobs to yield.
 
     Returns:
-        How many jobs were asked.
+        How many jobs were requested to yield.
 
     Raises:
         RedisError: Redis is away.
@@ -58,7 +58,7 @@ def _end_slices(engine: EngineName, redis: Redis) -> int:
         over = list(_over(engine, now))
         preempted = _renew(engine, over, workers, window_seconds, now)
     for job in preempted:
-        log.info("%s is asked to yield", job.id)
+        log.info("%s is requested to yield", job.id)
         coordination.request_stop(redis, job.id, coordination.Stop.YIELD)
     return len(preempted)
 

@@ -64,7 +64,7 @@ def measure(kinds: Sequence[RenderKind]) -> WindowSeconds:
 
 
 def publish(redis: Redis) -> None:
-    """Measure every kind, and tell."""
+    """Measure every kind, and publish the result."""
     found = measure([RenderKind(*names) for names in product(EngineName, PresetName, Resolution)])
     pipeline = redis.pipeline()
     pipeline.delete(KEY)
@@ -75,7 +75,7 @@ def publish(redis: Redis) -> None:
 
 
 def read_published(redis: Redis) -> WindowSeconds:
-    """What was told; nothing when Redis has forgotten it."""
+    """What was published; nothing when Redis has lost it."""
     return parse(cast("dict[bytes, bytes]", redis.hgetall(KEY)))
 
 

@@ -80,9 +80,15 @@ class JobEvents:
 
     async def _ask_for_job(self, scope: Scope, path: str) -> BufferedResponse:
         headers = [(k, v) for k, v in scope["headers"] if k.lower() not in (b"accept", b"if-none-match")]
-        asked = {**scope, "path": path, "raw_path": path.encode(), "headers": headers, "query_string": b""}
+        inner_scope = {
+            **scope,
+            "path": path,
+            "raw_path": path.encode(),
+            "headers": headers,
+            "query_string": b"",
+        }
         answer = BufferedResponse()
-        await self._inner(asked, nothing_more, answer.take)
+        await self._inner(inner_scope, nothing_more, answer.take)
         return answer
 
     async def _stream(

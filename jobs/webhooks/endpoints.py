@@ -105,7 +105,7 @@ def redeliver(*, delivery: WebhookDelivery) -> WebhookDelivery:
 
 
 def default_secret(organization: Organization, *, livemode: bool) -> str:
-    """What signs messages to jobs' own addresses; made when it is first asked for."""
+    """What signs messages to jobs' own addresses; made on first use."""
     row, _ = WebhookSecret.objects.get_or_create(
         organization=organization, livemode=livemode, defaults={"secret": signing.new_secret()}
     )

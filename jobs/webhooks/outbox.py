@@ -59,7 +59,7 @@ def announce(job: Job) -> None:
 
 
 def _receivers(job: Job, event_type: WebhookEventType) -> list[WebhookEndpoint | None]:
-    """Who is told; None stands for the job's own address, which takes the place of all endpoints."""
+    """Who receives it; None stands for the job's own address, which takes the place of all endpoints."""
     if job.webhook_url:
         return [None]
     endpoints = WebhookEndpoint.objects.for_organization(job.organization, livemode=job.livemode)

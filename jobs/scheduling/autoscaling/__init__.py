@@ -7,11 +7,11 @@ takes jobs from the render queue for a turn of some minutes. Which jobs is never
   endpoint how many wakes no worker has taken yet and how many turns are in progress, reads from Postgres how
   many jobs want a worker, and makes what is missing. A wake may get lost in whatever way, or be made although
   RunPod's answer never came: the next round sees what is true. Nor does losing Redis lose anything.
-- Whoever dispatches only rings (`trigger`): it puts a round into the `outbound` queue, unless one is there or
-  at work already. No request and no transaction ever waits for RunPod. `operations.reconcile` rings every ten
-  seconds.
+- Whoever dispatches only triggers (`trigger`): it puts a round into the `outbound` queue, unless one is there
+  or at work already. No request and no transaction ever waits for RunPod. `operations.reconcile` triggers
+  every ten seconds.
 - One round at a time, by a lock of the database; and while jobs wait, none within five seconds of the last:
-  so long RunPod may take to show in its counts what it was asked for.
+  so long RunPod may take to count what was requested of it.
 - Nothing is cancelled at RunPod when the jobs are gone before a worker has come: it is being started by then,
   and a worker that finds nothing to do ends its turn after five seconds.
 

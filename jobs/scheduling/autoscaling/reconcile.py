@@ -20,7 +20,7 @@ IDLE_TURN_SECONDS = 30
 
 
 def reconcile_workers() -> None:
-    """What the bell calls for; nothing while another round is at work, or where there is no endpoint."""
+    """One round; nothing while another is at work, or where there is no endpoint."""
     endpoint = configured()
     if endpoint is None:
         return
@@ -48,7 +48,7 @@ def _reconcile(endpoint: RunPodEndpoint, redis: Redis) -> bool:
 
 
 def _note_failure(redis: Redis, error: RunPodError, *, jobs_wait: bool) -> None:
-    log.warning("RunPod doesn't tell how the endpoint is: %s", error)
+    log.warning("RunPod does not report the endpoint's health: %s", error)
     status.save(redis, EndpointStatus(time.time(), None, str(error)))
     if jobs_wait:
         WAKES.add("failed")
@@ -74,7 +74,7 @@ def _wake(endpoint: RunPodEndpoint, wakes: int) -> None:
         try:
             endpoint.run()
         except RunPodError as error:
-            log.warning("%s of %s wakes weren't made: %s", wakes - number, wakes, error)
+            log.warning("%s of %s wakes failed: %s", wakes - number, wakes, error)
             WAKES.add("failed")
             return
         WAKES.add("made")

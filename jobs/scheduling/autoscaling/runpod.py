@@ -1,4 +1,4 @@
-"""What is asked of RunPod: how an endpoint is, and one request more to it.
+"""Requests to RunPod: the health of an endpoint, and one more run of it.
 
 The address is the operator's, so that nothing guards where it leads; but nothing takes longer than a few
 seconds. The key travels in a header and nowhere else: an error names the host and a status.
@@ -21,7 +21,7 @@ LIFETIME_SECONDS = 24 * 3600
 
 
 class RunPodError(Exception):
-    """RunPod didn't do what it was asked for; the text tells nothing secret."""
+    """RunPod refused or failed a request; the text contains nothing secret."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Health:
 
 @dataclass(frozen=True)
 class RunPodEndpoint:
-    """Where the workers are asked for."""
+    """An endpoint whose workers can be woken."""
 
     base_url: str
     id: str
@@ -63,7 +63,7 @@ class RunPodEndpoint:
         return _health(self._exchange("GET", "health"))
 
     def run(self) -> None:
-        """Ask for a turn of a worker.
+        """Request a turn of a worker.
 
         Raises:
             RunPodError: RunPod refused, or didn't answer in time; then it may have taken it all the same.

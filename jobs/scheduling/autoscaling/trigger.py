@@ -13,13 +13,13 @@ from jobs.states import Status
 
 KEY = "waking:bell"
 ROUND_SECONDS = 30
-"""After so long a round that was lost, with its worker or with the queue's entry, may be called for again."""
+"""After so long a round that was lost, with its worker or its entry, may be enqueued again."""
 PAUSE_SECONDS = 5
-"""So long RunPod may take to show in its counts what it was asked for."""
+"""So long RunPod may take to count what was requested of it."""
 
 
 def reconcile_if_jobs_wait(redis: Redis) -> None:
-    """Call for a round when a job waits for the GPU."""
+    """Enqueue a round if a job waits for workers that RunPod has."""
     if not settings.RUNPOD_ENDPOINT_ID:
         return
     waiting = Job.objects.filter(engine__in=WAKEABLE, status=Status.QUEUED, urls__isnull=True)
@@ -28,7 +28,7 @@ def reconcile_if_jobs_wait(redis: Redis) -> None:
 
 
 def reconcile_soon(redis: Redis) -> None:
-    """Call for a round, unless one was called for already or has just been."""
+    """Enqueue a round, unless one is enqueued already or has just been."""
     if not settings.RUNPOD_ENDPOINT_ID or not redis.set(KEY, "rung", nx=True, ex=ROUND_SECONDS):
         return
     rq_id = f"wake-{secrets.token_hex(4)}"
@@ -37,10 +37,10 @@ def reconcile_soon(redis: Redis) -> None:
 
 
 def release(redis: Redis) -> None:
-    """The round is over: the next one may be called for."""
+    """The round is over: the next one may be enqueued."""
     redis.delete(KEY)
 
 
 def pause(redis: Redis) -> None:
-    """The round is over: the next one may be called for in a while."""
+    """The round is over: the next one may be enqueued in a while."""
     redis.set(KEY, "resting", ex=PAUSE_SECONDS)
