@@ -30,6 +30,7 @@ NOT_BENCHMARKS = {
     "row",
     "serving_settings",
     "serving_urls",
+    "tracing",
     "web_server",
 }
 
