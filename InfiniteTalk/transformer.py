@@ -33,6 +33,7 @@ from diffusers.models.transformers.transformer_wan import (
 from diffusers.utils import apply_lora_scale
 from torch import Tensor, nn
 
+from InfiniteTalk.compilation import CompiledBlocks
 from InfiniteTalk.projections import project_together
 
 TEXT_TOKENS = 512
@@ -66,10 +67,14 @@ class BlockContext:
         self.kept: KeysValues | None = None
 
     def keys_values(self, project: Callable[[Tensor], KeysValues]) -> KeysValues:
-        """Project the tokens, or return what an earlier call kept."""
+        """Project the tokens, or return what an earlier call kept.
+
+        Both are laid out alike in memory whatever they come from: compiled code depends on it.
+        """
         if self.kept is not None:
             return self.kept
-        keys_values = project(self.tokens)
+        key, value = project(self.tokens)
+        keys_values = key.contiguous(), value.contiguous()
         if self.keep:
             self.kept = keys_values
         return keys_values
@@ -163,8 +168,11 @@ def rotate(hidden_states: Tensor, table: Tensor) -> Tensor:
     if torch.compiler.is_compiling():  # which fuses real arithmetic and has no code for complex numbers
         (x, y), (cos, sin) = pairs.unbind(-1), table.unbind(-1)
         turned = torch.stack((x * cos - y * sin, x * sin + y * cos), dim=-1)
-    else:  # one pass over memory instead of eight
-        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(table))
+    else:  # one pass over memory instead of eight, in place if the pairs are a copy
+        numbers = torch.view_as_complex(pairs)
+        is_copy = hidden_states.dtype != torch.float32 and not torch.is_grad_enabled()
+        multiply = numbers.mul_ if is_copy else numbers.mul
+        turned = torch.view_as_real(multiply(torch.view_as_complex(table)))
     return turned.flatten(-2).type_as(hidden_states)
 
 
@@ -524,7 +532,7 @@ class InfiniteTalkAudioProjection(nn.Module):
 
 
 def _writes_narrow(hidden_states: Tensor) -> bool:
-    """Whether a kernel's float32 result is to be rounded as it is written, which takes an `out` without gradient.
+    """Whether a kernel's float32 result is to be rounded as it is written: into an `out`, without gradient.
 
     Compiled code does so of itself.
     """
@@ -579,7 +587,7 @@ class InfiniteTalkTransformerBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.eps = eps
-        self._compiled: Callable[..., Tensor] | None = None
+        self.compiled: CompiledBlocks | None = None
         head_dim = dim // num_heads
 
         # 1. Self-attention
@@ -637,17 +645,13 @@ class InfiniteTalkTransformerBlock(nn.Module):
         keys_values = self._keys_values(contexts, layout, hidden_states.shape[1], speakers is not None)
         missing = layout.missing(hidden_states.shape[1])
         parallel = layout if self.attn1.processor._parallel_config is not None else None
-        compute = type(self)._compute
-        if self._compiled is not None:
-            compute = self._compiled
+        compute: Callable[..., Tensor] = type(self)._compute
+        if self.compiled is not None:
+            compute = self.compiled
             mark_sizes(hidden_states, rotary_emb, keys_values, speakers)
         return compute(
             self, hidden_states, keys_values, timestep_proj, rotary_emb, missing, parallel, speakers
         )
-
-    def compile_computation(self, **options: Any) -> None:
-        """Compile what `forward` does once the contexts are projected; options are those of `torch.compile`."""
-        self._compiled = torch.compile(type(self)._compute, **options)
 
     def _keys_values(
         self,
@@ -864,6 +868,8 @@ class InfiniteTalkTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, 
             for _ in range(num_layers)
         )
 
+        self.compiled: CompiledBlocks | None = None
+
         # 4. Head
         self.proj_out = nn.Linear(dim, out_channels * math.prod(patch_size))
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
@@ -947,8 +953,9 @@ class InfiniteTalkTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, 
 
         One graph serves all blocks, sizes and passes; only two speakers and a LoRA in use have their own.
         """
+        self.compiled = CompiledBlocks(InfiniteTalkTransformerBlock._compute, **options)
         for block in self.blocks:
-            block.compile_computation(**options)
+            block.compiled = self.compiled
 
     def _check(
         self, batch: int, num_frames: int, text: Tensor, audio: Tensor | None, speaker_masks: Tensor | None
