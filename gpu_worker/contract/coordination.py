@@ -74,6 +74,8 @@ class WorkerFacts:
         vram_total_bytes: Of the GPU.
         vram_peak_bytes: The most that the models held since the job in work, or else the last one, began.
         utilisation: The share of the last second in which the GPU computed, 0–1; None where nobody can tell.
+        uncompiled_calls: How often a block ran uncompiled although it should not have, since the models were
+            loaded.
         storage_errors: How often the object store failed a try, since the process started.
         render_seconds: How long attempts have held the worker, since the process started.
     """
@@ -88,6 +90,7 @@ class WorkerFacts:
     vram_total_bytes: int | None
     vram_peak_bytes: int | None
     utilisation: float | None
+    uncompiled_calls: int
     storage_errors: int
     render_seconds: float
 

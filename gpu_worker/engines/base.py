@@ -119,6 +119,7 @@ class EngineVitals:
     vram_total_bytes: int | None = None
     vram_peak_bytes: int | None = None
     utilisation: float | None = None
+    uncompiled_calls: int = 0
 
 
 OnStep = Callable[[Step], bool]

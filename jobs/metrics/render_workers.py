@@ -15,6 +15,7 @@ GAUGES = {
     "avatar_worker_vram_total_bytes": ("vram_total_bytes", "GPU memory there is."),
     "avatar_worker_vram_peak_bytes": ("vram_peak_bytes", "The most that the models held in the last job."),
     "avatar_worker_utilisation": ("utilisation", "Share of the last second in which the GPU computed."),
+    "avatar_worker_uncompiled_calls": ("uncompiled_calls", "Calls of blocks that ran uncompiled."),
 }
 COUNTERS = {
     "avatar_worker_storage_errors": ("storage_errors", "Tries that the object store failed."),

@@ -64,7 +64,7 @@ def test_a_worker_that_starts_while_redis_is_away_is_seen_afterwards(
         wait_until(lambda: read_workers(control.redis), "the worker's facts")
 
 
-KNOWN = WorkerFacts("known", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0)
+KNOWN = WorkerFacts("known", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,9 +43,13 @@ from InfiniteTalk.sampling import RenderStopped, StepProgress, StopSampling
 from InfiniteTalk.settings import Precomputed, RenderSettings
 from InfiniteTalk.sizes import Size
 from InfiniteTalk.states import StepState, WindowState
+from InfiniteTalk.warm_up import warm_up
 from InfiniteTalk.weight_files import WeightFileError
 
 log = logging.getLogger(__name__)
+
+_COMPILED_CODE = "compiled"
+"""Folder below the models, where one process leaves compiled code for the next."""
 
 BLACK_LEVEL = 8
 """No picture that a camera took is darker than this everywhere."""
@@ -68,6 +73,7 @@ class InfiniteTalkEngine:
         self._prepared = PreparedModels(folder, self._device)
         self._manifest = manifest.read(folder)
         self._load_seconds, self._loaded_bytes = 0.0, 0
+        self._folder = folder
         self._size = size
         self._compile_blocks = compile_blocks
         self._prompts = PromptCache()
@@ -111,7 +117,9 @@ class InfiniteTalkEngine:
     @property
     def vitals(self) -> EngineVitals:
         if self._device.type == "cpu":
-            return EngineVitals(self._load_seconds, self._loaded_bytes)
+            return EngineVitals(
+                self._load_seconds, self._loaded_bytes, uncompiled_calls=self._uncompiled_calls
+            )
         free_bytes, total_bytes = torch.cuda.mem_get_info(self._device)
         return EngineVitals(
             load_seconds=self._load_seconds,
@@ -120,6 +128,7 @@ class InfiniteTalkEngine:
             vram_total_bytes=total_bytes,
             vram_peak_bytes=torch.cuda.max_memory_allocated(self._device),
             utilisation=_utilisation(self._device),
+            uncompiled_calls=self._uncompiled_calls,
         )
 
     def render(self, job: EngineJob, on_step: OnStep) -> Iterator[RenderedWindow]:
@@ -197,8 +206,21 @@ class InfiniteTalkEngine:
             if self._attention != NATIVE:
                 self._models.pipeline.transformer.set_attention_backend(self._attention)
             if self._compile_blocks:
-                self._models.pipeline.transformer.compile_repeated_blocks()
+                self._compile(self._models)
         return self._models
+
+    def _compile(self, models: LoadedModels) -> None:
+        """Compile for every kind of forward now; later processes find the code."""
+        if os.access(self._folder, os.W_OK):
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(self._folder / _COMPILED_CODE))
+        transformer = models.pipeline.transformer
+        transformer.compile_repeated_blocks()
+        warm_up(transformer, models.loras, 2 if models.speakers == "multi" else 1, self._device)
+
+    @property
+    def _uncompiled_calls(self) -> int:
+        compiled = None if self._models is None else self._models.pipeline.transformer.compiled
+        return 0 if compiled is None else compiled.uncompiled_calls
 
     def _forget_models(self) -> None:
         self._models = None
