@@ -132,7 +132,7 @@ def quantize_activations(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
 def float8_product(
     values: torch.Tensor, scale: torch.Tensor, weight: Float8Tensor, bias: torch.Tensor | None
 ) -> torch.Tensor:
-    """The product `[n, out]` of rounded rows, from `quantize_activations`, and a float8 weight, plus the bias."""
+    """The product `[n, out]` of rows from `quantize_activations` and a float8 weight, plus the bias."""
     return torch._scaled_mm(
         values,
         weight.qdata.t(),

@@ -1,6 +1,6 @@
-"""Linear layers as the transformer calls them: one input for several layers, with what a LoRA adds beside them.
+"""Linear layers that share an input, with what a LoRA adds beside them.
 
-Layers that have their input in common round it to float8 once and take one narrow product for all their LoRAs.
+Layers with one input round it to float8 once and take one narrow product for all their LoRAs.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class LinearBranch:
         down: `[rank, in]`, or None.
         up: `[out, rank]`, the scale in it.
         full: `[out, in]`: a difference of the whole matrix, or None.
-        shared_down: `[layers * rank, in]`: the `down` of all layers that share an input; in the first of them.
+        shared_down: `[layers * rank, in]`: the `down` of all layers with this input; only in the first.
     """
 
     down: Tensor | None = None
@@ -103,7 +103,7 @@ def _narrow_products(
 
 
 def _can_share(layer: nn.Module, hidden_states: Tensor) -> bool:
-    """Whether a layer is no more than its weights: offloading fetches them when the layer itself is called."""
+    """Whether a layer is no more than its weights: offloading fetches them when it is called."""
     plain = type(layer) in (nn.Linear, AdaptableLinear) and not hasattr(layer, "_diffusers_hook")
     return plain and layer.weight.device == hidden_states.device
 

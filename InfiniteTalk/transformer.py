@@ -412,7 +412,7 @@ class InfiniteTalkAudioAttnProcessor:
         missing: MissingTokens | None = None,
         places: Tensor | None = None,
     ) -> Tensor:
-        """Let tokens [1, n, d] attend to the keys and values of their frames; `places` [n] with two speakers."""
+        """Let tokens [1, n, d] attend to keys and values of their frames; `places` [n] with two speakers."""
         query = attn.to_q(hidden_states).unflatten(2, (attn.heads, -1))
         if places is not None:
             query = rotate(query, place_table(places, query.shape[-1]))
