@@ -1,8 +1,8 @@
 """LoRA: small changes of the transformer's weights, switched on and off between calls.
 
 The change of a matrix stays beside it and is added to that layer's output, so one resident transformer
-serves every preset, and 8-bit weights take a LoRA as well as others. Biases and the weights of norms and convolutions
-are small: differences are added to them when a LoRA is switched on, and the originals kept.
+serves every preset, and 8-bit weights take a LoRA as well as others. Biases and the weights of norms and
+convolutions are small: differences are added to them when a LoRA is switched on, and the originals kept.
 
 Read are the files of lightx2v and FusionX and those that `save_lora` writes.
 """
