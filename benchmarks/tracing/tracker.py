@@ -44,6 +44,7 @@ class Trace:
 
     Attributes:
         peak_bytes: The most that was held at once of what came to be while counting.
+        peak_at: The operator whose result made it the most.
         moved_bytes: Reads and writes of everything except products, attention and convolutions.
         product_bytes: Reads and writes of those.
         kernels: How many were launched, products included.
@@ -52,6 +53,7 @@ class Trace:
     """
 
     peak_bytes: int = 0
+    peak_at: str = ""
     moved_bytes: int = 0
     product_bytes: int = 0
     kernels: int = 0
@@ -95,7 +97,7 @@ class Tracker:
         storages = {tensor.untyped_storage()._cdata for tensor in inputs}
         fresh = [tensor for tensor in outputs if tensor.untyped_storage()._cdata not in storages]
         for tensor in fresh:
-            self._hold(tensor.untyped_storage())
+            self._hold(tensor.untyped_storage(), f"{name} {tuple(tensor.shape)} {tensor.dtype}")
         if name in _ALLOCATIONS or not (fresh or operator._schema.is_mutable):
             return
         trace, moved = self.trace, _moved_bytes(operator, name, inputs, outputs)
@@ -107,12 +109,13 @@ class Tracker:
             trace.moved_bytes += moved
             trace.moved_by[name] += moved
 
-    def _hold(self, storage: torch.UntypedStorage) -> None:
+    def _hold(self, storage: torch.UntypedStorage, result: str) -> None:
         if storage in self._known:
             return
         self._known[storage] = True
         self._live += storage.nbytes()
-        self.trace.peak_bytes = max(self.trace.peak_bytes, self._live)
+        if self._live > self.trace.peak_bytes:
+            self.trace.peak_bytes, self.trace.peak_at = self._live, result
         weakref.finalize(storage, self._release, storage.nbytes())
 
     def _release(self, count: int) -> None:
