@@ -103,7 +103,7 @@ def encode(vae: AutoencoderKLWan, frames: Tensor) -> Tensor:
     """
     stages = [(_Stage(modules), at_once) for modules, at_once in _encoder_stages(vae)]
     moments = []
-    for chunk in frames.tensor_split(range(1, frames.shape[2], 4), dim=2):
+    for chunk in frames.tensor_split(list(range(1, frames.shape[2], 4)), dim=2):
         for stage, at_once in stages:
             chunk = torch.cat([stage(part) for part in chunk.split(at_once, dim=2)], dim=2)
         moments.append(chunk)

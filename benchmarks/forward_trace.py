@@ -15,7 +15,7 @@ import torch
 from benchmarks.row import Row
 from benchmarks.tracing.published import ForwardCase, Kind, forward, switch_lora_on, transformer
 from benchmarks.tracing.tracker import Trace, Tracker
-from gpu_worker.contract.costs import PUBLISHED, VideoSize
+from gpu_worker.contract.operations import PUBLISHED, VideoSize
 from InfiniteTalk.transformer import InfiniteTalkContextCache
 
 READINGS = 1  # counted, so every reading is the same

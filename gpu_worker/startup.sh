@@ -5,6 +5,8 @@
 #
 # A cold start within a minute needs a volume that gives about 0.5 GB a second: 33 GB are read.
 set -euo pipefail
+# Windows of many sizes follow each other; segments that grow leave no gaps between their tensors.
+export PYTORCH_CUDA_ALLOC_CONF="${PYTORCH_CUDA_ALLOC_CONF:-expandable_segments:True}"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 "${PYTHON:-python}" -m gpu_worker.model_store verify

@@ -6,7 +6,7 @@ from enum import StrEnum
 import torch
 from torch import nn
 
-from gpu_worker.contract.costs import LORA_RANK, VideoSize
+from gpu_worker.contract.operations import LORA_RANK, VideoSize
 from InfiniteTalk.lora import Lora, LoraLayer, LoraSwitch
 from InfiniteTalk.precision import float8_weight, is_block_matrix, is_kept_in_float32
 from InfiniteTalk.transformer import (

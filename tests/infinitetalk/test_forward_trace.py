@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from benchmarks.forward_trace import trace_blocks
 from benchmarks.tracing.published import ForwardCase
 from benchmarks.tracing.tracker import Tracker
-from gpu_worker.contract.costs import VideoSize
+from gpu_worker.contract.operations import VideoSize
 
 MEGABYTE = 10**6
 

@@ -29,7 +29,13 @@ from gpu_worker.engines.base import (
 )
 from gpu_worker.engines.infinitetalk.attention import NATIVE, choose_backend
 from gpu_worker.engines.infinitetalk.models import LoadedModels, PreparedModels
-from gpu_worker.engines.infinitetalk.placement import Placement, choose_placement, more_frugal
+from gpu_worker.engines.infinitetalk.placement import (
+    Placement,
+    choose_placement,
+    more_frugal,
+    more_frugal_of,
+    room_to_work,
+)
 from gpu_worker.engines.infinitetalk.prompts import PromptCache
 from gpu_worker.model_store import manifest
 from gpu_worker.model_store.location import storage_path
@@ -41,7 +47,7 @@ from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
 from InfiniteTalk.reference import Reference, StillReference, VideoReference
 from InfiniteTalk.sampling import RenderStopped, StepProgress, StopSampling
 from InfiniteTalk.settings import Precomputed, RenderSettings
-from InfiniteTalk.sizes import Size
+from InfiniteTalk.sizes import BUCKETS, Size, choose_bucket
 from InfiniteTalk.states import StepState, WindowState
 from InfiniteTalk.warm_up import warm_up
 from InfiniteTalk.weight_files import WeightFileError
@@ -53,6 +59,10 @@ _COMPILED_CODE = "compiled"
 
 BLACK_LEVEL = 8
 """No picture that a camera took is darker than this everywhere."""
+
+
+FIRST_SIZE = Size(640, 640)
+"""What the models leave room for until a job needs more."""
 
 
 class BlackWindowError(Exception):
@@ -78,8 +88,12 @@ class InfiniteTalkEngine:
         self._compile_blocks = compile_blocks
         self._prompts = PromptCache()
         self._attention = choose_backend(self._device.type)
-        self._placement = self._fitting_placement("single")
         self._models: LoadedModels | None = None
+        self._free_bytes = _free_bytes(self._device)
+        self._placement, self._room = Placement.RESIDENT, 0
+        self._make_room(
+            "single", size or FIRST_SIZE, passes=max(preset.passes for preset in PRESETS.values())
+        )
         self._models_for("single")
 
     @classmethod
@@ -153,14 +167,18 @@ class InfiniteTalkEngine:
         job, preset = render.job, PRESETS[render.job.preset]
         if not render.announce("encoding"):
             raise RenderStoppedError
-        models = self._models_for("multi" if len(job.speech) == 2 else "single")
+        speakers: Speakers = "multi" if len(job.speech) == 2 else "single"
+        reference = _reference(job)
+        size = self._size or choose_bucket(reference.size, BUCKETS[job.resolution.value])
+        self._make_room(speakers, size, passes=preset.passes)
+        models = self._models_for(speakers)
         models.loras.use(_lora_scales(preset, models.loras.names))
         stream = models.pipeline.stream(
-            reference=_reference(job),
+            reference=reference,
             speech=[load_speech(path) for path in job.speech],
             prompt=job.prompt,
             settings=_settings(job, preset),
-            resolution=self._size or job.resolution.value,
+            resolution=size,
             speaking_order=job.speaking_order.value,
             boxes=[SpeakerBox(box.x, box.y, box.width, box.height) for box in job.speaker_boxes],
             video_frames=job.num_frames,
@@ -195,7 +213,7 @@ class InfiniteTalkEngine:
             self._forget_models()
             began = time.monotonic()
             try:
-                self._models = self._prepared.load(speakers, self._placement)
+                self._models = self._prepared.load(speakers, self._placement, self._room)
             except (WeightFileError, UnknownKeysError, IncompleteModelError, LoraError, OSError) as error:
                 log.exception("the models can't be loaded")
                 raise RenderError("model_unavailable", "The models are missing or damaged.") from error
@@ -228,14 +246,23 @@ class InfiniteTalkEngine:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _fitting_placement(self, speakers: Speakers) -> Placement:
-        if self._device.type == "cpu":
-            return Placement.RESIDENT
-        free_bytes, _ = torch.cuda.mem_get_info(self._device)
+    def _make_room(self, speakers: Speakers, size: Size, *, passes: int) -> None:
+        """Leave so much of the GPU's memory as windows of this size take; models in their way are moved."""
+        if self._free_bytes is None:
+            return
+        count = 2 if speakers == "multi" else 1
+        room = room_to_work(size, speakers=count, passes=passes, setup=self._prepared.setup)
+        if room <= self._room:
+            return
         try:
-            return choose_placement(free_bytes, self._prepared.size(speakers))
+            fitting = choose_placement(self._free_bytes, self._prepared.size(speakers), room)
         except (WeightFileError, OSError) as error:
             raise RenderError("model_unavailable", "The models are missing or damaged.") from error
+        self._room, placement = room, more_frugal_of(self._placement, fitting)
+        if placement is not self._placement or placement is Placement.PARTLY_OFFLOADED:
+            log.info("placement %s leaves %.1f GB to work", placement, room / 1e9)
+            self._placement = placement
+            self._forget_models()
 
     def _be_more_careful(self) -> None:
         log.warning("attention %s gives black frames, %s takes its place", self._attention, NATIVE)
@@ -338,6 +365,11 @@ def _lora_scales(preset: Preset, names: tuple[str, ...]) -> dict[str, float]:
     if preset.lora not in names:
         raise RenderError("model_unavailable", "The weights of this preset are not installed.")
     return {preset.lora: 1.0}
+
+
+def _free_bytes(device: torch.device) -> int | None:
+    """Of the GPU's memory before anything is loaded; None where models are in the host's."""
+    return None if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
 
 
 def _is_black(frames: npt.NDArray[np.uint8]) -> bool:

@@ -8,6 +8,8 @@ import torch
 from diffusers.hooks import apply_group_offloading
 from transformers import Wav2Vec2FeatureExtractor
 
+from gpu_worker.contract.setups import Precision as SetupPrecision
+from gpu_worker.contract.setups import Setup
 from gpu_worker.engines.infinitetalk.placement import ModelBytes, Placement, resident_parameters
 from InfiniteTalk.conditioning import encode_prompt
 from InfiniteTalk.conversion import BASE_FOLDER, NOTE_FILE
@@ -66,8 +68,21 @@ class PreparedModels:
             + _bytes_below(paths.wav2vec_dir),
         )
 
-    def load(self, speakers: Speakers, placement: Placement) -> "LoadedModels":
+    @property
+    def setup(self) -> Setup:
+        """How the device computes with them."""
+        if self.precision is Precision.BF16:
+            return Setup(SetupPrecision.BF16)
+        multiplies_float8 = self._options(self.device).float8_activations
+        return Setup(SetupPrecision.FP8_COMPUTE if multiplies_float8 else SetupPrecision.FP8)
+
+    def load(self, speakers: Speakers, placement: Placement, room: int) -> "LoadedModels":
         """Load everything for one or two speakers.
+
+        Args:
+            speakers: Whose audio layers.
+            placement: Where the models go.
+            room: Bytes of the device's memory that are left for rendering.
 
         Raises:
             WeightFileError: A file is missing or damaged.
@@ -93,7 +108,7 @@ class PreparedModels:
             loras=LoraSwitch(transformer, loras, near.torch_dtype),
         )
         bytes_per_parameter = 1 if self.precision is Precision.FP8 else 2
-        return LoadedModels(components, speakers, placement, self.device, bytes_per_parameter)
+        return LoadedModels(components, speakers, placement, self.device, bytes_per_parameter, room)
 
     def _options(self, device: torch.device) -> LoadOptions:
         if self.device.type == "cpu":
@@ -116,6 +131,7 @@ class LoadedModels:
         placement: Placement,
         device: torch.device,
         bytes_per_parameter: int,
+        room: int,
     ) -> None:
         self.speakers = speakers
         self.placement = placement
@@ -125,7 +141,7 @@ class LoadedModels:
         self._text_encoder, self._tokenizer = components.text_encoder, components.tokenizer
         self._device = device
         if placement.offloads_transformer:
-            self._offload(bytes_per_parameter)
+            self._offload(bytes_per_parameter, room)
 
     @torch.no_grad()
     def encode_prompt(self, prompt: str) -> torch.Tensor:
@@ -138,13 +154,13 @@ class LoadedModels:
             self._text_encoder.to("cpu")
         return embeds
 
-    def _offload(self, bytes_per_parameter: int) -> None:
+    def _offload(self, bytes_per_parameter: int, room: int) -> None:
         """Let blocks come to the GPU while the ones before compute, over a stream of their own."""
         on_gpu = self._device.type == "cuda"
         resident = 0
         if self.placement is Placement.PARTLY_OFFLOADED and on_gpu:
             free_bytes, _ = torch.cuda.mem_get_info(self._device)
-            resident = resident_parameters(free_bytes, bytes_per_parameter)
+            resident = resident_parameters(free_bytes, bytes_per_parameter, room)
         keep_resident(self.pipeline.transformer, resident, self._device)
         apply_group_offloading(self._text_encoder, self._device, offload_type="leaf_level", use_stream=on_gpu)
 
