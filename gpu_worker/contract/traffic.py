@@ -17,24 +17,28 @@ class Traced:
     Attributes:
         activation_bytes: The most held at once, for each token.
         moved_bytes: Reads and writes of all but products and attention, for each token.
-        expanded_bytes: The same of weights that are expanded for every product, whatever the tokens.
+        lora_bytes: What a LoRA of rank 64 in all layers adds, for each token: its narrow products, which are
+            limited by the memory as well, and what is done to their results.
+        expanded_bytes: Reads and writes of weights that are expanded for every product, whatever the tokens.
     """
 
     activation_bytes: int
     moved_bytes: int
+    lora_bytes: int
     expanded_bytes: int = 0
 
 
 TRACED = {
-    (Precision.BF16, Kernels.EAGER): Traced(113_430, 38_800_000),
-    (Precision.FP8, Kernels.EAGER): Traced(113_430, 48_400_000, 267_000_000_000),
-    (Precision.FP8_COMPUTE, Kernels.EAGER): Traced(249_120, 117_880_000),
+    (Precision.BF16, Kernels.EAGER): Traced(113_430, 38_800_000, 31_430_000),
+    (Precision.FP8, Kernels.EAGER): Traced(113_430, 48_400_000, 31_430_000, 267_000_000_000),
+    (Precision.FP8_COMPUTE, Kernels.EAGER): Traced(249_120, 117_880_000, 31_430_000),
+    (Precision.BF16, Kernels.FUSED): Traced(113_430, 28_600_000, 11_200_000),
+    (Precision.FP8, Kernels.FUSED): Traced(113_430, 40_700_000, 11_200_000, 181_000_000_000),
+    (Precision.FP8_COMPUTE, Kernels.FUSED): Traced(113_430, 40_500_000, 11_200_000),
 }
 
-# For each token: what a LoRA of rank 64 adds in all layers, its narrow products included, which are limited
-# by the memory as well; and what telling two speakers apart adds.
-LORA_MOVED_BYTES = 31_430_000
-SECOND_SPEAKER_MOVED_BYTES = 4_265_000
+SECOND_SPEAKER_BYTES = 4_265_000
+"""What telling two speakers apart moves, for each token."""
 
 # For each pixel of each frame, traced in the same way by `python -m benchmarks.vae_trace`.
 VAE_DECODE_MOVED_BYTES = {VaePrecision.FLOAT32: 64_500, VaePrecision.BF16: 44_600}
@@ -46,7 +50,7 @@ def forward_traffic(
 ) -> float:
     """Bytes that one forward reads and writes outside of the base model's products and attention."""
     traced = TRACED[setup.precision, setup.kernels]
-    per_token = traced.moved_bytes + lora * LORA_MOVED_BYTES + (speakers - 1) * SECOND_SPEAKER_MOVED_BYTES
+    per_token = traced.moved_bytes + lora * traced.lora_bytes + (speakers - 1) * SECOND_SPEAKER_BYTES
     return size.tokens * per_token + traced.expanded_bytes
 
 
