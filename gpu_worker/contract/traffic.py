@@ -32,9 +32,9 @@ TRACED = {
     (Precision.BF16, Kernels.EAGER): Traced(113_430, 38_800_000, 31_430_000),
     (Precision.FP8, Kernels.EAGER): Traced(113_430, 48_400_000, 31_430_000, 267_000_000_000),
     (Precision.FP8_COMPUTE, Kernels.EAGER): Traced(249_120, 117_880_000, 31_430_000),
-    (Precision.BF16, Kernels.FUSED): Traced(113_430, 28_600_000, 11_200_000),
-    (Precision.FP8, Kernels.FUSED): Traced(113_430, 40_700_000, 11_200_000, 181_000_000_000),
-    (Precision.FP8_COMPUTE, Kernels.FUSED): Traced(113_430, 40_500_000, 11_200_000),
+    (Precision.BF16, Kernels.FUSED): Traced(93_100, 28_600_000, 11_200_000),
+    (Precision.FP8, Kernels.FUSED): Traced(93_100, 40_700_000, 11_200_000, 181_000_000_000),
+    (Precision.FP8_COMPUTE, Kernels.FUSED): Traced(93_100, 40_500_000, 11_200_000),
 }
 
 SECOND_SPEAKER_BYTES = 4_265_000
