@@ -50,7 +50,7 @@ class Setup:
     """How a worker computes; by default as it does where nothing is configured."""
 
     precision: Precision = Precision.FP8_COMPUTE
-    kernels: Kernels = Kernels.EAGER
+    kernels: Kernels = Kernels.FUSED
     attention: Attention = Attention.BITS_16
     vae: VaePrecision = VaePrecision.FLOAT32
 

@@ -8,8 +8,12 @@ from benchmarks.forward_trace import trace_forward
 from benchmarks.tracing.published import ForwardCase, Kind
 from benchmarks.vae_trace import trace_decoding, trace_encoding
 from gpu_worker.contract.gpu_memory import (
+    LORA_BYTES,
     activation_bytes,
+    other_model_bytes,
+    transformer_bytes,
     vae_bytes,
+    working_bytes,
 )
 from gpu_worker.contract.operations import VideoSize
 from gpu_worker.contract.setups import Precision, Setup, VaePrecision
@@ -52,3 +56,11 @@ def test_the_vae_holds_and_moves_what_is_computed(size: VideoSize, precision: Va
     assert peak == pytest.approx(vae_bytes(size, precision), rel=TOLERANCE)
     assert decoding.moved_bytes == pytest.approx(vae_decode_traffic(size, precision), rel=TOLERANCE)
     assert encoding.moved_bytes == pytest.approx(vae_encode_traffic(size, precision), rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("speakers", [1, 2])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_window_fits_into_forty_gigabytes_beside_the_transformer(size: VideoSize, speakers: int) -> None:
+    models = transformer_bytes(Precision.FP8) + other_model_bytes() + LORA_BYTES
+
+    assert models + working_bytes(size, speakers=speakers) <= 40e9
