@@ -24,7 +24,9 @@ class Kernels(StrEnum):
     EAGER = "eager"
     """An operator at a time."""
     FUSED = "eager, fused"
-    """Activations are quantised in one kernel, and the feed-forward runs over chunks of tokens."""
+    """Layers with one input share its quantisation; the feed-forward takes chunks of tokens."""
+    COMPILED = "compiled"
+    """Inductor fuses what lies between the products. What it fuses on a CPU is an estimate for a GPU."""
 
 
 class Attention(StrEnum):
