@@ -324,7 +324,7 @@ def _use_loras(pipeline: InfiniteTalkPipeline, scales: Mapping[Path, float], *, 
 
 def _stream_blocks(pipeline: InfiniteTalkPipeline, num_parameters: int, device: torch.device) -> None:
     """Keeps on the device what was asked for and the small models; fetches the rest in parts."""
-    keep_resident(pipeline.transformer, num_parameters, device)
+    keep_resident(pipeline.transformer, num_parameters, device, use_stream=device.type == "cuda")
     apply_group_offloading(
         pipeline.text_encoder, device, offload_type="leaf_level", use_stream=device.type == "cuda"
     )

@@ -171,9 +171,8 @@ def load_transformer(
     )
     build = partial(InfiniteTalkTransformer3DModel, **config)
     float32_modules = InfiniteTalkTransformer3DModel._keep_in_fp32_modules
-    return _fill(
-        build, _block_weights(tensors, options, float32_modules), f"the transformer in {paths.ckpt_dir}"
-    )
+    weights = _block_weights(tensors, options, float32_modules)
+    return _fill(build, weights, options.device, f"the transformer in {paths.ckpt_dir}")
 
 
 def load_text_encoder(ckpt_dir: Path, options: LoadOptions) -> UMT5EncoderModel:
@@ -184,7 +183,8 @@ def load_text_encoder(ckpt_dir: Path, options: LoadOptions) -> UMT5EncoderModel:
     else:
         file = ckpt_dir / T5_FILE
         config, tensors = t5_config(original_shapes(file, place_t5)), read_original(file, place_t5)
-    return _fill(partial(UMT5EncoderModel, config), _block_weights(tensors, options), f"T5 in {ckpt_dir}")
+    build, weights = partial(UMT5EncoderModel, config), _block_weights(tensors, options)
+    return _fill(build, weights, options.device, f"T5 in {ckpt_dir}")
 
 
 def load_tokenizer(ckpt_dir: Path) -> PreTrainedTokenizerBase:
@@ -209,7 +209,7 @@ def load_image_encoder(ckpt_dir: Path, options: LoadOptions) -> CLIPVisionModel:
         tensors = read_original(ckpt_dir / CLIP_FILE, place)
     dtype = torch.float32 if options.torch_dtype == torch.float32 else torch.float16
     weights = ((key, tensor.to(options.device, dtype)) for key, tensor in tensors)
-    return _fill(partial(CLIPVisionModel, config), weights, f"CLIP in {ckpt_dir}")
+    return _fill(partial(CLIPVisionModel, config), weights, options.device, f"CLIP in {ckpt_dir}")
 
 
 def load_vae(ckpt_dir: Path, options: LoadOptions) -> AutoencoderKLWan:
@@ -220,7 +220,7 @@ def load_vae(ckpt_dir: Path, options: LoadOptions) -> AutoencoderKLWan:
         file = ckpt_dir / VAE_FILE
         config, tensors = vae_config(original_shapes(file, place_vae)), read_original(file, place_vae)
     weights = ((key, tensor.to(options.device, torch.float32)) for key, tensor in tensors)
-    return _fill(partial(AutoencoderKLWan, **config), weights, f"the VAE in {ckpt_dir}")
+    return _fill(partial(AutoencoderKLWan, **config), weights, options.device, f"the VAE in {ckpt_dir}")
 
 
 def load_speech_encoder(wav2vec_dir: Path, options: LoadOptions) -> Wav2Vec2Model:
@@ -228,7 +228,7 @@ def load_speech_encoder(wav2vec_dir: Path, options: LoadOptions) -> Wav2Vec2Mode
     tensors = read_original(wav2vec_dir / "model.safetensors", place_wav2vec2)
     weights = ((key, tensor.to(options.device, torch.float32)) for key, tensor in tensors)
     config = Wav2Vec2Config.from_pretrained(wav2vec_dir)
-    return _fill(partial(Wav2Vec2Model, config), weights, f"wav2vec 2.0 in {wav2vec_dir}")
+    return _fill(partial(Wav2Vec2Model, config), weights, options.device, f"wav2vec 2.0 in {wav2vec_dir}")
 
 
 def find_audio_file(infinitetalk: Path, speakers: Speakers) -> Path:
@@ -317,8 +317,8 @@ def _float8(weight: torch.Tensor, scale: torch.Tensor, options: LoadOptions) -> 
     return float8_weight(weight, scale, options.torch_dtype, float8_activations=options.float8_activations)
 
 
-def _fill(build: Callable[[], Any], tensors: NamedTensors, title: str) -> Any:
-    """Builds a model without memory and gives it its weights."""
+def _fill(build: Callable[[], Any], tensors: NamedTensors, device: torch.device | str, title: str) -> Any:
+    """Builds a model without memory, gives it its weights and brings its buffers to where they are."""
     with init_empty_weights(include_buffers=False):
         model = build()
     _tie(model)
@@ -328,7 +328,15 @@ def _fill(build: Callable[[], Any], tensors: NamedTensors, title: str) -> Any:
     # The weights are all there, as was just checked; what is not named is tied to one that is.
     model.requires_grad_(False).load_state_dict(weights, strict=False, assign=True)
     _tie(model)
+    _place_buffers(model, device)
     return model.eval()
+
+
+def _place_buffers(model: torch.nn.Module, device: torch.device | str) -> None:
+    """Moves what no file holds: tables that a model computes when it is built, on the CPU."""
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, buffer.to(device))
 
 
 def _tie(model: torch.nn.Module) -> None:

@@ -7,16 +7,19 @@ from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 
 
 def keep_resident(
-    transformer: InfiniteTalkTransformer3DModel, num_parameters: int, device: torch.device
+    transformer: InfiniteTalkTransformer3DModel,
+    num_parameters: int,
+    device: torch.device,
+    *,
+    use_stream: bool = False,
 ) -> int:
     """Keeps only the first blocks on the device and brings each later one there while it computes.
-
-    On a GPU a block's layers are fetched from pinned memory while the one before computes.
 
     Args:
         transformer: On the CPU.
         num_parameters: How many parameters of blocks stay on the device. All others outside blocks do.
         device: Where to compute.
+        use_stream: Fetch a layer from pinned memory while the one before computes, as GPUs can.
 
     Returns:
         How many blocks stay.
@@ -32,7 +35,7 @@ def keep_resident(
             block,
             onload_device=device,
             offload_type="leaf_level",
-            use_stream=device.type == "cuda",
+            use_stream=use_stream,
         )
     for name, module in transformer.named_children():
         if name != "blocks":

@@ -105,7 +105,7 @@ def shown_part(picture: tuple[int, int], video: tuple[int, int]) -> tuple[float,
         video: Width and height, in pixels.
 
     Returns:
-        Left, top, right and bottom in the picture's pixels, never beyond its edges: the quotients are rounded,
+        Left, top, right and bottom in pixels of the picture, never beyond its edges: quotients are rounded,
         so the side that fits exactly would otherwise often be a fraction of a billionth too long.
     """
     (width, height), (video_width, video_height) = picture, video

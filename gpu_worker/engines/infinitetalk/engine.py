@@ -28,6 +28,7 @@ from gpu_worker.engines.base import (
     Step,
 )
 from gpu_worker.engines.infinitetalk.attention import NATIVE, choose_backend
+from gpu_worker.engines.infinitetalk.devices import Device, find_device
 from gpu_worker.engines.infinitetalk.models import LoadedModels, PreparedModels
 from gpu_worker.engines.infinitetalk.placement import (
     Placement,
@@ -76,10 +77,18 @@ class InfiniteTalkEngine:
         folder: The prepared checkpoint.
         size: Height and width to render at whatever a job asks for; for a tiny checkpoint on a CPU.
         compile_blocks: Compile the transformer's blocks: slower at the first window, faster afterwards.
+        device: Where to compute; by default on the GPU, or on the CPU where there is none.
     """
 
-    def __init__(self, folder: Path, size: Size | None = None, *, compile_blocks: bool = False) -> None:
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(
+        self,
+        folder: Path,
+        size: Size | None = None,
+        *,
+        compile_blocks: bool = False,
+        device: Device | None = None,
+    ) -> None:
+        self._device = device or find_device()
         self._prepared = PreparedModels(folder, self._device)
         self._manifest = manifest.read(folder)
         self._load_seconds, self._loaded_bytes = 0.0, 0
@@ -87,9 +96,10 @@ class InfiniteTalkEngine:
         self._size = size
         self._compile_blocks = compile_blocks
         self._prompts = PromptCache()
-        self._attention = choose_backend(self._device.type)
+        self._attention = choose_backend(self._device.torch_device.type)
         self._models: LoadedModels | None = None
-        self._free_bytes = _free_bytes(self._device)
+        memory = self._device.memory()
+        self._free_bytes = None if memory is None else memory.free
         self._placement, self._room = Placement.RESIDENT, 0
         self._make_room(
             "single", size or FIRST_SIZE, passes=max(preset.passes for preset in PRESETS.values())
@@ -123,33 +133,31 @@ class InfiniteTalkEngine:
             "load_seconds": self._load_seconds,
             "torch": torch.__version__,
         }
-        if self._device.type == "cpu":
-            return EngineInfo("infinitetalk", "cpu", details, denoises=True)
-        details["peak_vram_bytes"] = torch.cuda.max_memory_allocated(self._device)
-        return EngineInfo("infinitetalk", torch.cuda.get_device_name(self._device), details, denoises=True)
+        if memory := self._device.memory():
+            details["peak_vram_bytes"] = memory.peak
+        return EngineInfo("infinitetalk", self._device.name, details, denoises=True)
 
     @property
     def vitals(self) -> EngineVitals:
-        if self._device.type == "cpu":
+        memory = self._device.memory()
+        if memory is None:
             return EngineVitals(
                 self._load_seconds, self._loaded_bytes, uncompiled_calls=self._uncompiled_calls
             )
-        free_bytes, total_bytes = torch.cuda.mem_get_info(self._device)
         return EngineVitals(
             load_seconds=self._load_seconds,
             loaded_bytes=self._loaded_bytes,
-            vram_used_bytes=total_bytes - free_bytes,
-            vram_total_bytes=total_bytes,
-            vram_peak_bytes=torch.cuda.max_memory_allocated(self._device),
-            utilisation=_utilisation(self._device),
+            vram_used_bytes=memory.total - memory.free,
+            vram_total_bytes=memory.total,
+            vram_peak_bytes=memory.peak,
+            utilisation=self._device.utilisation(),
             uncompiled_calls=self._uncompiled_calls,
         )
 
     def render(self, job: EngineJob, on_step: OnStep) -> Iterator[RenderedWindow]:
         """Yield the windows from `job.next_window` on; see `Engine.render`."""
         render = _Render(job, on_step)
-        if self._device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self._device)
+        self._device.reset_peak()
         while True:
             try:
                 yield from self._windows(render)
@@ -233,7 +241,7 @@ class InfiniteTalkEngine:
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(self._folder / _COMPILED_CODE))
         transformer = models.pipeline.transformer
         transformer.compile_repeated_blocks()
-        warm_up(transformer, models.loras, 2 if models.speakers == "multi" else 1, self._device)
+        warm_up(transformer, models.loras, 2 if models.speakers == "multi" else 1, self._device.torch_device)
 
     @property
     def _uncompiled_calls(self) -> int:
@@ -243,8 +251,7 @@ class InfiniteTalkEngine:
     def _forget_models(self) -> None:
         self._models = None
         gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._device.empty_cache()
 
     def _make_room(self, speakers: Speakers, size: Size, *, passes: int) -> None:
         """Leave so much of the GPU's memory as windows of this size take; models in their way are moved."""
@@ -367,18 +374,5 @@ def _lora_scales(preset: Preset, names: tuple[str, ...]) -> dict[str, float]:
     return {preset.lora: 1.0}
 
 
-def _free_bytes(device: torch.device) -> int | None:
-    """Of the GPU's memory before anything is loaded; None where models are in the host's."""
-    return None if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
-
-
 def _is_black(frames: npt.NDArray[np.uint8]) -> bool:
     return bool(frames.max() < BLACK_LEVEL)
-
-
-def _utilisation(device: torch.device) -> float | None:
-    try:
-        return torch.cuda.utilization(device) / 100
-    except Exception as error:  # NVML's errors are many, and what it can't tell is worth no heartbeat.
-        log.debug("the GPU's utilisation can't be told: %s", error)
-        return None

@@ -10,6 +10,7 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from gpu_worker.contract.setups import Precision as SetupPrecision
 from gpu_worker.contract.setups import Setup
+from gpu_worker.engines.infinitetalk.devices import Device
 from gpu_worker.engines.infinitetalk.placement import ModelBytes, Placement, resident_parameters
 from InfiniteTalk.conditioning import encode_prompt
 from InfiniteTalk.conversion import BASE_FOLDER, NOTE_FILE
@@ -31,9 +32,6 @@ from InfiniteTalk.original_checkpoint import Speakers
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.precision import Precision
 
-FLOAT8_CAPABILITY = (8, 9)
-"""From Ada on, GPUs multiply in float8."""
-
 
 @dataclass(frozen=True)
 class PreparedModels:
@@ -45,7 +43,7 @@ class PreparedModels:
     """
 
     folder: Path
-    device: torch.device
+    device: Device
 
     @property
     def paths(self) -> CheckpointPaths:
@@ -73,8 +71,7 @@ class PreparedModels:
         """How the device computes with them."""
         if self.precision is Precision.BF16:
             return Setup(SetupPrecision.BF16)
-        multiplies_float8 = self._options(self.device).float8_activations
-        return Setup(SetupPrecision.FP8_COMPUTE if multiplies_float8 else SetupPrecision.FP8)
+        return Setup(SetupPrecision.FP8_COMPUTE if self.device.multiplies_float8 else SetupPrecision.FP8)
 
     def load(self, speakers: Speakers, placement: Placement, room: int) -> "LoadedModels":
         """Load everything for one or two speakers.
@@ -90,7 +87,7 @@ class PreparedModels:
             IncompleteModelError: Weights lack, are too many, or have another shape.
             LoraError: A LoRA that does not fit.
         """
-        near = self._options(self.device)
+        near = self._options(self.device.torch_device)
         host = self._options(torch.device("cpu"))
         transformer_at = host if placement.offloads_transformer else near
         text_encoder_at = near if placement is Placement.RESIDENT else host
@@ -111,10 +108,7 @@ class PreparedModels:
         return LoadedModels(components, speakers, placement, self.device, bytes_per_parameter, room)
 
     def _options(self, device: torch.device) -> LoadOptions:
-        if self.device.type == "cpu":
-            return LoadOptions(device, torch.float32)
-        float8 = torch.cuda.get_device_capability(self.device) >= FLOAT8_CAPABILITY
-        return LoadOptions(device, torch.bfloat16, float8_activations=float8)
+        return LoadOptions(device, self.device.dtype, float8_activations=self.device.multiplies_float8)
 
 
 class LoadedModels:
@@ -129,7 +123,7 @@ class LoadedModels:
         components: Components,
         speakers: Speakers,
         placement: Placement,
-        device: torch.device,
+        device: Device,
         bytes_per_parameter: int,
         room: int,
     ) -> None:
@@ -146,23 +140,23 @@ class LoadedModels:
     @torch.no_grad()
     def encode_prompt(self, prompt: str) -> torch.Tensor:
         """T5's embedding of a prompt, [1, n, width], on the host."""
+        device = self._device.torch_device
         moves = self.placement is Placement.TEXT_ENCODER_ON_HOST
         if moves:
-            self._text_encoder.to(self._device)
-        embeds = encode_prompt(self._text_encoder, self._tokenizer, prompt, self._device).cpu()
+            self._text_encoder.to(device)
+        embeds = encode_prompt(self._text_encoder, self._tokenizer, prompt, device).cpu()
         if moves:
             self._text_encoder.to("cpu")
         return embeds
 
     def _offload(self, bytes_per_parameter: int, room: int) -> None:
         """Let blocks come to the GPU while the ones before compute, over a stream of their own."""
-        on_gpu = self._device.type == "cuda"
-        resident = 0
-        if self.placement is Placement.PARTLY_OFFLOADED and on_gpu:
-            free_bytes, _ = torch.cuda.mem_get_info(self._device)
-            resident = resident_parameters(free_bytes, bytes_per_parameter, room)
-        keep_resident(self.pipeline.transformer, resident, self._device)
-        apply_group_offloading(self._text_encoder, self._device, offload_type="leaf_level", use_stream=on_gpu)
+        resident, memory = 0, self._device.memory()
+        if self.placement is Placement.PARTLY_OFFLOADED and memory is not None:
+            resident = resident_parameters(memory.free, bytes_per_parameter, room)
+        device, use_stream = self._device.torch_device, self._device.has_streams
+        keep_resident(self.pipeline.transformer, resident, device, use_stream=use_stream)
+        apply_group_offloading(self._text_encoder, device, offload_type="leaf_level", use_stream=use_stream)
 
 
 def _bytes_below(folder: Path) -> int:
