@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers.hooks import apply_group_offloading
 from transformers import Wav2Vec2FeatureExtractor
 
 from gpu_worker.contract.setups import Precision as SetupPrecision
@@ -27,7 +26,7 @@ from InfiniteTalk.loading import (
     load_vae,
 )
 from InfiniteTalk.lora import LoraSwitch, read_lora
-from InfiniteTalk.offloading import keep_resident
+from InfiniteTalk.offloading import keep_resident, offload_text_encoder
 from InfiniteTalk.original_checkpoint import Speakers
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.precision import Precision
@@ -156,7 +155,7 @@ class LoadedModels:
             resident = resident_parameters(memory.free, bytes_per_parameter, room)
         device, use_stream = self._device.torch_device, self._device.has_streams
         keep_resident(self.pipeline.transformer, resident, device, use_stream=use_stream)
-        apply_group_offloading(self._text_encoder, device, offload_type="leaf_level", use_stream=use_stream)
+        offload_text_encoder(self._text_encoder, device, use_stream=use_stream)
 
 
 def _bytes_below(folder: Path) -> int:
