@@ -175,6 +175,40 @@ def load_transformer(
     return _fill(build, weights, options.device, f"the transformer in {paths.ckpt_dir}")
 
 
+def load_audio_layers(
+    paths: CheckpointPaths, speakers: Speakers, options: LoadOptions
+) -> dict[str, torch.Tensor]:
+    """Loads the weights that differ between one and two speakers, by the transformer's names for them.
+
+    Raises:
+        WeightFileError: The file is missing or cannot be used.
+        UnknownKeysError: The file holds weights of another model.
+    """
+    file = find_audio_file(paths.infinitetalk, speakers)
+    tensors = _read_prepared(file) if _is_prepared_file(file) else read_original(file, place_transformer)
+    return dict(_block_weights(tensors, options, InfiniteTalkTransformer3DModel._keep_in_fp32_modules))
+
+
+def replace_layers(
+    transformer: InfiniteTalkTransformer3DModel, weights: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Puts weights in the place of those of the same names, each where the one before it is.
+
+    Returns:
+        The weights that were replaced.
+
+    Raises:
+        IncompleteModelError: The transformer has no such weights; nothing is replaced.
+    """
+    parameters = dict(transformer.named_parameters())
+    replaced = {name: parameters[name].detach() for name in weights if name in parameters}
+    shapes, expected = _shapes(weights), _shapes(replaced)
+    require_complete("the audio layers", shapes, expected)
+    placed = {name: _beside(weight, parameters[name]) for name, weight in weights.items()}
+    transformer.load_state_dict(placed, strict=False, assign=True)
+    return replaced
+
+
 def load_text_encoder(ckpt_dir: Path, options: LoadOptions) -> UMT5EncoderModel:
     """Loads the encoder half of T5. Raises as `load_components`."""
     if _is_prepared(ckpt_dir):
@@ -323,13 +357,23 @@ def _fill(build: Callable[[], Any], tensors: NamedTensors, device: torch.device 
         model = build()
     _tie(model)
     weights = dict(tensors)
-    shapes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
-    require_complete(title, shapes, parameter_shapes(model))
+    require_complete(title, _shapes(weights), parameter_shapes(model))
     # The weights are all there, as was just checked; what is not named is tied to one that is.
     model.requires_grad_(False).load_state_dict(weights, strict=False, assign=True)
     _tie(model)
     _place_buffers(model, device)
     return model.eval()
+
+
+def _shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weight.shape) for name, weight in weights.items()}
+
+
+def _beside(weight: torch.Tensor, other: torch.Tensor) -> torch.nn.Parameter:
+    """The weight in the same memory as another: a device's, or the host's, pinned or not."""
+    moved = weight.to(other.device)
+    pinned = moved.pin_memory() if other.is_pinned() else moved
+    return torch.nn.Parameter(pinned, requires_grad=False)
 
 
 def _place_buffers(model: torch.nn.Module, device: torch.device | str) -> None:

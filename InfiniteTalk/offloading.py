@@ -1,6 +1,7 @@
 """Running models on a GPU that they do not fit into."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -56,16 +57,16 @@ def offload_text_encoder(
 def _fetch_in_order(modules: Sequence[nn.Module], device: torch.device, use_stream: bool) -> None:
     stream = torch.Stream(device) if use_stream else None
     fetched = [_FetchedModule(module, device, stream) for module in modules]
-    for module, following in zip(fetched, fetched[1:], strict=False):
+    for module, following in pairwise(fetched):
         module.following = following
 
 
 class _FetchedModule:
-    """A block, or another part of a model, whose weights are on the device only from shortly before it computes until it has.
+    """A part of a model whose weights are on the device only from shortly before it computes until it has.
 
     diffusers' group offloading learns the order of layers from the first forward. Later ones skip the layers
-    whose keys and values are kept, and then a float8 weight is taken for fetched that is not. Here the unit is
-    the block, all of which compute in every forward, and a weight is replaced instead of filled.
+    whose keys and values are kept, which leaves the layer after them without its weights. Here the unit is a
+    block, because all of them compute in every forward, and a parameter is replaced instead of filled.
     """
 
     following: "_FetchedModule | None" = None

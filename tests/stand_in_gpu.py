@@ -2,7 +2,7 @@
 
 Shapes, number types and devices are those of a render on a GPU, and the published sizes take no memory. What
 `meta` is lenient about, or can't do at all, is settled here: tensors of two devices must not meet in an
-operation, and what comes back to the host is zeros.
+operation, and what comes back to the host is ones.
 """
 
 from dataclasses import dataclass
@@ -62,15 +62,17 @@ class CudaRules(TorchDispatchMode):
         if on_gpu and func is aten._local_scalar_dense.default:
             return torch.ones((), dtype=args[0].dtype).item()
         if on_gpu and func is aten._to_copy.default and _is_host(kwargs.get("device")):
-            return torch.zeros(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
+            return torch.ones(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
         if func is aten.copy_.default and args[1].is_meta and not args[0].is_meta:
-            return args[0].zero_()
+            return args[0].fill_(1)
         return func(*args, **kwargs)
 
     def _require_one_device(self, func: Any, tensors: list[torch.Tensor]) -> None:
         on_host = [tensor for tensor in tensors if not tensor.is_meta and tensor.dim() > 0]
         if on_host:
-            raise RuntimeError(f"{func}: expected all tensors to be on the GPU, found {on_host[0].shape} on the host")
+            raise RuntimeError(
+                f"{func}: expected all tensors to be on the GPU, found {on_host[0].shape} on the host"
+            )
 
 
 def _is_host(device: Any) -> bool:

@@ -15,8 +15,11 @@ from gpu_worker.contract.spec import SpeakerBox
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 from gpu_worker.engines.infinitetalk import engine as engine_module
+from gpu_worker.engines.infinitetalk.devices import Cpu
+from gpu_worker.engines.infinitetalk.models import PreparedModels
 from gpu_worker.engines.infinitetalk.placement import Placement
 from gpu_worker.model_store.errors import NotReadyError
+from InfiniteTalk.precision import is_float8_weight
 from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
 from tests.media_samples import tone, write_sound
 
@@ -110,6 +113,30 @@ def test_two_people_speak_with_the_layers_made_for_two(
     (together,) = engine.render(duet, renew_slices)
     assert together.frames.shape == (20, 32, 48, 3)
     assert not np.array_equal(together.frames, windows[0].frames[:20])
+
+
+def test_two_people_after_one_are_rendered_as_by_an_engine_that_starts_with_them(
+    models: Path, engine: InfiniteTalkEngine, tmp_path: Path
+) -> None:
+    switched = engine._models_for("multi").pipeline.transformer.state_dict()
+    fresh = PreparedModels(models, Cpu()).load("multi", Placement.RESIDENT).pipeline.transformer.state_dict()
+    assert switched.keys() == fresh.keys()
+    assert all(_same(switched[name], fresh[name]) for name in fresh)
+
+
+def test_the_layers_for_one_speaker_come_back_without_being_read(models: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(models, tmp_path / "models"))
+    engine = InfiniteTalkEngine(copy, SIZE)
+    engine._models_for("multi")
+    shutil.rmtree(copy / "Wan2.1-I2V-14B-480P")
+    (copy / "InfiniteTalk" / "single" / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    assert engine._models_for("single").speakers == "single"
+
+
+def _same(some: torch.Tensor, other: torch.Tensor) -> bool:
+    if is_float8_weight(some):
+        some, other = some.dequantize(), other.dequantize()
+    return torch.equal(some, other)
 
 
 def test_presets_differ_in_steps_guidance_and_lora(engine: InfiniteTalkEngine, job: EngineJob) -> None:

@@ -216,32 +216,41 @@ class InfiniteTalkEngine:
     # --- Models in memory ---
 
     def _models_for(self, speakers: Speakers) -> LoadedModels:
-        """The models with the audio layers for one or two speakers; the other ones make room."""
-        if self._models is None or self._models.speakers != speakers:
-            self._forget_models()
-            began = time.monotonic()
-            try:
-                self._models = self._prepared.load(speakers, self._placement, self._room)
-            except (WeightFileError, UnknownKeysError, IncompleteModelError, LoraError, OSError) as error:
-                log.exception("the models can't be loaded")
-                raise RenderError("model_unavailable", "The models are missing or damaged.") from error
-            self._load_seconds = round(time.monotonic() - began, 2)
-            self._loaded_bytes = self._prepared.size(speakers).total
-            rate = self._loaded_bytes / 1e9 / self._load_seconds
-            log.info("models loaded in %.1f s, %.2f GB/s", self._load_seconds, rate)
-            if self._attention != NATIVE:
-                self._models.pipeline.transformer.set_attention_backend(self._attention)
-            if self._compile_blocks:
-                self._compile(self._models)
+        """The models with the audio layers for one or two speakers."""
+        try:
+            if self._models is None:
+                self._models = self._load(speakers)
+            elif self._models.speakers != speakers:
+                self._prepared.exchange_audio_layers(self._models, speakers)
+                self._warm_up(self._models)
+        except (WeightFileError, UnknownKeysError, IncompleteModelError, LoraError, OSError) as error:
+            log.exception("the models can't be loaded")
+            raise RenderError("model_unavailable", "The models are missing or damaged.") from error
         return self._models
 
-    def _compile(self, models: LoadedModels) -> None:
+    def _load(self, speakers: Speakers) -> LoadedModels:
+        self._forget_models()
+        began = time.monotonic()
+        models = self._prepared.load(speakers, self._placement, self._room)
+        self._load_seconds = round(time.monotonic() - began, 2)
+        self._loaded_bytes = self._prepared.size(speakers).total
+        rate = self._loaded_bytes / 1e9 / self._load_seconds
+        log.info("models loaded in %.1f s, %.2f GB/s", self._load_seconds, rate)
+        if self._attention != NATIVE:
+            models.pipeline.transformer.set_attention_backend(self._attention)
+        if self._compile_blocks:
+            models.pipeline.transformer.compile_repeated_blocks()
+        self._warm_up(models)
+        return models
+
+    def _warm_up(self, models: LoadedModels) -> None:
         """Compile for every kind of forward now; later processes find the code."""
+        if not self._compile_blocks:
+            return
         if os.access(self._folder, os.W_OK):
             os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(self._folder / _COMPILED_CODE))
-        transformer = models.pipeline.transformer
-        transformer.compile_repeated_blocks()
-        warm_up(transformer, models.loras, 2 if models.speakers == "multi" else 1, self._device.torch_device)
+        speakers = 2 if models.speakers == "multi" else 1
+        warm_up(models.pipeline.transformer, models.loras, speakers, self._device.torch_device)
 
     @property
     def _uncompiled_calls(self) -> int:

@@ -10,7 +10,12 @@ from transformers import Wav2Vec2FeatureExtractor
 from gpu_worker.contract.setups import Precision as SetupPrecision
 from gpu_worker.contract.setups import Setup
 from gpu_worker.engines.infinitetalk.devices import Device
-from gpu_worker.engines.infinitetalk.placement import ModelBytes, Placement, resident_parameters
+from gpu_worker.engines.infinitetalk.placement import (
+    WORKING_BYTES,
+    ModelBytes,
+    Placement,
+    resident_parameters,
+)
 from InfiniteTalk.conditioning import encode_prompt
 from InfiniteTalk.conversion import BASE_FOLDER, NOTE_FILE
 from InfiniteTalk.loading import (
@@ -18,12 +23,14 @@ from InfiniteTalk.loading import (
     Components,
     LoadOptions,
     find_audio_file,
+    load_audio_layers,
     load_image_encoder,
     load_speech_encoder,
     load_text_encoder,
     load_tokenizer,
     load_transformer,
     load_vae,
+    replace_layers,
 )
 from InfiniteTalk.lora import LoraSwitch, read_lora
 from InfiniteTalk.offloading import keep_resident, offload_text_encoder
@@ -106,6 +113,26 @@ class PreparedModels:
         bytes_per_parameter = 1 if self.precision is Precision.FP8 else 2
         return LoadedModels(components, speakers, placement, self.device, bytes_per_parameter, room)
 
+    def exchange_audio_layers(self, models: "LoadedModels", speakers: Speakers) -> None:
+        """Give models the audio layers for another number of speakers; the base is neither read nor moved.
+
+        The layers that are replaced stay in memory if the device has room for both sets.
+
+        Raises:
+            WeightFileError: The file is missing or damaged.
+            UnknownKeysError: It holds weights of another model.
+            IncompleteModelError: Its weights don't fit the base.
+        """
+        layers = models.spare_audio_layers
+        if layers is None:
+            layers = load_audio_layers(self.paths, speakers, self._options(torch.device("cpu")))
+        replaced = replace_layers(models.pipeline.transformer, layers)
+        size = find_audio_file(self.paths.infinitetalk, models.speakers).stat().st_size
+        memory = self.device.memory()
+        has_room = memory is None or memory.free >= size + WORKING_BYTES
+        models.spare_audio_layers = replaced if has_room else None
+        models.speakers = speakers
+
     def _options(self, device: torch.device) -> LoadOptions:
         return LoadOptions(device, self.device.dtype, float8_activations=self.device.multiplies_float8)
 
@@ -115,6 +142,10 @@ class LoadedModels:
 
     Prompts are embedded here, so the pipeline is made without the text encoder: where that is has no
     bearing on where the pipeline computes.
+
+    Attributes:
+        speakers: Whose audio layers the transformer has.
+        spare_audio_layers: The other ones, where there is room for both.
     """
 
     def __init__(
@@ -127,6 +158,7 @@ class LoadedModels:
         room: int,
     ) -> None:
         self.speakers = speakers
+        self.spare_audio_layers: dict[str, torch.Tensor] | None = None
         self.placement = placement
         self.loras = components.loras
         self.pipeline = InfiniteTalkPipeline.from_components(components)
