@@ -8,7 +8,7 @@ splits them), `d` model width, `H` heads of width `D`, `P` speakers, `F = 4 * (T
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -955,7 +955,7 @@ class InfiniteTalkTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, 
         """
         self.compiled = CompiledBlocks(InfiniteTalkTransformerBlock._compute, **options)
         for block in self.blocks:
-            block.compiled = self.compiled
+            cast(InfiniteTalkTransformerBlock, block).compiled = self.compiled
 
     def _check(
         self, batch: int, num_frames: int, text: Tensor, audio: Tensor | None, speaker_masks: Tensor | None

@@ -4,6 +4,7 @@ from operator import attrgetter
 from typing import Any, ClassVar
 
 from rest_framework import exceptions
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -38,7 +39,7 @@ class TenantView(APIView):
     throttle_policy: ClassVar[dict[str, str]] = {}
 
     authentication_classes = [ApiKeyAuthentication, PersonAuthentication]
-    content_negotiation_class = PersonOrProgram
+    content_negotiation_class: type[DefaultContentNegotiation] = PersonOrProgram
     parser_classes = [StrictJSONParser]
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     rate_limit: RateLimitState | None = None

@@ -1,4 +1,4 @@
-"""Inputs rounded to float8 on the fly: what the layer gives is near the exact product, and always a number."""
+"""Inputs rounded to float8 on the fly: the result is near the exact product, and always a number."""
 
 import torch
 from torch import nn

@@ -279,6 +279,8 @@ class InfiniteTalkEngine:
             log.info("placement %s leaves %.1f GB to work", placement, room / 1e9)
             self._placement = placement
             self._forget_models()
+        elif self._models is not None:
+            self._models.leave_room(room)
 
     def _be_more_careful(self) -> None:
         log.warning("attention %s gives black frames, %s takes its place", self._attention, NATIVE)

@@ -11,7 +11,6 @@ from gpu_worker.contract.setups import Precision as SetupPrecision
 from gpu_worker.contract.setups import Setup
 from gpu_worker.engines.infinitetalk.devices import Device
 from gpu_worker.engines.infinitetalk.placement import (
-    WORKING_BYTES,
     ModelBytes,
     Placement,
     resident_parameters,
@@ -129,7 +128,7 @@ class PreparedModels:
         replaced = replace_layers(models.pipeline.transformer, layers)
         size = find_audio_file(self.paths.infinitetalk, models.speakers).stat().st_size
         memory = self.device.memory()
-        has_room = memory is None or memory.free >= size + WORKING_BYTES
+        has_room = memory is None or memory.free >= size + models.room
         models.spare_audio_layers = replaced if has_room else None
         models.speakers = speakers
 
@@ -146,6 +145,7 @@ class LoadedModels:
     Attributes:
         speakers: Whose audio layers the transformer has.
         spare_audio_layers: The other ones, where there is room for both.
+        room: Bytes of the device's memory that are left to work in.
     """
 
     def __init__(
@@ -160,6 +160,7 @@ class LoadedModels:
         self.speakers = speakers
         self.spare_audio_layers: dict[str, torch.Tensor] | None = None
         self.placement = placement
+        self.room = room
         self.loras = components.loras
         self.pipeline = InfiniteTalkPipeline.from_components(components)
         self.pipeline.register_modules(text_encoder=None)
@@ -179,6 +180,10 @@ class LoadedModels:
         if moves:
             self._text_encoder.to("cpu")
         return embeds
+
+    def leave_room(self, room: int) -> None:
+        """Work with larger windows: audio layers that aren't in use are read again when needed."""
+        self.room, self.spare_audio_layers = room, None
 
     def _offload(self, bytes_per_parameter: int, room: int) -> None:
         """Let blocks come to the GPU while the ones before compute, over a stream of their own."""
