@@ -67,6 +67,8 @@ class Attempt:
                 self._leave(stop.step_state)
             except Exception as error:
                 self._fail(error)
+            finally:
+                self._worker.step_times.stop()
 
     def leave_at_once(self, timeout: float) -> None:
         """Hand back in the middle of a step that takes too long, with the state of the last finished one.
@@ -190,7 +192,19 @@ class Attempt:
         self._step = step
         self._tell(step.stage, step.window, step.step, step.steps)
         simulation.fail_if_asked(self._spec.simulate, step.stage)
+        self._keep_turn_time(step.stage)
         return not self.link.stopping.is_set()
+
+    def _keep_turn_time(self, stage: str) -> None:
+        """Measure the step that ended here; end a turn for which the next one would take too long."""
+        worker = self._worker
+        worker.step_times.begin(self._spec, stage)
+        if worker.turn_time is None:
+            return
+        expected = worker.step_times.expected(self._spec, stage, worker.engine)
+        if not worker.turn_time.permits(expected):
+            log.info("the next step may take %.0f s, more than is left of this turn", expected)
+            worker.end_turn()
 
     def _go_on(self) -> None:
         if self.link.stopping.is_set():
