@@ -1,7 +1,8 @@
 """Builds the models, from a prepared checkpoint or from the downloads themselves.
 
 Models are made without memory and then given the tensors of the files, one by one, in their final place and
-number type: nothing is held twice. On a CPU a prepared file's tensors stay mapped: loading takes no time.
+number type: nothing is held twice. Where a GPU computes, prepared files are read in parallel; where a CPU
+does, their tensors stay mapped, so that loading takes no time.
 """
 
 import json
@@ -55,6 +56,7 @@ from InfiniteTalk.original_checkpoint import (
     read_original,
     shard_names,
 )
+from InfiniteTalk.parallel_reading import read_tensors
 from InfiniteTalk.precision import (
     SCALE_SUFFIX,
     float8_weight,
@@ -166,7 +168,7 @@ def load_transformer(
     prepared = [_is_prepared(paths.ckpt_dir)] * len(base_files) + [_is_prepared_file(audio_file)]
     # The audio file comes last, so that layers of the base that it also holds win.
     tensors = chain.from_iterable(
-        _read_prepared(file) if is_prepared else read_original(file, place_transformer)
+        _read_prepared(file, options) if is_prepared else read_original(file, place_transformer)
         for file, is_prepared in zip([*base_files, audio_file], prepared, strict=True)
     )
     build = partial(InfiniteTalkTransformer3DModel, **config)
@@ -213,7 +215,10 @@ def load_text_encoder(ckpt_dir: Path, options: LoadOptions) -> UMT5EncoderModel:
     """Loads the encoder half of T5. Raises as `load_components`."""
     if _is_prepared(ckpt_dir):
         folder = ckpt_dir / "text_encoder"
-        config, tensors = UMT5Config.from_pretrained(folder), _read_prepared(folder / "model.safetensors")
+        config, tensors = (
+            UMT5Config.from_pretrained(folder),
+            _read_prepared(folder / "model.safetensors", options),
+        )
     else:
         file = ckpt_dir / T5_FILE
         config, tensors = t5_config(original_shapes(file, place_t5)), read_original(file, place_t5)
@@ -235,7 +240,7 @@ def load_image_encoder(ckpt_dir: Path, options: LoadOptions) -> CLIPVisionModel:
         folder = ckpt_dir / "image_encoder"
         config, tensors = (
             CLIPVisionConfig.from_pretrained(folder),
-            _read_prepared(folder / "model.safetensors"),
+            _read_prepared(folder / "model.safetensors", options),
         )
     else:
         place = place_clip(ckpt_dir / CLIP_FILE)
@@ -249,7 +254,10 @@ def load_image_encoder(ckpt_dir: Path, options: LoadOptions) -> CLIPVisionModel:
 def load_vae(ckpt_dir: Path, options: LoadOptions) -> AutoencoderKLWan:
     """Loads the VAE. Raises as `load_components`."""
     if _is_prepared(ckpt_dir):
-        config, tensors = read_config(ckpt_dir / "vae"), _read_prepared(ckpt_dir / "vae" / WEIGHTS_FILE)
+        config, tensors = (
+            read_config(ckpt_dir / "vae"),
+            _read_prepared(ckpt_dir / "vae" / WEIGHTS_FILE, options),
+        )
     else:
         file = ckpt_dir / VAE_FILE
         config, tensors = vae_config(original_shapes(file, place_vae)), read_original(file, place_vae)
@@ -318,7 +326,10 @@ def _is_prepared_file(path: Path) -> bool:
         return any(is_audio_key(name) for name in file.names())
 
 
-def _read_prepared(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+def _read_prepared(path: Path, options: LoadOptions) -> Iterator[tuple[str, torch.Tensor]]:
+    if torch.cuda.is_available():
+        yield from read_tensors(path, pin_memory=torch.device(options.device).type == "cuda")
+        return
     with open_weights(path) as file:
         for key in file.names():
             yield key, file.tensor(key)

@@ -1,9 +1,9 @@
 """A worker on demand: it renders in turns, when its parent says so, and keeps its models between them.
 
-Both speak JSON lines over a socket. The parent: `{"turn": 1, "seconds": 480, "limit": 600}` begins a turn, which
-lasts `seconds` at most and is handed back within `limit`; `{"end": 1}` ends it early. The worker:
-`{"ready": true}` once its models are loaded, and after each turn `{"turn": 1, "attempts": 2, "seconds": 17.4}`.
-When the parent is gone the worker hands back what it has in work, and ends.
+Both speak JSON lines over a socket. The parent: `{"turn": 1, "seconds": 480, "limit": 600}` begins a turn,
+which lasts `seconds` at most and is handed back within `limit`; `{"end": 1}` ends it early. The worker:
+`{"ready": true}` once its models are loaded, and after each turn `{"turn": 1, "attempts": 2, "seconds":
+17.4}`. When the parent is gone the worker hands back what it has in work, and ends.
 """
 
 import json
@@ -75,7 +75,7 @@ class Turns:
         }
 
     def _leave_step_in_work(self) -> None:
-        """The last resort against a step that takes longer than any before: a new process, no lost attempt."""
+        """The last resort against a step longer than any before: a new process, but no lost attempt."""
         if self._worker.attempt is not None:
             self._leave()
 
