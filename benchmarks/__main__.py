@@ -31,6 +31,7 @@ NOT_BENCHMARKS = {
     "serving_settings",
     "serving_urls",
     "tracing",
+    "slow_volume",
     "web_server",
 }
 
