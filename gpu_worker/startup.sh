@@ -9,6 +9,9 @@ set -euo pipefail
 export PYTORCH_CUDA_ALLOC_CONF="${PYTORCH_CUDA_ALLOC_CONF:-expandable_segments:True}"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# A worker loads models and kernels from the volume and asks no hub for either.
+export HF_HUB_OFFLINE=1
+
 "${PYTHON:-python}" -m gpu_worker.model_store verify
 if [[ -n ${RUNPOD_WEBHOOK_GET_JOB:-} ]]; then
     exec "${PYTHON:-python}" -m gpu_worker.serverless "$@"

@@ -45,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--precision", choices=get_args(Precision), default="fp8")
         command.add_argument("--speakers", type=_one_or_more(get_args(Speakers)), default=("single", "multi"))
         command.add_argument("--lora", type=_one_or_more(tuple(LORAS)), default=("lightx2v",))
+    kernels = commands.add_parser("kernels", help="download the attention kernels, pinned by a lock file")
+    kernels.add_argument("--lock", type=Path, help="keep to this lock file, as another volume's run wrote it")
     check = commands.add_parser("verify", help="check the store, without the network")
     check.add_argument("--full", action="store_true", help="read every byte")
     return parser
@@ -104,6 +106,22 @@ def _prepare(folder: Path, selection: Selection) -> None:
     convert.prepare(convert.plan_store(selection, folder, hub), folder, hub)
 
 
+def _kernels(options: argparse.Namespace) -> None:
+    from gpu_worker.model_store import kernels
+    from gpu_worker.model_store.hub import Hub
+
+    given = kernels.read_lock(options.lock) if options.lock else None
+    if options.lock and given is None:
+        raise ModelStoreError(f"{options.lock} does not exist")
+    with StorageLock(options.path):
+        lock = kernels.prepare_kernels(options.path, Hub(), given)
+    for repo, kernel in lock.items():
+        print(f"{repo}@{kernel.revision} {kernel.variant}")
+        for path, digest in kernel.files.items():
+            print(f"  {digest}  {path}")
+    print(f"review {options.path / kernels.LOCK_PATH} and keep it: --lock keeps other volumes to it")
+
+
 def _verify(options: argparse.Namespace) -> None:
     began = time.monotonic()
     found = verify.require_ready(options.path, full=options.full)
@@ -139,6 +157,7 @@ _COMMANDS = {
     "convert": _convert,
     "verify": _verify,
     "repair": _repair,
+    "kernels": _kernels,
 }
 
 if __name__ == "__main__":

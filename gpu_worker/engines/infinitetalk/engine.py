@@ -96,7 +96,7 @@ class InfiniteTalkEngine:
         self._size = size
         self._compile_blocks = compile_blocks
         self._prompts = PromptCache()
-        self._attention = choose_backend(self._device.torch_device.type)
+        self._attention = choose_backend(self._device.torch_device, folder)
         self._models: LoadedModels | None = None
         memory = self._device.memory()
         self._free_bytes = None if memory is None else memory.free
