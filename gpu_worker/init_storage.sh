@@ -13,12 +13,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-command=convert
+command=(convert --kernels)
 if [[ ${1:-} == --plan ]]; then
-    command=plan
+    command=(plan)
     shift
 fi
-"${PYTHON:-python}" -m gpu_worker.model_store "$command" "$@"
-if [[ $command == convert ]]; then
-    exec "${PYTHON:-python}" -m gpu_worker.model_store kernels
-fi
+exec "${PYTHON:-python}" -m gpu_worker.model_store "${command[@]}" "$@"
