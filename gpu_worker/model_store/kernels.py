@@ -53,11 +53,12 @@ def prepare_kernels(store: Path, hub: Hub, given: KernelLock | None = None) -> K
 
     Raises:
         HubError: The hub refuses, stays away, or has no such kernel.
-        ModelStoreError: What the hub has is not what is locked, or fits no torch of this image.
+        ModelStoreError: What the hub has is not what is locked.
     """
     folder = store / KERNELS_FOLDER
     known = given if given is not None else (read_lock(store / LOCK_PATH) or {})
-    lock = {source.repo: _prepare(source, folder, hub, known.get(source.repo)) for source in KERNELS}
+    prepared = {source.repo: _prepare(source, folder, hub, known.get(source.repo)) for source in KERNELS}
+    lock = {repo: kernel for repo, kernel in prepared.items() if kernel is not None}
     write_lock(lock, store / LOCK_PATH)
     return lock
 
@@ -99,9 +100,12 @@ def find_kernel(store: Path, repo: str) -> Path | None:
     return folder
 
 
-def _prepare(source: Source, folder: Path, hub: Hub, locked: LockedKernel | None) -> LockedKernel:
+def _prepare(source: Source, folder: Path, hub: Hub, locked: LockedKernel | None) -> LockedKernel | None:
     listed = hub.list_files(source, locked.revision if locked else source.revision)
-    variant = locked.variant if locked else _variant_for_this_image(source, listed)
+    variant = locked.variant if locked else _variant_for_this_image(listed)
+    if variant is None:
+        log.warning("%s has no build for this image's torch, and is left out", source.repo)
+        return None
     for file in listed:
         if file.path.startswith(f"build/{variant}/"):
             planned = PlannedFile(source, file.revision, file.path, file.size, file.sha256, file.git_oid)
@@ -111,17 +115,13 @@ def _prepare(source: Source, folder: Path, hub: Hub, locked: LockedKernel | None
     return kernel
 
 
-def _variant_for_this_image(source: Source, listed: list[ListedFile]) -> str:
+def _variant_for_this_image(listed: list[ListedFile]) -> str | None:
     # Imported here because it imports torch, which what only prepares models doesn't need.
     from kernels.variants import parse_variant, resolve_variant
 
     names = {Path(file.path).parts[1] for file in listed if len(Path(file.path).parts) > 2}
     chosen, _ = resolve_variant([parse_variant(name) for name in sorted(names)])
-    if chosen is None:
-        raise ModelStoreError(
-            f"{source.repo} holds no build for this image's torch: {', '.join(sorted(names))}"
-        )
-    return chosen.variant_str
+    return chosen.variant_str if chosen else None
 
 
 def _lock(folder: Path, revision: str, variant: str) -> LockedKernel:

@@ -1,6 +1,7 @@
 """Attention kernels come from the hub once, pinned to the byte by a lock file."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +88,13 @@ def test_a_kernel_that_differs_from_its_lock_is_not_given_out(hub: TinyHub, stor
             (build / "metadata.json").unlink()
     with pytest.raises(ModelStoreError, match="other files than its lock says"):
         find_kernel(store, SAGE)
+
+
+def test_a_kernel_without_a_build_for_this_torch_is_left_out(hub: TinyHub, store: Path) -> None:
+    shutil.rmtree(hub.repos[SAGE] / "build" / VARIANT)
+    assert run(store) == 0
+    assert SAGE not in json.loads((store / LOCK_PATH).read_text())
+    assert find_kernel(store, SAGE) is None
 
 
 def test_a_volume_without_kernels_has_none(store: Path) -> None:
