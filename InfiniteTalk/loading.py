@@ -117,11 +117,11 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class Components:
-    """All models of a pipeline."""
+    """All models of a pipeline; without the text encoder where prompts are embedded elsewhere."""
 
     transformer: InfiniteTalkTransformer3DModel
     vae: AutoencoderKLWan
-    text_encoder: UMT5EncoderModel
+    text_encoder: UMT5EncoderModel | None
     tokenizer: PreTrainedTokenizerBase
     image_encoder: CLIPVisionModel
     wav2vec2: Wav2Vec2Model

@@ -244,3 +244,17 @@ def test_damaged_models_are_unavailable(models: Path, tmp_path: Path) -> None:
     vae.write_bytes(vae.read_bytes()[:-100])
     with pytest.raises(RenderError, match="model_unavailable"):
         InfiniteTalkEngine(damaged, SIZE)
+
+
+def test_the_text_encoder_is_not_read_for_a_prompt_that_is_cached(models: Path, job: EngineJob) -> None:
+    broken = models.with_name("without-t5")
+    shutil.copytree(models, broken)
+    engine = InfiniteTalkEngine(broken, SIZE)
+    short = replace(job, num_frames=5)
+    expected = next(engine.render(short, go_on)).frames
+
+    (broken / "Wan2.1-I2V-14B-480P" / "text_encoder" / "model.safetensors").unlink()
+    engine._forget_models()
+    assert np.array_equal(next(engine.render(short, go_on)).frames, expected)
+    with pytest.raises(RenderError, match="model_unavailable"):
+        next(engine.render(replace(short, prompt="another"), go_on))

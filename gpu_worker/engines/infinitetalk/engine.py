@@ -58,6 +58,7 @@ log = logging.getLogger(__name__)
 _COMPILED_CODE = "compiled"
 """Folder below the models, where one process leaves compiled code for the next."""
 
+LOAD_ERRORS = (WeightFileError, UnknownKeysError, IncompleteModelError, LoraError, OSError)
 BLACK_LEVEL = 8
 """No picture that a camera took is darker than this everywhere."""
 
@@ -192,7 +193,7 @@ class InfiniteTalkEngine:
             video_frames=job.num_frames,
             resume_from=render.position,
             callback=render.after_step,
-            given=self._prompt_embeds(models, job, preset),
+            given=self._embedded_prompts(models, job, preset),
         )
         try:
             for window in stream:
@@ -204,6 +205,13 @@ class InfiniteTalkEngine:
                     raise RenderStoppedError
         except RenderStopped as stop:
             raise RenderStoppedError(_step_bytes(stop.state)) from stop
+
+    def _embedded_prompts(self, models: LoadedModels, job: EngineJob, preset: Preset) -> Precomputed:
+        try:
+            return self._prompt_embeds(models, job, preset)
+        except LOAD_ERRORS as error:  # T5 is read here.
+            log.exception("T5 can't be loaded")
+            raise RenderError("model_unavailable", "The models are missing or damaged.") from error
 
     def _prompt_embeds(self, models: LoadedModels, job: EngineJob, preset: Preset) -> Precomputed:
         negative = None
@@ -223,7 +231,7 @@ class InfiniteTalkEngine:
             elif self._models.speakers != speakers:
                 self._prepared.exchange_audio_layers(self._models, speakers)
                 self._warm_up(self._models)
-        except (WeightFileError, UnknownKeysError, IncompleteModelError, LoraError, OSError) as error:
+        except LOAD_ERRORS as error:
             log.exception("the models can't be loaded")
             raise RenderError("model_unavailable", "The models are missing or damaged.") from error
         return self._models
@@ -233,7 +241,8 @@ class InfiniteTalkEngine:
         began = time.monotonic()
         models = self._prepared.load(speakers, self._placement, self._room)
         self._load_seconds = round(time.monotonic() - began, 2)
-        self._loaded_bytes = self._prepared.size(speakers).total
+        size = self._prepared.size(speakers)
+        self._loaded_bytes = size.total - size.text_encoder  # T5 is read when a prompt needs it.
         rate = self._loaded_bytes / 1e9 / self._load_seconds
         log.info("models loaded in %.1f s, %.2f GB/s", self._load_seconds, rate)
         if self._attention != NATIVE:

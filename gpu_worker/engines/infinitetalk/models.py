@@ -1,11 +1,13 @@
 """The models of a prepared checkpoint, loaded to where their placement wants them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
-from transformers import Wav2Vec2FeatureExtractor
+from transformers import UMT5EncoderModel, Wav2Vec2FeatureExtractor
 
 from gpu_worker.contract.setups import Precision as SetupPrecision
 from gpu_worker.contract.setups import Setup
@@ -102,7 +104,7 @@ class PreparedModels:
         components = Components(
             transformer=transformer,
             vae=load_vae(paths.ckpt_dir, near),
-            text_encoder=load_text_encoder(paths.ckpt_dir, text_encoder_at),
+            text_encoder=None,  # Loaded when a prompt has to be embedded.
             tokenizer=load_tokenizer(paths.ckpt_dir),
             image_encoder=load_image_encoder(paths.ckpt_dir, near),
             wav2vec2=load_speech_encoder(paths.wav2vec_dir, near),
@@ -110,7 +112,15 @@ class PreparedModels:
             loras=LoraSwitch(transformer, loras, near.torch_dtype),
         )
         bytes_per_parameter = 1 if self.precision is Precision.FP8 else 2
-        return LoadedModels(components, speakers, placement, self.device, bytes_per_parameter, room)
+        return LoadedModels(
+            components,
+            speakers,
+            placement,
+            self.device,
+            bytes_per_parameter,
+            room,
+            partial(load_text_encoder, paths.ckpt_dir, text_encoder_at),
+        )
 
     def exchange_audio_layers(self, models: "LoadedModels", speakers: Speakers) -> None:
         """Give models the audio layers for another number of speakers; the base is neither read nor moved.
@@ -156,6 +166,7 @@ class LoadedModels:
         device: Device,
         bytes_per_parameter: int,
         room: int,
+        load_text_encoder: Callable[[], UMT5EncoderModel],
     ) -> None:
         self.speakers = speakers
         self.spare_audio_layers: dict[str, torch.Tensor] | None = None
@@ -163,8 +174,7 @@ class LoadedModels:
         self.room = room
         self.loras = components.loras
         self.pipeline = InfiniteTalkPipeline.from_components(components)
-        self.pipeline.register_modules(text_encoder=None)
-        self._text_encoder, self._tokenizer = components.text_encoder, components.tokenizer
+        self._load_text_encoder, self._tokenizer = load_text_encoder, components.tokenizer
         self._device = device
         if placement.offloads_transformer:
             self._offload(bytes_per_parameter, room)
@@ -172,14 +182,23 @@ class LoadedModels:
     @torch.no_grad()
     def encode_prompt(self, prompt: str) -> torch.Tensor:
         """T5's embedding of a prompt, [1, n, width], on the host."""
-        device = self._device.torch_device
+        text_encoder, device = self._text_encoder, self._device.torch_device
         moves = self.placement is Placement.TEXT_ENCODER_ON_HOST
         if moves:
-            self._text_encoder.to(device)
-        embeds = encode_prompt(self._text_encoder, self._tokenizer, prompt, device).cpu()
+            text_encoder.to(device)
+        embeds = encode_prompt(text_encoder, self._tokenizer, prompt, device).cpu()
         if moves:
-            self._text_encoder.to("cpu")
+            text_encoder.to("cpu")
         return embeds
+
+    @cached_property
+    def _text_encoder(self) -> UMT5EncoderModel:
+        """T5, read when the first prompt has to be embedded: prompts that are cached need none."""
+        text_encoder = self._load_text_encoder()
+        if self.placement.offloads_transformer:
+            device, use_stream = self._device.torch_device, self._device.has_streams
+            offload_text_encoder(text_encoder, device, use_stream=use_stream)
+        return text_encoder
 
     def leave_room(self, room: int) -> None:
         """Work with larger windows: audio layers that aren't in use are read again when needed."""
@@ -192,7 +211,6 @@ class LoadedModels:
             resident = resident_parameters(memory.free, bytes_per_parameter, room)
         device, use_stream = self._device.torch_device, self._device.has_streams
         keep_resident(self.pipeline.transformer, resident, device, use_stream=use_stream)
-        offload_text_encoder(self._text_encoder, device, use_stream=use_stream)
 
 
 def _bytes_below(folder: Path) -> int:
