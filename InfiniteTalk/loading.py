@@ -187,7 +187,9 @@ def load_audio_layers(
         UnknownKeysError: The file holds weights of another model.
     """
     file = find_audio_file(paths.infinitetalk, speakers)
-    tensors = _read_prepared(file) if _is_prepared_file(file) else read_original(file, place_transformer)
+    tensors = (
+        _read_prepared(file, options) if _is_prepared_file(file) else read_original(file, place_transformer)
+    )
     return dict(_block_weights(tensors, options, InfiniteTalkTransformer3DModel._keep_in_fp32_modules))
 
 

@@ -11,7 +11,7 @@ import os
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ def read_tensors(path: Path, *, pin_memory: bool = False) -> Iterator[tuple[str,
 
 def _in_order(
     pool: ThreadPoolExecutor, descriptor: int, stored: list[_StoredTensor], pin_memory: bool
-) -> Iterator[tuple[_StoredTensor, torch.Tensor]]:
+) -> Generator[tuple[_StoredTensor, torch.Tensor], None, None]:
     """Each tensor with its bytes, while the next ones are on their way."""
     begun: deque[tuple[_StoredTensor, torch.Tensor, list[Future[None]]]] = deque()
     ahead = 0
@@ -107,7 +107,7 @@ def _in_order(
 def _begin(
     pool: ThreadPoolExecutor, descriptor: int, tensor: _StoredTensor, buffer: torch.Tensor
 ) -> list[Future[None]]:
-    memory = memoryview(buffer.numpy())
+    memory = memoryview(buffer.numpy().data)
     return [
         pool.submit(_read, descriptor, memory[offset : offset + CHUNK_BYTES], tensor.start + offset)
         for offset in range(0, tensor.size, CHUNK_BYTES)

@@ -251,10 +251,10 @@ def test_the_text_encoder_is_not_read_for_a_prompt_that_is_cached(models: Path, 
     shutil.copytree(models, broken)
     engine = InfiniteTalkEngine(broken, SIZE)
     short = replace(job, num_frames=5)
-    expected = next(engine.render(short, go_on)).frames
+    expected = next(engine.render(short, renew_slices)).frames
 
     (broken / "Wan2.1-I2V-14B-480P" / "text_encoder" / "model.safetensors").unlink()
     engine._forget_models()
-    assert np.array_equal(next(engine.render(short, go_on)).frames, expected)
+    assert np.array_equal(next(engine.render(short, renew_slices)).frames, expected)
     with pytest.raises(RenderError, match="model_unavailable"):
-        next(engine.render(replace(short, prompt="another"), go_on))
+        next(engine.render(replace(short, prompt="another"), renew_slices))
