@@ -32,7 +32,8 @@ from transformers import (
 from InfiniteTalk.completeness import parameter_shapes, require_complete
 from InfiniteTalk.conversion import AUDIO_FOLDER, BASE_FOLDER, WAV2VEC2_FOLDER, WEIGHTS_FILE
 from InfiniteTalk.key_maps import is_audio_key
-from InfiniteTalk.lora import LoraSwitch, read_lora
+from InfiniteTalk.lora import LoraSwitch
+from InfiniteTalk.lora_files import read_lora
 from InfiniteTalk.model_configs import (
     audio_config,
     clip_config,

@@ -33,7 +33,8 @@ from InfiniteTalk.loading import (
     load_vae,
     replace_layers,
 )
-from InfiniteTalk.lora import LoraSwitch, read_lora
+from InfiniteTalk.lora import LoraSwitch
+from InfiniteTalk.lora_files import read_lora
 from InfiniteTalk.offloading import keep_resident, offload_text_encoder
 from InfiniteTalk.original_checkpoint import Speakers
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
