@@ -33,13 +33,15 @@ from InfiniteTalk.completeness import IncompleteModelError
 from InfiniteTalk.guidance import AdaptiveProjectedGuidance
 from InfiniteTalk.input_file import GenerationInput, read_input
 from InfiniteTalk.loading import CheckpointPaths, LoadOptions, load_components
-from InfiniteTalk.lora import LoraError, merge_lora, named_by_file, read_lora
+from InfiniteTalk.lora import merge_lora
+from InfiniteTalk.lora_files import LoraError, named_by_file, read_lora
 from InfiniteTalk.model_configs import UnsupportedModelError
 from InfiniteTalk.offloading import keep_resident
 from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
 from InfiniteTalk.pipeline import PIXELS_PER_TOKEN, InfiniteTalkPipeline
 from InfiniteTalk.reference import Reference
 from InfiniteTalk.sampling import StepCallback, StepProgress
+from InfiniteTalk.schedule import shift_timesteps
 from InfiniteTalk.settings import RenderSettings
 from InfiniteTalk.sizes import BUCKETS, Resolution, Size, choose_bucket
 from InfiniteTalk.speech_encoding import SpeechTooShortError
@@ -137,6 +139,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--sample_steps", type=int, default=40)
+    sampling.add_argument(
+        "--sample_timesteps",
+        type=float,
+        nargs="+",
+        help="timesteps before the shift, as 1000 750 500 250 for lightx2v with --sample_shift 5; "
+        "by default --sample_steps of them, evenly from 1000 to 1",
+    )
     sampling.add_argument("--sample_shift", type=float, help="default: 7 at 480p, 11 at 720p")
     sampling.add_argument("--sample_text_guide_scale", type=float, default=5.0)
     sampling.add_argument("--sample_audio_guide_scale", type=float, default=4.0)
@@ -249,9 +258,13 @@ def _settings(options: argparse.Namespace) -> RenderSettings:
     )
     seed = options.base_seed if options.base_seed >= 0 else random.randrange(2**31)  # noqa: S311
     shift = options.sample_shift
+    if shift is None:
+        shift = DEFAULT_SHIFT[_size_class(options)]
+    base = options.sample_timesteps
     return RenderSettings(
-        num_inference_steps=options.sample_steps,
-        shift=DEFAULT_SHIFT[_size_class(options)] if shift is None else shift,
+        num_inference_steps=len(base) if base else options.sample_steps,
+        shift=shift,
+        timesteps=shift_timesteps(base, shift) if base else None,
         text_guidance_scale=options.sample_text_guide_scale,
         audio_guidance_scale=options.sample_audio_guide_scale,
         apg=apg,
@@ -300,7 +313,8 @@ def _pipeline(
     elif offloads:
         pipeline.enable_model_cpu_offload(device=device)
     if options.use_teacache:
-        config = TeaCacheConfig(options.teacache_thresh, _size_class(options), options.sample_steps)
+        steps = len(options.sample_timesteps or ()) or options.sample_steps
+        config = TeaCacheConfig(options.teacache_thresh, _size_class(options), steps)
         enable_tea_cache(pipeline.transformer, config)
     return pipeline
 

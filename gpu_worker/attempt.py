@@ -11,7 +11,7 @@ from typing import Any
 from gpu_worker import media, resume, simulation, sound
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.coordination import Progress, Stop
-from gpu_worker.contract.presets import PRESETS
+from gpu_worker.contract.presets import Sampling, version_1_sampling
 from gpu_worker.contract.spec import SLOW, ReferenceKind, RenderedVideo, RenderReport, RenderSpec, ReportKind
 from gpu_worker.contract.windows import Window, plan
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
@@ -128,9 +128,14 @@ class Attempt:
             publisher.put(self._windows[rendered.index], self._fit_for_resuming(rendered))
             self._hold()
 
+    @property
+    def _sampling(self) -> Sampling:
+        return self._spec.sampling or version_1_sampling(self._spec.preset, self._spec.resolution)
+
     def _engine_job(self, inputs: Inputs, start: StartingPoint) -> EngineJob:
         spec = self._spec
         return EngineJob(
+            sampling=self._sampling,
             reference=inputs.reference,
             reference_kind=spec.reference_kind,
             speech=inputs.speech,
@@ -310,7 +315,7 @@ class Attempt:
 
     def _receipt(self) -> dict[str, Any]:
         info, spec = self._worker.engine.info, self._spec
-        steps = {"num_inference_steps": PRESETS[spec.preset].num_inference_steps} if info.denoises else {}
+        steps = {"num_inference_steps": len(self._sampling.timesteps)} if info.denoises else {}
         return {
             "engine": info.engine,
             "device": info.device,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.presets import PresetName, Resolution, Sampling
 from gpu_worker.contract.spec import ReferenceKind, SpeakerBox, SpeakingOrder
 
 
@@ -20,6 +20,7 @@ class EngineJob:
         reference: Normalised picture (PNG, upright, sRGB, no alpha) or video (H.264 MP4).
         speech: One or two normalised recordings (FLAC, at their own rate and loudness).
         num_frames: Length of the video at 25 fps.
+        sampling: What an engine that denoises samples with.
         next_window: Index of the first window to render; those before are finished already.
         window_state: What the window before `next_window` left, or None for the first.
         step_state: What a stop inside `next_window` left, or None.
@@ -36,6 +37,7 @@ class EngineJob:
     preset: PresetName
     seed: int
     num_frames: int
+    sampling: Sampling
     next_window: int = 0
     window_state: bytes | None = None
     step_state: bytes | None = None

@@ -11,7 +11,7 @@ import av
 import cv2
 import numpy as np
 
-from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
 from gpu_worker.engines.base import EngineJob
 from gpu_worker.engines.preview import Face, FaceFinder, PreviewEngine
@@ -31,6 +31,7 @@ JOB = EngineJob(
     preset=PresetName.FAST,
     seed=1,
     num_frames=40,
+    sampling=PRESETS[PresetName.FAST].sampling(Resolution.P480),
 )
 
 

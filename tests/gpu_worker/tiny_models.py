@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
 from gpu_worker.engines.base import EngineJob
 from gpu_worker.model_store import manifest
@@ -77,5 +77,6 @@ def engine_job(folder: Path, *, seconds: float = 6.0, **changes: Any) -> EngineJ
         preset=PresetName.FAST,
         seed=3,
         num_frames=round(seconds * 25),
+        sampling=PRESETS[PresetName.FAST].sampling(Resolution.P480),
     )
     return replace(job, **changes)

@@ -43,7 +43,7 @@ from gpu_worker.model_store.location import storage_path
 from InfiniteTalk.audio import load_speech
 from InfiniteTalk.completeness import IncompleteModelError
 from InfiniteTalk.conditioning import NEGATIVE_PROMPT, SpeakerBox
-from InfiniteTalk.lora import LoraError
+from InfiniteTalk.lora_files import LoraError
 from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
 from InfiniteTalk.reference import Reference, StillReference, VideoReference
 from InfiniteTalk.sampling import RenderStopped, StepProgress, StopSampling
@@ -186,14 +186,14 @@ class InfiniteTalkEngine:
             reference=reference,
             speech=[load_speech(path) for path in job.speech],
             prompt=job.prompt,
-            settings=_settings(job, preset),
+            settings=_settings(job),
             resolution=size,
             speaking_order=job.speaking_order.value,
             boxes=[SpeakerBox(box.x, box.y, box.width, box.height) for box in job.speaker_boxes],
             video_frames=job.num_frames,
             resume_from=render.position,
             callback=render.after_step,
-            given=self._embedded_prompts(models, job, preset),
+            given=self._embedded_prompts(models, job),
         )
         try:
             for window in stream:
@@ -206,16 +206,16 @@ class InfiniteTalkEngine:
         except RenderStopped as stop:
             raise RenderStoppedError(_step_bytes(stop.state)) from stop
 
-    def _embedded_prompts(self, models: LoadedModels, job: EngineJob, preset: Preset) -> Precomputed:
+    def _embedded_prompts(self, models: LoadedModels, job: EngineJob) -> Precomputed:
         try:
-            return self._prompt_embeds(models, job, preset)
+            return self._prompt_embeds(models, job)
         except LOAD_ERRORS as error:  # T5 is read here.
             log.exception("T5 can't be loaded")
             raise RenderError("model_unavailable", "The models are missing or damaged.") from error
 
-    def _prompt_embeds(self, models: LoadedModels, job: EngineJob, preset: Preset) -> Precomputed:
+    def _prompt_embeds(self, models: LoadedModels, job: EngineJob) -> Precomputed:
         negative = None
-        if preset.text_guidance_scale != 1:
+        if job.sampling.text_guidance_scale != 1:
             negative = self._prompts.get(job.negative_prompt or NEGATIVE_PROMPT, models.encode_prompt)
         return Precomputed(
             prompt_embeds=self._prompts.get(job.prompt, models.encode_prompt), negative_prompt_embeds=negative
@@ -323,7 +323,7 @@ class _Render:
         self.position: WindowState | StepState | None = _position(job)
         self._on_step = on_step
         self._window = job.next_window
-        self._steps = PRESETS[job.preset].num_inference_steps
+        self._steps = len(job.sampling.timesteps)
         self._num_windows = len(plan(job.num_frames))
 
     def after_step(self, progress: StepProgress) -> None:
@@ -371,12 +371,14 @@ def _reference(job: EngineJob) -> Reference:
         return StillReference(image)
 
 
-def _settings(job: EngineJob, preset: Preset) -> RenderSettings:
+def _settings(job: EngineJob) -> RenderSettings:
+    sampling = job.sampling
     return RenderSettings(
-        num_inference_steps=preset.num_inference_steps,
-        shift=preset.shift[job.resolution],
-        text_guidance_scale=preset.text_guidance_scale,
-        audio_guidance_scale=preset.audio_guidance_scale,
+        num_inference_steps=len(sampling.timesteps),
+        shift=1.0,  # The timesteps are shifted already.
+        timesteps=sampling.timesteps,
+        text_guidance_scale=sampling.text_guidance_scale,
+        audio_guidance_scale=sampling.audio_guidance_scale,
         seed=job.seed,
     )
 
