@@ -210,9 +210,14 @@ def read_order(options: argparse.Namespace) -> Order:
 
 
 def render(order: Order, options: argparse.Namespace) -> None:
-    """Renders a video, window by window, and writes it."""
+    """Loads the models, renders a video and writes it."""
+    pipeline = load_pipeline(options, order.request.speakers, order.lora_scales)
+    render_with(pipeline, order)
+
+
+def render_with(pipeline: InfiniteTalkPipeline, order: Order) -> None:
+    """Renders a video with models in memory, window by window, and writes it."""
     request, settings = order.request, order.settings
-    pipeline = _pipeline(options, request.speakers, order.lora_scales)
     sound = mixed_speech(request.speech, request.speaking_order)
     with (
         VideoWriter(order.output, order.size, sound) as writer,
@@ -285,9 +290,10 @@ def _size_class(options: argparse.Namespace) -> Literal["infinitetalk-480", "inf
 # ---- The models --------------------------------------------------------------------------------------------
 
 
-def _pipeline(
+def load_pipeline(
     options: argparse.Namespace, speakers: Speakers, lora_scales: Mapping[Path, float]
 ) -> InfiniteTalkPipeline:
+    """Loads what the arguments name, LoRAs switched on. Raises one of `MODEL_ERRORS`."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     streams = options.num_persistent_param_in_dit is not None
     offloads = device.type == "cuda" and (streams or options.offload_model is not False)
@@ -307,7 +313,7 @@ def _pipeline(
         ),
     )
     pipeline = InfiniteTalkPipeline.from_components(components)
-    _use_loras(pipeline, lora_scales, merge=options.merge_lora)
+    use_loras(pipeline, lora_scales, merge=options.merge_lora)
     if streams:
         _stream_blocks(pipeline, options.num_persistent_param_in_dit, device)
     elif offloads:
@@ -327,7 +333,8 @@ def _lora_scales(options: argparse.Namespace) -> dict[Path, float]:
     return dict(zip(files, scales, strict=True))
 
 
-def _use_loras(pipeline: InfiniteTalkPipeline, scales: Mapping[Path, float], *, merge: bool) -> None:
+def use_loras(pipeline: InfiniteTalkPipeline, scales: Mapping[Path, float], *, merge: bool) -> None:
+    """Switches the LoRAs on, each at its scale, or adds them to the weights."""
     if merge:
         for file, scale in scales.items():
             merge_lora(pipeline.transformer, read_lora(file), scale)
