@@ -83,3 +83,12 @@ def test_what_another_version_or_a_stranger_tells_is_left_out(control: Control, 
     control.redis.sadd("workers", "strange")
     control.redis.set("worker:strange", told)
     assert read_workers(control.redis) == [KNOWN]
+
+
+def test_a_worker_that_doesn_t_say_reads_specs_of_version_1(control: Control) -> None:
+    told = asdict(KNOWN)
+    del told["spec_version"]
+    write_worker(control.redis, KNOWN)
+    control.redis.set("worker:known", json.dumps(told))
+    (worker,) = read_workers(control.redis)
+    assert worker.spec_version == 1
