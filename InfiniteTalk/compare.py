@@ -185,7 +185,7 @@ def _write_film(films: Sequence[Path], labels: Sequence[str], order: Order, path
 def _frames(film: Path) -> Generator[Frame]:
     with av.open(str(film)) as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")
+            yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
 def _labelled(frame: Frame, label: str) -> Frame:
