@@ -4,7 +4,9 @@ r"""The command line, with the arguments of the published code.
         --wav2vec_dir weights/chinese-wav2vec2-base --infinitetalk_dir weights/InfiniteTalk/single \
         --input_json input.json --size infinitetalk-480 --sample_steps 40 --mode streaming --save_file talk
 
-The three folders may hold a prepared checkpoint or the downloads.
+The three folders may hold a prepared checkpoint or the downloads. Several GPUs share a render with
+
+    torchrun --nproc_per_node=4 InfiniteTalk/generate_infinitetalk.py --ulysses_size 4 ...
 """
 
 import argparse
@@ -14,7 +16,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +29,7 @@ import torch
 from diffusers.hooks import apply_group_offloading
 from tqdm import tqdm
 
+from InfiniteTalk import parallel
 from InfiniteTalk.audio import Speech, combine_speakers, load_speech
 from InfiniteTalk.caching import TeaCacheConfig, enable_tea_cache
 from InfiniteTalk.completeness import IncompleteModelError
@@ -38,8 +41,10 @@ from InfiniteTalk.lora_files import LoraError, named_by_file, read_lora
 from InfiniteTalk.model_configs import UnsupportedModelError
 from InfiniteTalk.offloading import keep_resident
 from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
+from InfiniteTalk.parallel import ParallelismError, Ranks
 from InfiniteTalk.pipeline import PIXELS_PER_TOKEN, InfiniteTalkPipeline
 from InfiniteTalk.reference import Reference
+from InfiniteTalk.rendering import Window
 from InfiniteTalk.sampling import StepCallback, StepProgress
 from InfiniteTalk.schedule import shift_timesteps
 from InfiniteTalk.settings import RenderSettings
@@ -63,12 +68,16 @@ MODEL_ERRORS = (
     LoraError,
     EmptySpeakerMaskError,
     SpeechTooShortError,
+    ParallelismError,
 )
 """What a user can put right after that; anything else keeps its traceback."""
 REFUSED = {
     "--quant_dir": "the published 8-bit files are not read; --quant fp8 rounds the weights of --ckpt_dir",
     "--dit_path": "a transformer merged into one file is not read; give --ckpt_dir and --infinitetalk_dir",
     "--t5_cpu": "the text encoder computes where all do; --offload_model true takes it away afterwards",
+    "--dit_fsdp": "each GPU holds the whole transformer; --quant fp8 halves it, and "
+    "--num_persistent_param_in_dit fetches the blocks that do not fit",
+    "--t5_fsdp": "each GPU encodes the prompt by itself; --offload_model true takes the text encoder away",
     "--scene_seg": "a video is not cut at its scenes; each window sees the picture of its moment",
 }
 """Arguments of the published code that have no counterpart here, and why."""
@@ -167,6 +176,7 @@ def build_parser() -> argparse.ArgumentParser:
     memory.add_argument(
         "--offload_model", type=_truth, help="fetch whole models when needed; default on a GPU"
     )
+    parallel.add_arguments(parser)
     for name in REFUSED:
         parser.add_argument(name, nargs="?", action=_Refusal, help=argparse.SUPPRESS)
     return parser
@@ -183,12 +193,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = build_parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    ranks = Ranks.from_environment()
     try:
+        ranks.require(options.ulysses_size)
         order = read_order(options)
+        ranks.check_size(order.size, order.settings.num_frames)
     except INPUT_ERRORS as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     try:
-        render(order, options)
+        with ranks.connected():
+            settings = replace(order.settings, seed=ranks.agree(order.settings.seed))
+            render(replace(order, settings=settings), options, ranks)
     except MODEL_ERRORS as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
@@ -209,34 +224,42 @@ def read_order(options: argparse.Namespace) -> Order:
     return Order(request, reference, speech, size, settings, plan, _lora_scales(options), output)
 
 
-def render(order: Order, options: argparse.Namespace) -> None:
-    """Loads the models, renders a video and writes it."""
-    pipeline = load_pipeline(options, order.request.speakers, order.lora_scales)
-    render_with(pipeline, order)
+def render(order: Order, options: argparse.Namespace, ranks: Ranks | None = None) -> None:
+    """Loads the models, renders a video and writes it; the first of the ranks that share it writes."""
+    ranks = ranks or Ranks()
+    pipeline = load_pipeline(options, order.request.speakers, order.lora_scales, ranks)
+    if ranks.is_first:
+        render_with(pipeline, order)
+        return
+    for _ in _windows(pipeline, order, None):
+        pass
 
 
 def render_with(pipeline: InfiniteTalkPipeline, order: Order) -> None:
     """Renders a video with models in memory, window by window, and writes it."""
-    request, settings = order.request, order.settings
-    sound = mixed_speech(request.speech, request.speaking_order)
+    sound = mixed_speech(order.request.speech, order.request.speaking_order)
     with (
         VideoWriter(order.output, order.size, sound) as writer,
-        _progress(order.plan, settings) as show_step,
+        _progress(order.plan, order.settings) as show_step,
     ):
-        for window in pipeline.stream(
-            reference=order.reference,
-            speech=order.speech,
-            prompt=request.prompt,
-            settings=settings,
-            resolution=order.size,
-            speaking_order=request.speaking_order,
-            boxes=request.boxes,
-            video_frames=order.plan.video_frames,
-            callback=show_step,
-        ):
+        for window in _windows(pipeline, order, show_step):
             writer.write(window.frames)
     seconds = writer.num_frames / FPS
-    print(f"{order.output}: {writer.num_frames} frames, {seconds:.2f} s, seed {settings.seed}")
+    print(f"{order.output}: {writer.num_frames} frames, {seconds:.2f} s, seed {order.settings.seed}")
+
+
+def _windows(pipeline: InfiniteTalkPipeline, order: Order, callback: StepCallback | None) -> Iterator[Window]:
+    return pipeline.stream(
+        reference=order.reference,
+        speech=order.speech,
+        prompt=order.request.prompt,
+        settings=order.settings,
+        resolution=order.size,
+        speaking_order=order.request.speaking_order,
+        boxes=order.request.boxes,
+        video_frames=order.plan.video_frames,
+        callback=callback,
+    )
 
 
 def _video_frames(
@@ -249,7 +272,7 @@ def _video_frames(
     assert voice is not None  # an input file in which nobody speaks is refused
     wanted = video_length(len(voice))
     limit = options.frame_num if options.mode == "clip" else options.max_frame_num
-    if wanted > limit:
+    if wanted > limit and Ranks.from_environment().is_first:
         argument = "--mode clip" if options.mode == "clip" else "--max_frame_num"
         print(f"the speech takes {wanted} frames; {argument} ends the video after {limit}")
     return min(wanted, limit)
@@ -291,10 +314,14 @@ def _size_class(options: argparse.Namespace) -> Literal["infinitetalk-480", "inf
 
 
 def load_pipeline(
-    options: argparse.Namespace, speakers: Speakers, lora_scales: Mapping[Path, float]
+    options: argparse.Namespace,
+    speakers: Speakers,
+    lora_scales: Mapping[Path, float],
+    ranks: Ranks | None = None,
 ) -> InfiniteTalkPipeline:
     """Loads what the arguments name, LoRAs switched on. Raises one of `MODEL_ERRORS`."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    ranks = ranks or Ranks()
+    device = ranks.device
     streams = options.num_persistent_param_in_dit is not None
     offloads = device.type == "cuda" and (streams or options.offload_model is not False)
     components = load_components(
@@ -314,6 +341,7 @@ def load_pipeline(
     )
     pipeline = InfiniteTalkPipeline.from_components(components)
     use_loras(pipeline, lora_scales, merge=options.merge_lora)
+    ranks.split(pipeline.transformer)
     if streams:
         _stream_blocks(pipeline, options.num_persistent_param_in_dit, device)
     elif offloads:

@@ -798,14 +798,15 @@ class InfiniteTalkTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, 
     _keys_to_ignore_on_load_unexpected = ["norm_added_q"]
     _repeated_blocks = ["InfiniteTalkTransformerBlock"]
     # Tokens are split once, behind the patch embedding, and gathered behind the head. Nothing is split at a
-    # block, so that hooks on blocks (caches of residuals) see the same tokens going in as coming out.
+    # block or a layer with weights, so that hooks there (caches of residuals, LoRAs) see the same tokens
+    # going in as coming out.
     _cp_plan = {
         "rope": {
             0: ContextParallelInput(split_dim=1, expected_dims=5, split_output=True),
             1: ContextParallelInput(split_dim=0, expected_dims=1, split_output=True),
         },
         "flatten_tokens": {0: ContextParallelInput(split_dim=1, expected_dims=3, split_output=True)},
-        "proj_out": ContextParallelOutput(gather_dim=1, expected_dims=3),
+        "gather_tokens": ContextParallelOutput(gather_dim=1, expected_dims=3),
     }
 
     @register_to_config
@@ -872,6 +873,7 @@ class InfiniteTalkTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, 
 
         # 4. Head
         self.proj_out = nn.Linear(dim, out_channels * math.prod(patch_size))
+        self.gather_tokens = nn.Identity()
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
 
     @apply_lora_scale("attention_kwargs")
@@ -941,7 +943,7 @@ class InfiniteTalkTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, 
         # 4. Head
         shift, scale = (self.scale_shift_table + temb[:, None]).chunk(2, dim=1)
         hidden_states = modulated_layer_norm(hidden_states.float(), scale, shift, self.config.eps)
-        output = self.proj_out(hidden_states.to(self.proj_out.weight.dtype)).float()
+        output = self.gather_tokens(self.proj_out(hidden_states.to(self.proj_out.weight.dtype))).float()
         output = self._unpatchify(output, num_frames, token_grid)
 
         if not return_dict:

@@ -45,6 +45,7 @@ from InfiniteTalk.completeness import IncompleteModelError
 from InfiniteTalk.conditioning import NEGATIVE_PROMPT, SpeakerBox
 from InfiniteTalk.lora_files import LoraError
 from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
+from InfiniteTalk.parallel import Ranks
 from InfiniteTalk.reference import Reference, StillReference, VideoReference
 from InfiniteTalk.sampling import RenderStopped, StepProgress, StopSampling
 from InfiniteTalk.settings import Precomputed, RenderSettings
@@ -79,6 +80,7 @@ class InfiniteTalkEngine:
         size: Height and width to render at whatever a job asks for; for a tiny checkpoint on a CPU.
         compile_blocks: Compile the transformer's blocks: slower at the first window, faster afterwards.
         device: Where to compute; by default on the GPU, or on the CPU where there is none.
+        ranks: The processes that share each render, of which this is one.
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class InfiniteTalkEngine:
         *,
         compile_blocks: bool = False,
         device: Device | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
+        self._ranks = ranks or Ranks()
         self._device = device or find_device()
         self._prepared = PreparedModels(folder, self._device)
         self._manifest = manifest.read(folder)
@@ -108,8 +112,8 @@ class InfiniteTalkEngine:
         self._models_for("single")
 
     @classmethod
-    def from_environment(cls) -> Self:
-        """The engine that the environment asks for.
+    def from_environment(cls, ranks: Ranks | None = None) -> Self:
+        """The engine that the environment asks for, as one of `ranks`.
 
         MODEL_STORAGE_PATH is the prepared checkpoint's folder. INFINITETALK_COMPILE=1 compiles the
         transformer's blocks. INFINITETALK_SIZE=64,96 sets the size.
@@ -120,6 +124,7 @@ class InfiniteTalkEngine:
             storage_path(),
             Size(*size) if size else None,
             compile_blocks=env.bool("INFINITETALK_COMPILE", False),
+            ranks=ranks,
         )
 
     @property
@@ -247,6 +252,7 @@ class InfiniteTalkEngine:
         log.info("models loaded in %.1f s, %.2f GB/s", self._load_seconds, rate)
         if self._attention != NATIVE:
             models.pipeline.transformer.set_attention_backend(self._attention)
+        self._ranks.split(models.pipeline.transformer)
         if self._compile_blocks:
             models.pipeline.transformer.compile_repeated_blocks()
         self._warm_up(models)
@@ -303,7 +309,8 @@ class InfiniteTalkEngine:
         Raises:
             RenderError: `out_of_memory`, when there is no more frugal placement.
         """
-        placement = more_frugal(self._placement)
+        # One of several ranks can't begin a step anew: the others wait for it inside the step.
+        placement = more_frugal(self._placement) if self._ranks.size == 1 else None
         if placement is None:
             raise RenderError("out_of_memory", "The render needs more memory than the GPU has.")
         log.warning("out of GPU memory, going on with placement %s", placement)
