@@ -30,22 +30,21 @@ def run(setting: Setting) -> None:
     """Time every backend that this GPU and these packages offer; say of the others why not."""
     known = {backend.value for backend in AttentionBackendName}
     for name in ("480p", "720p"):
-        query, key, value = _tensors(setting, name)
-        exact = dispatch_attention_fn(query, key, value, backend=NATIVE)
+        tensors = _tensors(setting, name)
+        exact = dispatch_attention_fn(*tensors, backend=NATIVE).float()
         for backend in BACKENDS if setting.on_gpu else (NATIVE,):
-            conditions = {"backend": backend, "tokens": query.shape[1]}
-            if backend not in known:
-                continue
-            with setting.attempt("self-attention", **conditions):
-                output = dispatch_attention_fn(query, key, value, backend=backend)
-                error = (output.float() - exact.float()).norm() / exact.float().norm()
-                setting.measure("error to native", float(error), "x", **conditions)
-                setting.measure("largest output", float(output.abs().max()), "x", **conditions)
-                seconds = setting.seconds(
-                    lambda backend=backend: dispatch_attention_fn(query, key, value, backend=backend)
-                )
-                setting.measure("self-attention", seconds, "s", **conditions)
-                del output
+            if backend in known:
+                _measure(setting, tensors, exact, backend)
+
+
+def _measure(setting: Setting, tensors: tuple[torch.Tensor, ...], exact: torch.Tensor, backend: str) -> None:
+    conditions = {"backend": backend, "tokens": exact.shape[1]}
+    with setting.attempt("self-attention", **conditions):
+        output = dispatch_attention_fn(*tensors, backend=backend).float()
+        setting.measure("error to native", float((output - exact).norm() / exact.norm()), "x", **conditions)
+        setting.measure("largest output", float(output.abs().max()), "x", **conditions)
+        seconds = setting.seconds(lambda: dispatch_attention_fn(*tensors, backend=backend))
+        setting.measure("self-attention", seconds, "s", **conditions)
 
 
 def _tensors(setting: Setting, name: str) -> tuple[torch.Tensor, ...]:

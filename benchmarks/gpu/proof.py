@@ -1,8 +1,8 @@
 """`python -m benchmarks gpu`: measure on one NVIDIA GPU what the documents compute, in eight parts.
 
-Nothing is downloaded: models of the published sizes get random weights on the GPU. Each part runs in a process
-of its own for at most seven minutes, and writes every figure as soon as it has it to docs/gpu/GPU.json, and at
-its end docs/gpu/GPU.md. Parts that are complete are not run again; `PART=2` runs that one in any case.
+Nothing is downloaded: models of the published sizes get random weights on the GPU. Each part runs in a
+process of its own, for seven minutes at most, and writes each figure at once, to docs/gpu/GPU.json and
+docs/gpu/GPU.md. Parts that are complete are not run again; `PART=2` runs that one in any case.
 """
 
 import os

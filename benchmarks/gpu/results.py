@@ -1,10 +1,7 @@
 """What a proof has measured, as JSON: one file for each GPU, in docs/gpu/.
 
-{"version": 1, "gpu": "NVIDIA L40S", "machine": {...}, "parts": {"2": {
-    "title": "...", "complete": true, "seconds": 71.3,
-    "measurements": [{"name": "peak allocated", "value": 2.1e10, "unit": "byte",
-                      "conditions": {"size": "640x640", "precision": "bf16"}}],
-    "failures": [{"name": "forward", "error": "OutOfMemoryError: ...", "conditions": {...}}]}}}
+The file holds a `Proof` as it is, with the version of this form beside it: `gpu`, `machine`, and under `parts`
+each `PartResult` by its number.
 """
 
 import json

@@ -14,7 +14,7 @@ from benchmarks.gpu.results import Failure, Measurement
 from InfiniteTalk.sizes import Size
 
 FULL_SIZES = {"480p": Size(640, 640), "720p": Size(960, 960), "720p wide": Size(1920, 512)}
-SHORT_SIZES = {"480p": Size(32, 48), "720p": Size(48, 64)}
+SHORT_SIZES = {"480p": Size(32, 48), "720p": Size(48, 32)}
 SHORT_TRANSFORMER: dict[str, Any] = {
     "num_attention_heads": 2,
     "attention_head_dim": 32,
@@ -61,9 +61,9 @@ class Setting:
     def num_frames(self) -> int:
         return 81 if self.on_gpu else 9
 
-    def blocks(self, full: int = 40) -> int:
-        """How many blocks to build where the published model would have `full`."""
-        return full if self.on_gpu else 2
+    def blocks(self, full: int = 40, short: int = 2) -> int:
+        """How many blocks to build: `full` on a GPU, `short` in the short form."""
+        return full if self.on_gpu else short
 
     def transformer_config(self, num_layers: int) -> dict[str, Any]:
         return {"num_layers": num_layers} | ({} if self.on_gpu else SHORT_TRANSFORMER)

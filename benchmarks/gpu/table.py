@@ -12,18 +12,16 @@ def markdown(proof: Proof) -> str:
 
 def _part(number: int, part: PartResult) -> list[str]:
     state = f"{part.seconds:.0f} s" if part.complete else "did not come to its end"
-    lines = [
-        "",
-        f"## {number}. {part.title} ({state})",
-        "",
-        "| what | conditions | value |",
-        "| --- | --- | --- |",
-    ]
-    lines += [f"| {row.name} | {_conditions(row.conditions)} | {_value(row)} |" for row in part.measurements]
-    lines += [
-        f"| {row.name} | {_conditions(row.conditions)} | failed: {row.error} |" for row in part.failures
-    ]
+    lines = ["", f"## {number}. {part.title} ({state})", ""]
+    lines += ["| what | conditions | value |", "| --- | --- | --- |"]
+    lines += [_row(row.name, row.conditions, _value(row)) for row in part.measurements]
+    lines += [_row(row.name, row.conditions, f"failed: {row.error}") for row in part.failures]
     return lines
+
+
+def _row(name: str, conditions: Conditions, value: str) -> str:
+    cells = (name, _conditions(conditions), value)
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 def _conditions(conditions: Conditions) -> str:
