@@ -1,7 +1,7 @@
 """What a proof has measured, as JSON: one file for each GPU, in docs/gpu/.
 
-The file holds a `Proof` as it is, with the version of this form beside it: `gpu`, `machine`, and under `parts`
-each `PartResult` by its number.
+The file holds a `Proof` as it is, with the version of this form beside it: `gpu`, `machine`, and under
+`parts` each `PartResult` by its number.
 """
 
 import json
