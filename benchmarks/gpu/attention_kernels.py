@@ -3,6 +3,7 @@
 import torch
 from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
 
+from benchmarks.gpu.results import Value
 from benchmarks.gpu.setting import Setting
 
 TITLE = "Attention backends"
@@ -38,7 +39,7 @@ def run(setting: Setting) -> None:
 
 
 def _measure(setting: Setting, tensors: tuple[torch.Tensor, ...], exact: torch.Tensor, backend: str) -> None:
-    conditions = {"backend": backend, "tokens": exact.shape[1]}
+    conditions: dict[str, Value] = {"backend": backend, "tokens": exact.shape[1]}
     with setting.attempt("self-attention", **conditions):
         output = dispatch_attention_fn(*tensors, backend=backend).float()
         setting.measure("error to native", float((output - exact).norm() / exact.norm()), "x", **conditions)

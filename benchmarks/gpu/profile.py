@@ -4,10 +4,10 @@ from collections import Counter
 from itertools import product
 
 import torch
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu import random_models
+from benchmarks.gpu.results import Value
 from benchmarks.gpu.setting import Setting
 from InfiniteTalk.sizes import Size
 from InfiniteTalk.transformer import InfiniteTalkContextCache, InfiniteTalkTransformer3DModel
@@ -29,7 +29,12 @@ def run(setting: Setting) -> None:
     precisions = ("bf16", "fp8 activations") if setting.on_gpu else ("bf16",)
     modes = (False, True) if setting.on_gpu else (False,)  # the short form of part 4 compiles
     for precision, compiled, lora in product(precisions, modes, (True, False)):
-        conditions = {"precision": precision, "compiled": compiled, "lora": lora, "blocks": BLOCKS}
+        conditions: dict[str, Value] = {
+            "precision": precision,
+            "compiled": compiled,
+            "lora": lora,
+            "blocks": BLOCKS,
+        }
         with setting.attempt("forward", **conditions):
             _measure(setting, size, conditions, precision, compiled=compiled, lora=lora)
 
@@ -37,7 +42,7 @@ def run(setting: Setting) -> None:
 def _measure(
     setting: Setting,
     size: Size,
-    conditions: dict[str, str | int | bool],
+    conditions: dict[str, Value],
     precision: str,
     *,
     compiled: bool,
@@ -74,9 +79,9 @@ def _by_kind(
         setting.synchronize()
     seconds: Counter[str] = Counter()
     kernels: Counter[str] = Counter()
-    wanted = DeviceType.CUDA if setting.on_gpu else DeviceType.CPU
+    wanted = "CUDA" if setting.on_gpu else "CPU"
     for event in profiler.key_averages():
-        if event.device_type == wanted:
+        if event.device_type.name == wanted:
             kind = kind_of(event.key)
             seconds[kind] += (
                 event.self_device_time_total if setting.on_gpu else event.self_cpu_time_total

@@ -7,6 +7,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from benchmarks.gpu import random_models
+from benchmarks.gpu.results import Value
 from benchmarks.gpu.setting import Setting
 from InfiniteTalk.transformer import InfiniteTalkContextCache
 
@@ -26,7 +27,7 @@ def run(setting: Setting) -> None:
     model.compile_repeated_blocks(backend="inductor" if setting.on_gpu else "eager")
     sizes = list(setting.sizes.items())[: None if setting.on_gpu else 1]
     for lora, speakers, (name, size) in product((True, False), (1, 2) if setting.on_gpu else (1,), sizes):
-        conditions = {"lora": lora, "speakers": speakers, "resolution": name}
+        conditions: dict[str, Value] = {"lora": lora, "speakers": speakers, "resolution": name}
         with setting.attempt("graphs", **conditions):
             switch.use({"random": 1.0} if lora else {})
             arguments, cache = random_models.inputs(setting, size, speakers), InfiniteTalkContextCache()

@@ -14,7 +14,8 @@ from typing import Any
 VERSION = 1
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "gpu"
 
-Conditions = Mapping[str, str | int | float | bool]
+Value = str | int | float | bool
+Conditions = Mapping[str, Value]
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Proof:
         """The proof with one part in another state."""
         return replace(self, parts=dict(sorted({**self.parts, number: result}.items())))
 
-    def find(self, name: str, **conditions: str | int | float | bool) -> float | None:
+    def find(self, name: str, **conditions: Value) -> float | None:
         """The figure that was measured under these conditions, whatever its others are; None if none was."""
         for measurement in self.measurements():
             if measurement.name == name and conditions.items() <= dict(measurement.conditions).items():

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.results import Failure, Measurement
+from benchmarks.gpu.results import Failure, Measurement, Value
 from InfiniteTalk.sizes import Size
 
 FULL_SIZES = {"480p": Size(640, 640), "720p": Size(960, 960), "720p wide": Size(1920, 512)}
@@ -68,11 +68,11 @@ class Setting:
     def transformer_config(self, num_layers: int) -> dict[str, Any]:
         return {"num_layers": num_layers} | ({} if self.on_gpu else SHORT_TRANSFORMER)
 
-    def measure(self, name: str, value: float, unit: str, **conditions: str | int | float | bool) -> None:
+    def measure(self, name: str, value: float, unit: str, **conditions: Value) -> None:
         self.report(Measurement(name, float(value), unit, conditions))
 
     @contextmanager
-    def attempt(self, name: str, **conditions: str | int | float | bool) -> Iterator[None]:
+    def attempt(self, name: str, **conditions: Value) -> Iterator[None]:
         """Records an error, memory that runs out included, and lets the part go on with its next figure.
 
         A proof is of use for what it measured before and after that. On a CPU an error is one of this
@@ -114,7 +114,7 @@ class Setting:
         if self.on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
 
-    def measure_peak(self, name: str, **conditions: str | int | float | bool) -> None:
+    def measure_peak(self, name: str, **conditions: Value) -> None:
         """Reports the most memory since `reset_peak`; on a CPU nothing is counted."""
         allocated = torch.cuda.max_memory_allocated(self.device) if self.on_gpu else 0
         reserved = torch.cuda.max_memory_reserved(self.device) if self.on_gpu else 0
