@@ -14,7 +14,7 @@ from benchmarks.gpu.results import Failure, Measurement, Value
 from InfiniteTalk.sizes import Size
 
 FULL_SIZES = {"480p": Size(640, 640), "720p": Size(960, 960), "720p wide": Size(1920, 512)}
-SHORT_SIZES = {"480p": Size(32, 48), "720p": Size(48, 32)}
+SHORT_SIZES = {"480p": Size(32, 48), "720p": Size(48, 64)}
 SHORT_TRANSFORMER: dict[str, Any] = {
     "num_attention_heads": 2,
     "attention_head_dim": 32,
