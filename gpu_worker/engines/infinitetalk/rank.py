@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
-from gpu_worker.contract import logs
+from gpu_worker.common import logs
 from gpu_worker.engines.base import RenderError, RenderStoppedError, Step
 from gpu_worker.engines.infinitetalk.engine import InfiniteTalkEngine
 from gpu_worker.engines.infinitetalk.rank_messages import AtStep, Begin, Ended, Ready, WindowDone
