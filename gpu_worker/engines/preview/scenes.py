@@ -52,13 +52,14 @@ class StillScene:
     def __init__(self, job: EngineJob, finder: FaceFinder) -> None:
         original = cv2.cvtColor(cv2.imread(str(job.reference)), cv2.COLOR_BGR2RGB)
         size = frame_size(original.shape[1], original.shape[0], job.resolution)
-        found = _cast(original, job, finder)
-        faces = [fit_face(face, original, size) for face in found]
+        found = finder.find(original)
+        everybody = [fit_face(face, original, size) for face in found]
+        faces = [fit_face(face, original, size) for face in _cast(found, original, job)]
         self.width, self.height = size
         self._picture = fit(original, size)
         self._puppets = [Puppet(self._picture, face, Rig.of(face.points)) for face in faces]
         self._sways = [Sway(self._picture, face) for face in faces]
-        self._mark = Mark(size, tuple(faces))
+        self._mark = Mark.of(size, everybody)
 
     def draw(self, frame: int, actors: Sequence[Acting], out: Picture) -> None:
         """Write a frame of the video to `out`."""
@@ -86,7 +87,7 @@ class VideoScene:
         size = self.width, self.height
         self._cast = [fit_face(face, self._source, size) for face in _cast_video(job, finder)]
         self._rigs = [Rig.of(face.points) for face in self._cast]
-        self._mark = Mark(size, ())
+        self._placed_mark = Mark.of(size, self._cast)
         self._set_picture(self._source)
 
     def draw(self, frame: int, actors: Sequence[Acting], out: Picture) -> None:
@@ -102,14 +103,16 @@ class VideoScene:
     def _set_picture(self, source: Picture) -> None:
         self._source = source
         self._picture = fit(source, (self.width, self.height))
-        faces = follow(self._finder.find(self._picture, enough=len(self._cast)), self._cast)
+        found = self._finder.find(self._picture, enough=len(self._cast))
+        self._mark = self._placed_mark.sparing(found)
+        faces = follow(found, self._cast)
         pairs = zip(faces, self._rigs, strict=True) if faces else ()
         self._puppets = [Puppet(self._picture, face, rig) for face, rig in pairs]
 
 
-def _cast(picture: Picture, job: EngineJob, finder: FaceFinder) -> tuple[Face, ...]:
+def _cast(faces: Sequence[Face], picture: Picture, job: EngineJob) -> tuple[Face, ...]:
     size = picture.shape[1], picture.shape[0]
-    return cast(finder.find(picture), job.speaker_boxes, len(job.speech), size)
+    return cast(faces, job.speaker_boxes, len(job.speech), size)
 
 
 def _cast_video(job: EngineJob, finder: FaceFinder) -> tuple[Face, ...]:
@@ -121,7 +124,7 @@ def _cast_video(job: EngineJob, finder: FaceFinder) -> tuple[Face, ...]:
     error: RenderError | None = None
     for picture in islice(pictures(job.reference), 0, None, CASTING_STEP):
         try:
-            return _cast(picture, job, finder)
+            return _cast(finder.find(picture), picture, job)
         except RenderError as missing:
             error = error or missing
     assert error is not None, "a normalised video has a picture"
