@@ -35,7 +35,7 @@ from InfiniteTalk.caching import TeaCacheConfig, enable_tea_cache
 from InfiniteTalk.completeness import IncompleteModelError
 from InfiniteTalk.guidance import AdaptiveProjectedGuidance
 from InfiniteTalk.input_file import GenerationInput, read_input
-from InfiniteTalk.loading import CheckpointPaths, LoadOptions, load_components
+from InfiniteTalk.loading import CheckpointPaths, LoadOptions, find_audio_file, load_components
 from InfiniteTalk.lora import merge_lora
 from InfiniteTalk.lora_files import LoraError, named_by_file, read_lora
 from InfiniteTalk.model_configs import UnsupportedModelError
@@ -52,7 +52,7 @@ from InfiniteTalk.sizes import BUCKETS, Resolution, Size, choose_bucket
 from InfiniteTalk.speech_encoding import SpeechTooShortError
 from InfiniteTalk.transformer import EmptySpeakerMaskError
 from InfiniteTalk.video_file import VideoWriter, mixed_speech
-from InfiniteTalk.weight_files import WeightFileError
+from InfiniteTalk.weight_files import WeightFileError, require_whole
 from InfiniteTalk.windows import FPS, WindowPlan, video_length
 
 SIZES: dict[str, Resolution] = {"infinitetalk-480": "480p", "infinitetalk-720": "720p"}
@@ -201,6 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except INPUT_ERRORS as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     try:
+        check_weights(order, options)
         with ranks.connected():
             settings = replace(order.settings, seed=ranks.agree(order.settings.seed))
             render(replace(order, settings=settings), options, ranks)
@@ -218,10 +219,15 @@ def read_order(options: argparse.Namespace) -> Order:
     settings = _settings(options)
     speech = [None if path is None else load_speech(path) for path in request.speech]
     plan = WindowPlan(_video_frames(request, speech, options), settings.num_frames, settings.motion_frames)
-    output = options.save_file.with_name(f"{options.save_file.name.removesuffix('.mp4')}.mp4")
-    if not output.parent.is_dir():
-        raise NotADirectoryError(f"{output.parent} is no folder to write {output.name} to")
+    output = _output(options.save_file)
     return Order(request, reference, speech, size, settings, plan, _lora_scales(options), output)
+
+
+def check_weights(order: Order, options: argparse.Namespace) -> None:
+    """Looks for files of weights that are missing or cut short. Raises one of `MODEL_ERRORS`."""
+    audio_layers = find_audio_file(options.infinitetalk_dir, order.request.speakers)
+    for path in (options.ckpt_dir, options.wav2vec_dir, audio_layers, *order.lora_scales):
+        require_whole(path)
 
 
 def render(order: Order, options: argparse.Namespace, ranks: Ranks | None = None) -> None:
@@ -260,6 +266,19 @@ def _windows(pipeline: InfiniteTalkPipeline, order: Order, callback: StepCallbac
         video_frames=order.plan.video_frames,
         callback=callback,
     )
+
+
+def _output(save_file: Path) -> Path:
+    """The video to write."""
+    output = save_file.with_name(f"{save_file.name.removesuffix('.mp4')}.mp4")
+    for folder in (save_file, output):
+        if folder.is_dir():
+            raise IsADirectoryError(
+                f"{folder} is a folder; name the video in it, as in {folder / 'talk.mp4'}"
+            )
+    if not output.parent.is_dir():
+        raise NotADirectoryError(f"{output.parent} is no folder to write {output.name} to")
+    return output
 
 
 def _video_frames(

@@ -66,7 +66,12 @@ from InfiniteTalk.precision import (
     quantize_rows,
 )
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
-from InfiniteTalk.weight_files import NotAFileError, open_weights
+from InfiniteTalk.weight_files import NotAFileError, WeightFileError, open_weights
+
+
+class WrongSpeakersError(WeightFileError):
+    """Audio layers for another number of people. The files differ in nothing but their folder."""
+
 
 NamedTensors = Iterable[tuple[str, torch.Tensor]]
 
@@ -281,7 +286,18 @@ def find_audio_file(infinitetalk: Path, speakers: Speakers) -> Path:
 
     Raises:
         NotAFileError: The folder holds no such file.
+        WrongSpeakersError: They are those for one person where two speak.
     """
+    file = _find_audio_file(infinitetalk, speakers)
+    if speakers == "multi" and file.parent.name == "single":
+        raise WrongSpeakersError(
+            f"{file.parent} holds the audio layers for one person; two people need those of "
+            f"{file.parent.with_name('multi')}"
+        )
+    return file
+
+
+def _find_audio_file(infinitetalk: Path, speakers: Speakers) -> Path:
     if not infinitetalk.is_dir():
         return infinitetalk
     folders = (infinitetalk, infinitetalk / speakers)

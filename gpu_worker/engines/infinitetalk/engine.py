@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from environs import FileAwareEnv
-from PIL import Image
 
 from gpu_worker.contract.presets import PRESETS, Preset
 from gpu_worker.contract.spec import ReferenceKind
@@ -46,6 +45,7 @@ from InfiniteTalk.conditioning import NEGATIVE_PROMPT, SpeakerBox
 from InfiniteTalk.lora_files import LoraError
 from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
 from InfiniteTalk.parallel import Ranks
+from InfiniteTalk.pictures import read_picture
 from InfiniteTalk.reference import Reference, StillReference, VideoReference
 from InfiniteTalk.sampling import RenderStopped, StepProgress, StopSampling
 from InfiniteTalk.settings import Precomputed, RenderSettings
@@ -374,8 +374,7 @@ def _step_bytes(state: WindowState | StepState) -> bytes | None:
 def _reference(job: EngineJob) -> Reference:
     if job.reference_kind is ReferenceKind.VIDEO:
         return VideoReference(job.reference)
-    with Image.open(job.reference) as image:
-        return StillReference(image)
+    return StillReference(read_picture(job.reference))
 
 
 def _settings(job: EngineJob) -> RenderSettings:
