@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from gpu_worker.contract.framing import Box
 from gpu_worker.contract.presets import PresetName, Resolution, Sampling
 from gpu_worker.contract.spec import ReferenceKind, SpeakerBox, SpeakingOrder
 
@@ -21,6 +22,8 @@ class EngineJob:
         speech: One or two normalised recordings (FLAC, at their own rate and loudness).
         num_frames: Length of the video at 25 fps.
         sampling: What an engine that denoises samples with.
+        crop: The part of the reference that is rendered; None: the preview shows all of it, and the model
+            the middle.
         next_window: Index of the first window to render; those before are finished already.
         window_state: What the window before `next_window` left, or None for the first.
         step_state: What a stop inside `next_window` left, or None.
@@ -38,6 +41,7 @@ class EngineJob:
     seed: int
     num_frames: int
     sampling: Sampling
+    crop: Box | None = None
     next_window: int = 0
     window_state: bytes | None = None
     step_state: bytes | None = None

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from gpu_worker.contract.framing import Box
 from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.spec import SpeakerBox
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
@@ -102,6 +104,19 @@ def test_the_state_of_the_last_step_can_be_had_while_the_next_one_runs(
     (second,) = [step for step in offered if step.step == 2]
     assert second.state is not None
     assert second.state() == stop.value.step_state
+
+
+def test_the_part_of_the_picture_that_a_crop_names_is_rendered(
+    engine: InfiniteTalkEngine, job: EngineJob, tmp_path: Path
+) -> None:
+    with Image.open(job.reference) as picture:
+        picture.crop((picture.width // 2, 0, picture.width, picture.height)).save(tmp_path / "half.png")
+    short = replace(job, num_frames=20)
+    (cropped,) = engine.render(replace(short, crop=Box(0.5, 0.0, 0.5, 1.0)), go_on)
+    (by_hand,) = engine.render(replace(short, reference=tmp_path / "half.png"), go_on)
+    (whole,) = engine.render(short, go_on)
+    assert np.array_equal(cropped.frames, by_hand.frames)
+    assert not np.array_equal(cropped.frames, whole.frames)
 
 
 def test_two_people_speak_with_the_layers_made_for_two(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from environs import FileAwareEnv
 
+from gpu_worker.contract.framing import Box
 from gpu_worker.contract.presets import PRESETS, Preset
 from gpu_worker.contract.spec import ReferenceKind
 from gpu_worker.contract.windows import plan
@@ -46,7 +47,7 @@ from InfiniteTalk.lora_files import LoraError
 from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
 from InfiniteTalk.parallel import Ranks
 from InfiniteTalk.pictures import read_picture
-from InfiniteTalk.reference import Reference, StillReference, VideoReference
+from InfiniteTalk.reference import CroppedReference, Reference, StillReference, VideoReference
 from InfiniteTalk.sampling import RenderStopped, StepProgress, StopSampling
 from InfiniteTalk.settings import Precomputed, RenderSettings
 from InfiniteTalk.sizes import BUCKETS, Size, choose_bucket
@@ -194,7 +195,7 @@ class InfiniteTalkEngine:
             settings=_settings(job),
             resolution=size,
             speaking_order=job.speaking_order.value,
-            boxes=[SpeakerBox(box.x, box.y, box.width, box.height) for box in job.speaker_boxes],
+            boxes=_speaker_boxes(job),
             video_frames=job.num_frames,
             resume_from=render.position,
             callback=render.after_step,
@@ -372,9 +373,23 @@ def _step_bytes(state: WindowState | StepState) -> bytes | None:
 
 
 def _reference(job: EngineJob) -> Reference:
-    if job.reference_kind is ReferenceKind.VIDEO:
-        return VideoReference(job.reference)
-    return StillReference(read_picture(job.reference))
+    """The picture or video, or the part of it that the job asks for."""
+    whole: Reference = (
+        VideoReference(job.reference)
+        if job.reference_kind is ReferenceKind.VIDEO
+        else StillReference(read_picture(job.reference))
+    )
+    if job.crop is None:
+        return whole
+    return CroppedReference(whole, job.crop.in_pixels((whole.size.width, whole.size.height)))
+
+
+def _speaker_boxes(job: EngineJob) -> list[SpeakerBox]:
+    """Where the speakers are, in what `_reference` shows."""
+    boxes = [Box(box.x, box.y, box.width, box.height) for box in job.speaker_boxes]
+    if job.crop is not None:
+        boxes = [box.within(job.crop).cut_off() for box in boxes]
+    return [SpeakerBox(box.x, box.y, box.width, box.height) for box in boxes]
 
 
 def _settings(job: EngineJob) -> RenderSettings:
