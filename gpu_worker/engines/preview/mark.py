@@ -27,7 +27,7 @@ WORD_WIDTHS = 0.92, 0.85, 0.75, 0.65, 0.55, 0.45, 0.35
 """Shares of the frame's width (of its height, if the word is upright), the first that fits is taken."""
 WORD_TILTS = 20, -20, 0, 90
 """Degrees that the large word rises."""
-WORD_LIGHT, WORD_DARK = 0.16, 0.14
+WORD_LIGHT, WORD_DARK = 0.13, 0.4
 SEARCH_SIDE = 120
 """Pixels of the longer side when a place for the large word is searched."""
 MAX_COVERED = 0.01
@@ -115,11 +115,12 @@ def _faces_mask(faces: Sequence[Face], size: tuple[int, int], scale: float) -> n
 def _draw_word(light: Layer, dark: Layer, faces: Sequence[Face]) -> None:
     height, width = light.shape
     tilt, text_width, (x, y) = _place_for_word((width, height), faces)
-    word = _tilted_word(text_width, tilt)
-    offset = max(1, round(text_width / 350))
-    for layer, strength, shift in ((dark, WORD_DARK, offset), (light, WORD_LIGHT, 0)):
-        left, top = round(x - word.shape[1] / 2) + shift, round(y - word.shape[0] / 2) + shift
-        seen = word[max(0, -top) : height - top, max(0, -left) : width - left]
+    soft = max(1.0, text_width / 250)
+    word = np.pad(_tilted_word(text_width, tilt), int(3 * soft))
+    shadow = cv2.multiply(cv2.GaussianBlur(word, (0, 0), soft), 255 - word, scale=1 / 255)
+    left, top = round(x - word.shape[1] / 2), round(y - word.shape[0] / 2)
+    for layer, ink, strength in ((dark, shadow, WORD_DARK), (light, word, WORD_LIGHT)):
+        seen = ink[max(0, -top) : layer.shape[0] - top, max(0, -left) : layer.shape[1] - left]
         part = layer[max(0, top) : max(0, top) + seen.shape[0], max(0, left) : max(0, left) + seen.shape[1]]
         part[:] = (seen * strength).astype(np.uint8)
 
