@@ -27,7 +27,7 @@ WORD_WIDTHS = 0.92, 0.85, 0.75, 0.65, 0.55, 0.45, 0.35
 """Shares of the frame's width (of its height, if the word is upright), the first that fits is taken."""
 WORD_TILTS = 20, -20, 0, 90
 """Degrees that the large word rises."""
-WORD_LIGHT, WORD_DARK = 0.13, 0.4
+WORD_LIGHT, WORD_DARK = 0.13, 0.3
 SEARCH_SIDE = 120
 """Pixels of the longer side when a place for the large word is searched."""
 MAX_COVERED = 0.01
