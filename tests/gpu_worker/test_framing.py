@@ -10,7 +10,7 @@ from PIL import Image
 from gpu_worker.contract.framing import FRAMES, Box, crop_around
 from gpu_worker.contract.presets import Resolution
 from gpu_worker.contract.spec import ReferenceKind, SpeakerBox
-from gpu_worker.engines.preview import find_faces
+from gpu_worker.engines.preview.face_boxes import find_faces
 from InfiniteTalk.sizes import BUCKETS, Size, choose_bucket
 from tests.gpu_worker import preview_jobs
 

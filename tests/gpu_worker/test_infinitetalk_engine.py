@@ -112,9 +112,9 @@ def test_the_part_of_the_picture_that_a_crop_names_is_rendered(
     with Image.open(job.reference) as picture:
         picture.crop((picture.width // 2, 0, picture.width, picture.height)).save(tmp_path / "half.png")
     short = replace(job, num_frames=20)
-    (cropped,) = engine.render(replace(short, crop=Box(0.5, 0.0, 0.5, 1.0)), go_on)
-    (by_hand,) = engine.render(replace(short, reference=tmp_path / "half.png"), go_on)
-    (whole,) = engine.render(short, go_on)
+    (cropped,) = engine.render(replace(short, crop=Box(0.5, 0.0, 0.5, 1.0)), renew_slices)
+    (by_hand,) = engine.render(replace(short, reference=tmp_path / "half.png"), renew_slices)
+    (whole,) = engine.render(short, renew_slices)
     assert np.array_equal(cropped.frames, by_hand.frames)
     assert not np.array_equal(cropped.frames, whole.frames)
 

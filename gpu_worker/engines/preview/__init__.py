@@ -9,6 +9,5 @@ engine    all of it as a stream of windows
 
 from gpu_worker.engines.preview.engine import PreviewEngine
 from gpu_worker.engines.preview.face import Face, FaceFinder
-from gpu_worker.engines.preview.face_boxes import FoundFace, find_faces
 
-__all__ = ["Face", "FaceFinder", "FoundFace", "PreviewEngine", "find_faces"]
+__all__ = ["Face", "FaceFinder", "PreviewEngine"]
