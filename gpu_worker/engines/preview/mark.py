@@ -62,7 +62,9 @@ class Mark:
         light, dark = np.zeros(size[::-1], np.uint8), np.zeros(size[::-1], np.uint8)
         _draw_word(light, dark, faces)
         _draw_band(light, dark, faces)
-        return cls(cv2.merge([light] * 3), cv2.merge([dark] * 3)).sparing(faces)
+        for face in faces:
+            _cut_out(face, (light, dark))
+        return cls(cv2.merge([light] * 3), cv2.merge([dark] * 3))
 
     def sparing(self, faces: Sequence[Face]) -> Self:
         """The same mark with nothing on these faces."""
@@ -96,16 +98,17 @@ def _cut_out(face: Face, layers: tuple[Layer, ...]) -> None:
     part = slice(low[1], high[1]), slice(low[0], high[0])
     keep = np.full(tuple((high - low)[::-1]), 255, np.uint8)
     cv2.fillPoly(keep, [np.round(outline - low).astype(np.int32)], 0)
-    keep = cv2.merge([cv2.GaussianBlur(keep, (0, 0), soft)] * 3)
+    keep = cv2.GaussianBlur(keep, (0, 0), soft)
     for layer in layers:
-        layer[part] = cv2.multiply(layer[part], keep, scale=1 / 255)
+        share = keep if layer.ndim == 2 else cv2.merge([keep] * 3)
+        layer[part] = cv2.multiply(layer[part], share, scale=1 / 255)
 
 
-def _faces_mask(faces: Sequence[Face], size: tuple[int, int], scale: float) -> npt.NDArray[np.float32]:
+def _faces_mask(faces: Sequence[Face], size: tuple[int, int], scale: float) -> Layer:
     """1 on the faces of a frame that is shrunk by `scale` to `size`."""
-    mask = np.zeros(size[::-1], np.float32)
+    mask = np.zeros(size[::-1], np.uint8)
     for face in faces:
-        cv2.fillPoly(mask, [np.round(_outline(face) * scale).astype(np.int32)], 1.0)
+        cv2.fillPoly(mask, [np.round(_outline(face) * scale).astype(np.int32)], 1)
     return mask
 
 
@@ -132,7 +135,7 @@ def _place_for_word(size: tuple[int, int], faces: Sequence[Face]) -> tuple[int, 
     """
     scale = SEARCH_SIDE / max(size)
     width, height = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-    hidden = _faces_mask(faces, (width, height), scale)[: round(height * KEPT_HEIGHT)]
+    hidden = _faces_mask(faces, (width, height), scale)[: round(height * KEPT_HEIGHT)].astype(np.float32)
     for share, tilt in product(WORD_WIDTHS, WORD_TILTS):
         text_width = share * (width if tilt != 90 else hidden.shape[0])
         word = _tilted_word(text_width, tilt).astype(np.float32) / 255
