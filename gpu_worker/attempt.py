@@ -147,6 +147,7 @@ class Attempt:
             preset=spec.preset,
             seed=spec.seed,
             num_frames=spec.num_frames,
+            crop=spec.crop,
             next_window=start.next_window,
             window_state=start.window_state,
             step_state=start.step_state,

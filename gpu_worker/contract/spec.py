@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from gpu_worker.contract import storage_keys
+from gpu_worker.contract.framing import Box
 from gpu_worker.contract.presets import PresetName, Resolution, Sampling
 
 SPEC_VERSION = 2
@@ -55,16 +56,6 @@ class StoredFile:
 @dataclass(frozen=True)
 class SpeakerBox:
     """Where a speaker is: fractions 0–1 of the reference picture, from its top left."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-
-@dataclass(frozen=True)
-class CropBox:
-    """The part of the reference picture that is shown: fractions 0–1 of it, from its top left."""
 
     x: float
     y: float
@@ -130,7 +121,7 @@ class RenderSpec:
     origin: Origin = field(default_factory=Origin)
     simulate: str | None = None
     sampling: Sampling | None = None
-    crop: CropBox | None = None
+    crop: Box | None = None
     version: int = SPEC_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -173,7 +164,7 @@ class RenderSpec:
                     "resume": _resume(data["resume"]),
                     "origin": Origin(**data["origin"]),
                     "sampling": sampling_from_dict(data["sampling"]) if data["sampling"] else None,
-                    "crop": CropBox(**data["crop"]) if data["crop"] else None,
+                    "crop": Box(**data["crop"]) if data["crop"] else None,
                 }
             )
         except (TypeError, ValueError) as error:
