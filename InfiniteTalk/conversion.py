@@ -30,7 +30,7 @@ from transformers import CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Config, Wav2
 
 from InfiniteTalk.completeness import needed_shapes, require_complete
 from InfiniteTalk.key_maps import is_audio_key
-from InfiniteTalk.lora import named_by_file, read_lora, save_lora
+from InfiniteTalk.lora_files import named_by_file, read_lora, save_lora
 from InfiniteTalk.model_configs import (
     audio_config,
     clip_config,

@@ -4,7 +4,9 @@ r"""The command line, with the arguments of the published code.
         --wav2vec_dir weights/chinese-wav2vec2-base --infinitetalk_dir weights/InfiniteTalk/single \
         --input_json input.json --size infinitetalk-480 --sample_steps 40 --mode streaming --save_file talk
 
-The three folders may hold a prepared checkpoint or the downloads.
+The three folders may hold a prepared checkpoint or the downloads. Several GPUs share a render with
+
+    torchrun --nproc_per_node=4 InfiniteTalk/generate_infinitetalk.py --ulysses_size 4 ...
 """
 
 import argparse
@@ -14,7 +16,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,25 +29,30 @@ import torch
 from diffusers.hooks import apply_group_offloading
 from tqdm import tqdm
 
+from InfiniteTalk import parallel
 from InfiniteTalk.audio import Speech, combine_speakers, load_speech
 from InfiniteTalk.caching import TeaCacheConfig, enable_tea_cache
 from InfiniteTalk.completeness import IncompleteModelError
 from InfiniteTalk.guidance import AdaptiveProjectedGuidance
 from InfiniteTalk.input_file import GenerationInput, read_input
-from InfiniteTalk.loading import CheckpointPaths, LoadOptions, load_components
-from InfiniteTalk.lora import LoraError, merge_lora, named_by_file, read_lora
+from InfiniteTalk.loading import CheckpointPaths, LoadOptions, find_audio_file, load_components
+from InfiniteTalk.lora import merge_lora
+from InfiniteTalk.lora_files import LoraError, named_by_file, read_lora
 from InfiniteTalk.model_configs import UnsupportedModelError
 from InfiniteTalk.offloading import keep_resident
 from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
+from InfiniteTalk.parallel import ParallelismError, Ranks
 from InfiniteTalk.pipeline import PIXELS_PER_TOKEN, InfiniteTalkPipeline
 from InfiniteTalk.reference import Reference
+from InfiniteTalk.rendering import Window
 from InfiniteTalk.sampling import StepCallback, StepProgress
+from InfiniteTalk.schedule import shift_timesteps
 from InfiniteTalk.settings import RenderSettings
 from InfiniteTalk.sizes import BUCKETS, Resolution, Size, choose_bucket
 from InfiniteTalk.speech_encoding import SpeechTooShortError
 from InfiniteTalk.transformer import EmptySpeakerMaskError
 from InfiniteTalk.video_file import VideoWriter, mixed_speech
-from InfiniteTalk.weight_files import WeightFileError
+from InfiniteTalk.weight_files import WeightFileError, require_whole
 from InfiniteTalk.windows import FPS, WindowPlan, video_length
 
 SIZES: dict[str, Resolution] = {"infinitetalk-480": "480p", "infinitetalk-720": "720p"}
@@ -61,12 +68,16 @@ MODEL_ERRORS = (
     LoraError,
     EmptySpeakerMaskError,
     SpeechTooShortError,
+    ParallelismError,
 )
 """What a user can put right after that; anything else keeps its traceback."""
 REFUSED = {
     "--quant_dir": "the published 8-bit files are not read; --quant fp8 rounds the weights of --ckpt_dir",
     "--dit_path": "a transformer merged into one file is not read; give --ckpt_dir and --infinitetalk_dir",
     "--t5_cpu": "the text encoder computes where all do; --offload_model true takes it away afterwards",
+    "--dit_fsdp": "each GPU holds the whole transformer; --quant fp8 halves it, and "
+    "--num_persistent_param_in_dit fetches the blocks that do not fit",
+    "--t5_fsdp": "each GPU encodes the prompt by itself; --offload_model true takes the text encoder away",
     "--scene_seg": "a video is not cut at its scenes; each window sees the picture of its moment",
 }
 """Arguments of the published code that have no counterpart here, and why."""
@@ -137,6 +148,13 @@ def build_parser() -> argparse.ArgumentParser:
 
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--sample_steps", type=int, default=40)
+    sampling.add_argument(
+        "--sample_timesteps",
+        type=float,
+        nargs="+",
+        help="timesteps before the shift, as 1000 750 500 250 for lightx2v with --sample_shift 5; "
+        "by default --sample_steps of them, evenly from 1000 to 1",
+    )
     sampling.add_argument("--sample_shift", type=float, help="default: 7 at 480p, 11 at 720p")
     sampling.add_argument("--sample_text_guide_scale", type=float, default=5.0)
     sampling.add_argument("--sample_audio_guide_scale", type=float, default=4.0)
@@ -158,6 +176,7 @@ def build_parser() -> argparse.ArgumentParser:
     memory.add_argument(
         "--offload_model", type=_truth, help="fetch whole models when needed; default on a GPU"
     )
+    parallel.add_arguments(parser)
     for name in REFUSED:
         parser.add_argument(name, nargs="?", action=_Refusal, help=argparse.SUPPRESS)
     return parser
@@ -174,12 +193,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = build_parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    ranks = Ranks.from_environment()
     try:
+        ranks.require(options.ulysses_size)
         order = read_order(options)
+        ranks.check_size(order.size, order.settings.num_frames)
     except INPUT_ERRORS as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     try:
-        render(order, options)
+        check_weights(order, options)
+        with ranks.connected():
+            settings = replace(order.settings, seed=ranks.agree(order.settings.seed))
+            render(replace(order, settings=settings), options, ranks)
     except MODEL_ERRORS as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
@@ -194,35 +219,66 @@ def read_order(options: argparse.Namespace) -> Order:
     settings = _settings(options)
     speech = [None if path is None else load_speech(path) for path in request.speech]
     plan = WindowPlan(_video_frames(request, speech, options), settings.num_frames, settings.motion_frames)
-    output = options.save_file.with_name(f"{options.save_file.name.removesuffix('.mp4')}.mp4")
-    if not output.parent.is_dir():
-        raise NotADirectoryError(f"{output.parent} is no folder to write {output.name} to")
+    output = _output(options.save_file)
     return Order(request, reference, speech, size, settings, plan, _lora_scales(options), output)
 
 
-def render(order: Order, options: argparse.Namespace) -> None:
-    """Renders a video, window by window, and writes it."""
-    request, settings = order.request, order.settings
-    pipeline = _pipeline(options, request.speakers, order.lora_scales)
-    sound = mixed_speech(request.speech, request.speaking_order)
+def check_weights(order: Order, options: argparse.Namespace) -> None:
+    """Looks for files of weights that are missing or cut short. Raises one of `MODEL_ERRORS`."""
+    audio_layers = find_audio_file(options.infinitetalk_dir, order.request.speakers)
+    for path in (options.ckpt_dir, options.wav2vec_dir, audio_layers, *order.lora_scales):
+        require_whole(path)
+
+
+def render(order: Order, options: argparse.Namespace, ranks: Ranks | None = None) -> None:
+    """Loads the models, renders a video and writes it; the first of the ranks that share it writes."""
+    ranks = ranks or Ranks()
+    pipeline = load_pipeline(options, order.request.speakers, order.lora_scales, ranks)
+    if ranks.is_first:
+        render_with(pipeline, order)
+        return
+    for _ in _windows(pipeline, order, None):
+        pass
+
+
+def render_with(pipeline: InfiniteTalkPipeline, order: Order) -> None:
+    """Renders a video with models in memory, window by window, and writes it."""
+    sound = mixed_speech(order.request.speech, order.request.speaking_order)
     with (
         VideoWriter(order.output, order.size, sound) as writer,
-        _progress(order.plan, settings) as show_step,
+        _progress(order.plan, order.settings) as show_step,
     ):
-        for window in pipeline.stream(
-            reference=order.reference,
-            speech=order.speech,
-            prompt=request.prompt,
-            settings=settings,
-            resolution=order.size,
-            speaking_order=request.speaking_order,
-            boxes=request.boxes,
-            video_frames=order.plan.video_frames,
-            callback=show_step,
-        ):
+        for window in _windows(pipeline, order, show_step):
             writer.write(window.frames)
     seconds = writer.num_frames / FPS
-    print(f"{order.output}: {writer.num_frames} frames, {seconds:.2f} s, seed {settings.seed}")
+    print(f"{order.output}: {writer.num_frames} frames, {seconds:.2f} s, seed {order.settings.seed}")
+
+
+def _windows(pipeline: InfiniteTalkPipeline, order: Order, callback: StepCallback | None) -> Iterator[Window]:
+    return pipeline.stream(
+        reference=order.reference,
+        speech=order.speech,
+        prompt=order.request.prompt,
+        settings=order.settings,
+        resolution=order.size,
+        speaking_order=order.request.speaking_order,
+        boxes=order.request.boxes,
+        video_frames=order.plan.video_frames,
+        callback=callback,
+    )
+
+
+def _output(save_file: Path) -> Path:
+    """The video to write."""
+    output = save_file.with_name(f"{save_file.name.removesuffix('.mp4')}.mp4")
+    for folder in (save_file, output):
+        if folder.is_dir():
+            raise IsADirectoryError(
+                f"{folder} is a folder; name the video in it, as in {folder / 'talk.mp4'}"
+            )
+    if not output.parent.is_dir():
+        raise NotADirectoryError(f"{output.parent} is no folder to write {output.name} to")
+    return output
 
 
 def _video_frames(
@@ -235,7 +291,7 @@ def _video_frames(
     assert voice is not None  # an input file in which nobody speaks is refused
     wanted = video_length(len(voice))
     limit = options.frame_num if options.mode == "clip" else options.max_frame_num
-    if wanted > limit:
+    if wanted > limit and Ranks.from_environment().is_first:
         argument = "--mode clip" if options.mode == "clip" else "--max_frame_num"
         print(f"the speech takes {wanted} frames; {argument} ends the video after {limit}")
     return min(wanted, limit)
@@ -249,9 +305,13 @@ def _settings(options: argparse.Namespace) -> RenderSettings:
     )
     seed = options.base_seed if options.base_seed >= 0 else random.randrange(2**31)  # noqa: S311
     shift = options.sample_shift
+    if shift is None:
+        shift = DEFAULT_SHIFT[_size_class(options)]
+    base = options.sample_timesteps
     return RenderSettings(
-        num_inference_steps=options.sample_steps,
-        shift=DEFAULT_SHIFT[_size_class(options)] if shift is None else shift,
+        num_inference_steps=len(base) if base else options.sample_steps,
+        shift=shift,
+        timesteps=shift_timesteps(base, shift) if base else None,
         text_guidance_scale=options.sample_text_guide_scale,
         audio_guidance_scale=options.sample_audio_guide_scale,
         apg=apg,
@@ -272,10 +332,15 @@ def _size_class(options: argparse.Namespace) -> Literal["infinitetalk-480", "inf
 # ---- The models --------------------------------------------------------------------------------------------
 
 
-def _pipeline(
-    options: argparse.Namespace, speakers: Speakers, lora_scales: Mapping[Path, float]
+def load_pipeline(
+    options: argparse.Namespace,
+    speakers: Speakers,
+    lora_scales: Mapping[Path, float],
+    ranks: Ranks | None = None,
 ) -> InfiniteTalkPipeline:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Loads what the arguments name, LoRAs switched on. Raises one of `MODEL_ERRORS`."""
+    ranks = ranks or Ranks()
+    device = ranks.device
     streams = options.num_persistent_param_in_dit is not None
     offloads = device.type == "cuda" and (streams or options.offload_model is not False)
     components = load_components(
@@ -294,13 +359,15 @@ def _pipeline(
         ),
     )
     pipeline = InfiniteTalkPipeline.from_components(components)
-    _use_loras(pipeline, lora_scales, merge=options.merge_lora)
+    use_loras(pipeline, lora_scales, merge=options.merge_lora)
+    ranks.split(pipeline.transformer)
     if streams:
         _stream_blocks(pipeline, options.num_persistent_param_in_dit, device)
     elif offloads:
         pipeline.enable_model_cpu_offload(device=device)
     if options.use_teacache:
-        config = TeaCacheConfig(options.teacache_thresh, _size_class(options), options.sample_steps)
+        steps = len(options.sample_timesteps or ()) or options.sample_steps
+        config = TeaCacheConfig(options.teacache_thresh, _size_class(options), steps)
         enable_tea_cache(pipeline.transformer, config)
     return pipeline
 
@@ -313,7 +380,8 @@ def _lora_scales(options: argparse.Namespace) -> dict[Path, float]:
     return dict(zip(files, scales, strict=True))
 
 
-def _use_loras(pipeline: InfiniteTalkPipeline, scales: Mapping[Path, float], *, merge: bool) -> None:
+def use_loras(pipeline: InfiniteTalkPipeline, scales: Mapping[Path, float], *, merge: bool) -> None:
+    """Switches the LoRAs on, each at its scale, or adds them to the weights."""
     if merge:
         for file, scale in scales.items():
             merge_lora(pipeline.transformer, read_lora(file), scale)
@@ -324,7 +392,7 @@ def _use_loras(pipeline: InfiniteTalkPipeline, scales: Mapping[Path, float], *, 
 
 def _stream_blocks(pipeline: InfiniteTalkPipeline, num_parameters: int, device: torch.device) -> None:
     """Keeps on the device what was asked for and the small models; fetches the rest in parts."""
-    keep_resident(pipeline.transformer, num_parameters, device)
+    keep_resident(pipeline.transformer, num_parameters, device, use_stream=device.type == "cuda")
     apply_group_offloading(
         pipeline.text_encoder, device, offload_type="leaf_level", use_stream=device.type == "cuda"
     )

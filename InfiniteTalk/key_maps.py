@@ -74,6 +74,24 @@ def original_transformer_key(ours: str) -> str:
     return _rename(ours, _inverse(_MODEL_NAMES), _inverse(_BLOCK_NAMES))
 
 
+def transformer_key_of_flattened(flattened: str) -> str:
+    """Our name of a module, original or ours, whose dots are written as underscores.
+
+    `blocks_3_self_attn_q` → `blocks.3.attn1.to_q`.
+
+    Raises:
+        UnknownKeyError: neither transformer has such a module.
+    """
+    block = re.fullmatch(r"blocks_(\d+)_(.+)", flattened)
+    prefix, name, names = (
+        (f"blocks.{block[1]}.", block[2], _BLOCK_NAMES) if block else ("", flattened, _MODEL_NAMES)
+    )
+    dotted = {key.replace(".", "_"): ours for original, ours in names.items() for key in (original, ours)}
+    if name not in dotted:
+        raise UnknownKeyError(flattened)
+    return prefix + dotted[name]
+
+
 def is_audio_key(ours: str) -> bool:
     """Whether a weight or module (in our names) is of InfiniteTalk's audio layers, not of the Wan base."""
     return ours.startswith("audio_projection.") or ".norm_audio" in ours or ".attn_audio." in ours

@@ -3,10 +3,12 @@
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
+from InfiniteTalk import wan_vae
+
 
 def encode_frames(vae: AutoencoderKLWan, frames: torch.Tensor) -> torch.Tensor:
     """Encode frames [1, 3, F, H, W] in [-1, 1] to latents float32 [1, 16, T, h, w], without sampling."""
-    latents = vae.encode(frames.to(vae.dtype)).latent_dist.mode().float()
+    latents = wan_vae.encode(vae, frames.to(vae.dtype)).float()
     mean, deviation = _scale(vae, latents)
     return (latents - mean) / deviation
 
@@ -15,7 +17,7 @@ def decode_latents(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor
     """Decode latents [1, 16, T, h, w] to frames float32 [1, 3, F, H, W], clipped to [-1, 1]."""
     mean, deviation = _scale(vae, latents)
     scaled = latents * deviation + mean
-    return vae.decode(scaled.to(vae.dtype), return_dict=False)[0].float().clamp(-1, 1)
+    return wan_vae.decode(vae, scaled.to(vae.dtype))
 
 
 def _scale(vae: AutoencoderKLWan, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,7 +1,8 @@
 """Builds the models, from a prepared checkpoint or from the downloads themselves.
 
 Models are made without memory and then given the tensors of the files, one by one, in their final place and
-number type: nothing is held twice. On a CPU a prepared file's tensors stay mapped: loading takes no time.
+number type: nothing is held twice. Where a GPU computes, prepared files are read in parallel; where a CPU
+does, their tensors stay mapped, so that loading takes no time.
 """
 
 import json
@@ -31,7 +32,8 @@ from transformers import (
 from InfiniteTalk.completeness import parameter_shapes, require_complete
 from InfiniteTalk.conversion import AUDIO_FOLDER, BASE_FOLDER, WAV2VEC2_FOLDER, WEIGHTS_FILE
 from InfiniteTalk.key_maps import is_audio_key
-from InfiniteTalk.lora import LoraSwitch, read_lora
+from InfiniteTalk.lora import LoraSwitch
+from InfiniteTalk.lora_files import read_lora
 from InfiniteTalk.model_configs import (
     audio_config,
     clip_config,
@@ -55,6 +57,7 @@ from InfiniteTalk.original_checkpoint import (
     read_original,
     shard_names,
 )
+from InfiniteTalk.parallel_reading import read_tensors
 from InfiniteTalk.precision import (
     SCALE_SUFFIX,
     float8_weight,
@@ -63,7 +66,12 @@ from InfiniteTalk.precision import (
     quantize_rows,
 )
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
-from InfiniteTalk.weight_files import NotAFileError, open_weights
+from InfiniteTalk.weight_files import NotAFileError, WeightFileError, open_weights
+
+
+class WrongSpeakersError(WeightFileError):
+    """Audio layers for another number of people. The files differ in nothing but their folder."""
+
 
 NamedTensors = Iterable[tuple[str, torch.Tensor]]
 
@@ -115,11 +123,11 @@ class LoadOptions:
 
 @dataclass(frozen=True)
 class Components:
-    """All models of a pipeline."""
+    """All models of a pipeline; without the text encoder where prompts are embedded elsewhere."""
 
     transformer: InfiniteTalkTransformer3DModel
     vae: AutoencoderKLWan
-    text_encoder: UMT5EncoderModel
+    text_encoder: UMT5EncoderModel | None
     tokenizer: PreTrainedTokenizerBase
     image_encoder: CLIPVisionModel
     wav2vec2: Wav2Vec2Model
@@ -166,25 +174,64 @@ def load_transformer(
     prepared = [_is_prepared(paths.ckpt_dir)] * len(base_files) + [_is_prepared_file(audio_file)]
     # The audio file comes last, so that layers of the base that it also holds win.
     tensors = chain.from_iterable(
-        _read_prepared(file) if is_prepared else read_original(file, place_transformer)
+        _read_prepared(file, options) if is_prepared else read_original(file, place_transformer)
         for file, is_prepared in zip([*base_files, audio_file], prepared, strict=True)
     )
     build = partial(InfiniteTalkTransformer3DModel, **config)
     float32_modules = InfiniteTalkTransformer3DModel._keep_in_fp32_modules
-    return _fill(
-        build, _block_weights(tensors, options, float32_modules), f"the transformer in {paths.ckpt_dir}"
+    weights = _block_weights(tensors, options, float32_modules)
+    return _fill(build, weights, options.device, f"the transformer in {paths.ckpt_dir}")
+
+
+def load_audio_layers(
+    paths: CheckpointPaths, speakers: Speakers, options: LoadOptions
+) -> dict[str, torch.Tensor]:
+    """Loads the weights that differ between one and two speakers, by the transformer's names for them.
+
+    Raises:
+        WeightFileError: The file is missing or cannot be used.
+        UnknownKeysError: The file holds weights of another model.
+    """
+    file = find_audio_file(paths.infinitetalk, speakers)
+    tensors = (
+        _read_prepared(file, options) if _is_prepared_file(file) else read_original(file, place_transformer)
     )
+    return dict(_block_weights(tensors, options, InfiniteTalkTransformer3DModel._keep_in_fp32_modules))
+
+
+def replace_layers(
+    transformer: InfiniteTalkTransformer3DModel, weights: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Puts weights in the place of those of the same names, each where the one before it is.
+
+    Returns:
+        The weights that were replaced.
+
+    Raises:
+        IncompleteModelError: The transformer has no such weights; nothing is replaced.
+    """
+    parameters = dict(transformer.named_parameters())
+    replaced = {name: parameters[name].detach() for name in weights if name in parameters}
+    shapes, expected = _shapes(weights), _shapes(replaced)
+    require_complete("the audio layers", shapes, expected)
+    placed = {name: _beside(weight, parameters[name]) for name, weight in weights.items()}
+    transformer.load_state_dict(placed, strict=False, assign=True)
+    return replaced
 
 
 def load_text_encoder(ckpt_dir: Path, options: LoadOptions) -> UMT5EncoderModel:
     """Loads the encoder half of T5. Raises as `load_components`."""
     if _is_prepared(ckpt_dir):
         folder = ckpt_dir / "text_encoder"
-        config, tensors = UMT5Config.from_pretrained(folder), _read_prepared(folder / "model.safetensors")
+        config, tensors = (
+            UMT5Config.from_pretrained(folder),
+            _read_prepared(folder / "model.safetensors", options),
+        )
     else:
         file = ckpt_dir / T5_FILE
         config, tensors = t5_config(original_shapes(file, place_t5)), read_original(file, place_t5)
-    return _fill(partial(UMT5EncoderModel, config), _block_weights(tensors, options), f"T5 in {ckpt_dir}")
+    build, weights = partial(UMT5EncoderModel, config), _block_weights(tensors, options)
+    return _fill(build, weights, options.device, f"T5 in {ckpt_dir}")
 
 
 def load_tokenizer(ckpt_dir: Path) -> PreTrainedTokenizerBase:
@@ -201,7 +248,7 @@ def load_image_encoder(ckpt_dir: Path, options: LoadOptions) -> CLIPVisionModel:
         folder = ckpt_dir / "image_encoder"
         config, tensors = (
             CLIPVisionConfig.from_pretrained(folder),
-            _read_prepared(folder / "model.safetensors"),
+            _read_prepared(folder / "model.safetensors", options),
         )
     else:
         place = place_clip(ckpt_dir / CLIP_FILE)
@@ -209,18 +256,21 @@ def load_image_encoder(ckpt_dir: Path, options: LoadOptions) -> CLIPVisionModel:
         tensors = read_original(ckpt_dir / CLIP_FILE, place)
     dtype = torch.float32 if options.torch_dtype == torch.float32 else torch.float16
     weights = ((key, tensor.to(options.device, dtype)) for key, tensor in tensors)
-    return _fill(partial(CLIPVisionModel, config), weights, f"CLIP in {ckpt_dir}")
+    return _fill(partial(CLIPVisionModel, config), weights, options.device, f"CLIP in {ckpt_dir}")
 
 
 def load_vae(ckpt_dir: Path, options: LoadOptions) -> AutoencoderKLWan:
     """Loads the VAE. Raises as `load_components`."""
     if _is_prepared(ckpt_dir):
-        config, tensors = read_config(ckpt_dir / "vae"), _read_prepared(ckpt_dir / "vae" / WEIGHTS_FILE)
+        config, tensors = (
+            read_config(ckpt_dir / "vae"),
+            _read_prepared(ckpt_dir / "vae" / WEIGHTS_FILE, options),
+        )
     else:
         file = ckpt_dir / VAE_FILE
         config, tensors = vae_config(original_shapes(file, place_vae)), read_original(file, place_vae)
     weights = ((key, tensor.to(options.device, torch.float32)) for key, tensor in tensors)
-    return _fill(partial(AutoencoderKLWan, **config), weights, f"the VAE in {ckpt_dir}")
+    return _fill(partial(AutoencoderKLWan, **config), weights, options.device, f"the VAE in {ckpt_dir}")
 
 
 def load_speech_encoder(wav2vec_dir: Path, options: LoadOptions) -> Wav2Vec2Model:
@@ -228,7 +278,7 @@ def load_speech_encoder(wav2vec_dir: Path, options: LoadOptions) -> Wav2Vec2Mode
     tensors = read_original(wav2vec_dir / "model.safetensors", place_wav2vec2)
     weights = ((key, tensor.to(options.device, torch.float32)) for key, tensor in tensors)
     config = Wav2Vec2Config.from_pretrained(wav2vec_dir)
-    return _fill(partial(Wav2Vec2Model, config), weights, f"wav2vec 2.0 in {wav2vec_dir}")
+    return _fill(partial(Wav2Vec2Model, config), weights, options.device, f"wav2vec 2.0 in {wav2vec_dir}")
 
 
 def find_audio_file(infinitetalk: Path, speakers: Speakers) -> Path:
@@ -236,7 +286,18 @@ def find_audio_file(infinitetalk: Path, speakers: Speakers) -> Path:
 
     Raises:
         NotAFileError: The folder holds no such file.
+        WrongSpeakersError: They are those for one person where two speak.
     """
+    file = _find_audio_file(infinitetalk, speakers)
+    if speakers == "multi" and file.parent.name == "single":
+        raise WrongSpeakersError(
+            f"{file.parent} holds the audio layers for one person; two people need those of "
+            f"{file.parent.with_name('multi')}"
+        )
+    return file
+
+
+def _find_audio_file(infinitetalk: Path, speakers: Speakers) -> Path:
     if not infinitetalk.is_dir():
         return infinitetalk
     folders = (infinitetalk, infinitetalk / speakers)
@@ -284,7 +345,10 @@ def _is_prepared_file(path: Path) -> bool:
         return any(is_audio_key(name) for name in file.names())
 
 
-def _read_prepared(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+def _read_prepared(path: Path, options: LoadOptions) -> Iterator[tuple[str, torch.Tensor]]:
+    if torch.cuda.is_available():
+        yield from read_tensors(path, pin_memory=torch.device(options.device).type == "cuda")
+        return
     with open_weights(path) as file:
         for key in file.names():
             yield key, file.tensor(key)
@@ -317,18 +381,36 @@ def _float8(weight: torch.Tensor, scale: torch.Tensor, options: LoadOptions) -> 
     return float8_weight(weight, scale, options.torch_dtype, float8_activations=options.float8_activations)
 
 
-def _fill(build: Callable[[], Any], tensors: NamedTensors, title: str) -> Any:
-    """Builds a model without memory and gives it its weights."""
+def _fill(build: Callable[[], Any], tensors: NamedTensors, device: torch.device | str, title: str) -> Any:
+    """Builds a model without memory, gives it its weights and brings its buffers to where they are."""
     with init_empty_weights(include_buffers=False):
         model = build()
     _tie(model)
     weights = dict(tensors)
-    shapes = {key: tuple(tensor.shape) for key, tensor in weights.items()}
-    require_complete(title, shapes, parameter_shapes(model))
+    require_complete(title, _shapes(weights), parameter_shapes(model))
     # The weights are all there, as was just checked; what is not named is tied to one that is.
     model.requires_grad_(False).load_state_dict(weights, strict=False, assign=True)
     _tie(model)
+    _place_buffers(model, device)
     return model.eval()
+
+
+def _shapes(weights: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(weight.shape) for name, weight in weights.items()}
+
+
+def _beside(weight: torch.Tensor, other: torch.Tensor) -> torch.nn.Parameter:
+    """The weight in the same memory as another: a device's, or the host's, pinned or not."""
+    moved = weight.to(other.device)
+    pinned = moved.pin_memory() if other.is_pinned() else moved
+    return torch.nn.Parameter(pinned, requires_grad=False)
+
+
+def _place_buffers(model: torch.nn.Module, device: torch.device | str) -> None:
+    """Moves what no file holds: tables that a model computes when it is built, on the CPU."""
+    for module in model.modules():
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, buffer.to(device))
 
 
 def _tie(model: torch.nn.Module) -> None:

@@ -31,7 +31,7 @@ from InfiniteTalk.noise import Noise, ReferenceNoise, WindowNoise
 from InfiniteTalk.original_checkpoint import Speakers
 from InfiniteTalk.reference import Reference
 from InfiniteTalk.rendering import Job, OutputType, Window, WindowRenderer
-from InfiniteTalk.sampling import StepCallback, WindowSampler, flow_match_timesteps
+from InfiniteTalk.sampling import StepCallback, WindowSampler
 from InfiniteTalk.settings import Precomputed, RenderSettings
 from InfiniteTalk.sizes import BUCKETS, Resolution, Size, choose_bucket
 from InfiniteTalk.speech_encoding import embed_speech
@@ -262,7 +262,7 @@ class InfiniteTalkPipeline(DiffusionPipeline):
             guidance,
             self._prompt_embeds(prompt, given.prompt_embeds),
             negative,
-            flow_match_timesteps(settings.num_inference_steps, settings.shift),
+            settings.schedule,
             self._noise(settings),
             callback,
         )

@@ -97,6 +97,28 @@ class VideoReference:
         return shown
 
 
+class CroppedReference:
+    """A part of another reference's pictures.
+
+    Args:
+        whole: What is cropped.
+        box: Left, top, right and bottom in its pixels.
+    """
+
+    def __init__(self, whole: Reference, box: tuple[int, int, int, int]) -> None:
+        self.is_still = whole.is_still
+        self._whole, self._box = whole, box
+
+    @property
+    def size(self) -> Size:
+        left, top, right, bottom = self._box
+        return Size(bottom - top, right - left)
+
+    def frame(self, video_frame: int) -> Image.Image:
+        """The part of the picture that belongs to this frame of the rendered video."""
+        return self._whole.frame(video_frame).crop(self._box)
+
+
 def _last(frames: Iterable[av.VideoFrame]) -> av.VideoFrame | None:
     newest = deque(frames, maxlen=1)
     return newest[0] if newest else None

@@ -7,19 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 
 from InfiniteTalk.guidance import Averages, Guidance, Pass
 from InfiniteTalk.noise import Noise
+from InfiniteTalk.schedule import TRAIN_TIMESTEPS
 from InfiniteTalk.states import StepState, WindowState
 from InfiniteTalk.transformer import (
     InfiniteTalkContextCache,
     InfiniteTalkTransformer3DModel,
     ProjectedContext,
 )
-
-TRAIN_TIMESTEPS = 1000
 
 
 class StopSampling(Exception):  # noqa: N818 - like StopIteration it reports no error
@@ -94,18 +92,6 @@ class WindowConditions:
         return mask, self.reference_latents
 
 
-def flow_match_timesteps(num_inference_steps: int, shift: float) -> torch.Tensor:
-    """Timesteps of the steps and a final 0, float32 [num_inference_steps + 1].
-
-    They fall evenly from 1000 to 1 and are then shifted towards noise: `shift * r / (1 + (shift - 1) * r)`.
-    """
-    # NumPy's float32 values are those of the published model; torch's differ in the last bit.
-    even = torch.from_numpy(np.linspace(TRAIN_TIMESTEPS, 1, num_inference_steps, dtype=np.float32))
-    ratio = even / TRAIN_TIMESTEPS
-    shifted = TRAIN_TIMESTEPS * (shift * ratio / (1 + (shift - 1) * ratio))
-    return torch.cat([shifted, torch.zeros(1)])
-
-
 class WindowSampler:
     """Samples the windows of one video.
 
@@ -117,7 +103,7 @@ class WindowSampler:
         guidance: Says which passes a step needs.
         prompt_embeds: [1, n, width].
         negative_prompt_embeds: Likewise; None where no pass reads it.
-        timesteps: Of `flow_match_timesteps`.
+        timesteps: Of the steps and a final 0.
         noise: Where initial latents come from.
         callback: Called after each step.
     """

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 
 from InfiniteTalk.audio import SpeechEmbeddings
 from InfiniteTalk.guidance import AdaptiveProjectedGuidance, Guidance
+from InfiniteTalk.schedule import TRAIN_TIMESTEPS, flow_match_timesteps
 
 
 @dataclass(frozen=True)
@@ -15,10 +17,13 @@ class RenderSettings:
 
     Attributes:
         num_inference_steps: Steps of each window.
-        shift: How far the schedule is shifted towards noise; more for larger pictures.
+        shift: How far the schedule is shifted towards noise; more for larger pictures. Explicit `timesteps`
+            are shifted already.
         text_guidance_scale: How strongly the prompt steers; 1 saves a pass.
         audio_guidance_scale: How strongly the speech steers; 1 saves a pass.
         apg: Adaptive projected guidance instead of the plain combination.
+        timesteps: Of the steps, falling, in (0, 1000], as `shift_timesteps` gives them; the last step goes to
+            0. None for the published spacing, which `reference_compat` always has.
         seed: Non-negative; the same seed gives the same video.
         num_frames: Frames of a window, 1 more than a multiple of 4.
         motion_frames: How many of them it shares with the window before, 1 more than a multiple of 4.
@@ -40,16 +45,36 @@ class RenderSettings:
     motion_frames: int = 9
     color_correction_strength: float = 1.0
     reference_compat: bool = False
+    timesteps: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.num_inference_steps < 1:
             raise ValueError("a window needs at least one step")
         if self.seed < 0:
             raise ValueError("a seed must not be negative")
+        if self.timesteps is not None:
+            self._check_timesteps(self.timesteps)
+
+    def _check_timesteps(self, timesteps: tuple[float, ...]) -> None:
+        if self.reference_compat:
+            raise ValueError("reference_compat has the published spacing of timesteps, no other")
+        if len(timesteps) != self.num_inference_steps:
+            raise ValueError(f"{len(timesteps)} timesteps for {self.num_inference_steps} steps")
+        if not all(0 < timestep <= TRAIN_TIMESTEPS for timestep in timesteps):
+            raise ValueError(f"timesteps must be above 0 and at most {TRAIN_TIMESTEPS}")
+        if any(later >= earlier for earlier, later in pairwise(timesteps)):
+            raise ValueError("timesteps must fall from step to step")
 
     @property
     def guidance(self) -> Guidance:
         return Guidance(self.text_guidance_scale, self.audio_guidance_scale, self.apg, self.reference_compat)
+
+    @property
+    def schedule(self) -> torch.Tensor:
+        """Timesteps of the steps and a final 0, float32 [num_inference_steps + 1]."""
+        if self.timesteps is None:
+            return flow_match_timesteps(self.num_inference_steps, self.shift)
+        return torch.tensor([*self.timesteps, 0.0], dtype=torch.float32)
 
 
 @dataclass(frozen=True)

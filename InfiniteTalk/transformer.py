@@ -8,7 +8,7 @@ splits them), `d` model width, `H` heads of width `D`, `P` speakers, `F = 4 * (T
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -33,7 +33,13 @@ from diffusers.models.transformers.transformer_wan import (
 from diffusers.utils import apply_lora_scale
 from torch import Tensor, nn
 
+from InfiniteTalk.compilation import CompiledBlocks
+from InfiniteTalk.projections import project_together
+
 TEXT_TOKENS = 512
+
+# Feed-forward takes so many tokens at a time at most: its inner width is 2.7 times the model's.
+FEED_FORWARD_TOKENS = 40_960
 
 # Places on the axis that tells two speakers apart: those a token can take, by whom it listens to, and those
 # of the speakers' audio tokens.
@@ -61,10 +67,14 @@ class BlockContext:
         self.kept: KeysValues | None = None
 
     def keys_values(self, project: Callable[[Tensor], KeysValues]) -> KeysValues:
-        """Project the tokens, or return what an earlier call kept."""
+        """Project the tokens, or return what an earlier call kept.
+
+        Both are laid out alike in memory whatever they come from: compiled code depends on it.
+        """
         if self.kept is not None:
             return self.kept
-        keys_values = project(self.tokens)
+        key, value = project(self.tokens)
+        keys_values = key.contiguous(), value.contiguous()
         if self.keep:
             self.kept = keys_values
         return keys_values
@@ -158,8 +168,11 @@ def rotate(hidden_states: Tensor, table: Tensor) -> Tensor:
     if torch.compiler.is_compiling():  # which fuses real arithmetic and has no code for complex numbers
         (x, y), (cos, sin) = pairs.unbind(-1), table.unbind(-1)
         turned = torch.stack((x * cos - y * sin, x * sin + y * cos), dim=-1)
-    else:  # one pass over memory instead of eight
-        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(table))
+    else:  # one pass over memory instead of eight, in place if the pairs are a copy
+        numbers = torch.view_as_complex(pairs)
+        is_copy = hidden_states.dtype != torch.float32 and not torch.is_grad_enabled()
+        multiply = numbers.mul_ if is_copy else numbers.mul
+        turned = torch.view_as_real(multiply(torch.view_as_complex(table)))
     return turned.flatten(-2).type_as(hidden_states)
 
 
@@ -178,17 +191,11 @@ class TokenLayout:
     tokens_per_frame: int
     num_frames: int
 
-    def by_frame(self, hidden_states: Tensor) -> Tensor:
-        """Group tokens [1, n, H, D] by latent frame [frames, S, H, D]; frames held in part get zeros."""
-        before, after = self._missing(hidden_states.shape[1])
-        if before or after:
-            hidden_states = F.pad(hidden_states, (0, 0, 0, 0, before, after))
-        return hidden_states.view(-1, self.tokens_per_frame, *hidden_states.shape[2:])
-
-    def by_token(self, hidden_states: Tensor, num_tokens: int) -> Tensor:
-        """Undo `by_frame`: [frames, S, H, D] → [1, n, H, D]."""
-        before, _ = self._missing(num_tokens)
-        return hidden_states.flatten(0, 1)[None, before : before + num_tokens]
+    def missing(self, num_tokens: int) -> "MissingTokens | None":
+        """What the first and last of the frames held lack, or None if all are held whole."""
+        before = self.first_token % self.tokens_per_frame
+        after = -(before + num_tokens) % self.tokens_per_frame
+        return MissingTokens(before, after) if before or after else None
 
     def of_frames(self, audio: Tensor, num_tokens: int) -> Tensor:
         """What belongs to the frames held [frames, ...], from audio [T, ...] or null audio [2, ...].
@@ -201,9 +208,29 @@ class TokenLayout:
             return audio[first:last]
         return audio[torch.arange(first, last, device=audio.device).clamp(max=audio.shape[0] - 1)]
 
-    def _missing(self, num_tokens: int) -> tuple[int, int]:
-        before = self.first_token % self.tokens_per_frame
-        return before, -(before + num_tokens) % self.tokens_per_frame
+
+@dataclass(frozen=True)
+class MissingTokens:
+    """Tokens that the first and the last frame lack, because another process holds them."""
+
+    before: int
+    after: int
+
+
+def by_frame(hidden_states: Tensor, num_frames: int, missing: MissingTokens | None) -> Tensor:
+    """Group tokens [1, n, H, D] by latent frame [frames, S, H, D]; missing ones are zeros.
+
+    Of whole frames only the shapes are used, never the sizes as numbers: compiled code serves every size.
+    """
+    if missing is not None:
+        hidden_states = F.pad(hidden_states, (0, 0, 0, 0, missing.before, missing.after))
+    return hidden_states.unflatten(1, (num_frames, -1))[0]
+
+
+def by_token(hidden_states: Tensor, num_tokens: int, missing: MissingTokens | None) -> Tensor:
+    """Undo `by_frame`: [frames, S, H, D] → [1, n, H, D]."""
+    tokens = hidden_states.flatten(0, 1)[None]
+    return tokens if missing is None else tokens[:, missing.before : missing.before + num_tokens]
 
 
 # ---- 3. Two speakers ---------------------------------------------------------------------------------------
@@ -214,9 +241,9 @@ class SpeakerClasses:
     """Where the speakers are in the picture, at the tokens of one frame.
 
     Attributes:
-        members: [1, S, 1, D]: column `c` is 1 for the tokens of class `c` (speaker 1, speaker 2 and, unless
-            it is empty, the background), all others are 0.
-        sizes: tokens of each class, [C].
+        members: [1, S, 1, D]: column `c` is 1 for the tokens of class `c` (speaker 1, speaker 2, background),
+            all others are 0.
+        sizes: tokens of each class, [3]; 1 for an empty background, to which no token attends.
     """
 
     members: Tensor
@@ -238,9 +265,8 @@ class SpeakerClasses:
                 raise EmptySpeakerMaskError(
                     f"the mask of speaker {speaker} covers no token of the {token_grid} grid"
                 )
-        present = 3 if sizes[2] > 0 else 2
-        members = F.pad(classes[:present].T.to(dtype), (0, width - present))
-        return cls(members[None, :, None], sizes[:present].float())
+        members = F.pad(classes.T.to(dtype), (0, width - len(classes)))
+        return cls(members[None, :, None], sizes.clamp(min=1).float())
 
 
 def listening_places(attention: Tensor, group: dist.ProcessGroup | None) -> Tensor:
@@ -265,6 +291,11 @@ def listening_places(attention: Tensor, group: dist.ProcessGroup | None) -> Tens
     return torch.stack(places).gather(0, attention.argmax(dim=0, keepdim=True))[0]
 
 
+def add(hidden_states: Tensor, output: Tensor) -> Tensor:
+    """The sum, in the memory of `hidden_states` unless a gradient is wanted."""
+    return hidden_states + output if torch.is_grad_enabled() else hidden_states.add_(output)
+
+
 # ---- 4. Attention ------------------------------------------------------------------------------------------
 
 
@@ -287,11 +318,14 @@ class InfiniteTalkSelfAttnProcessor:
         encoder_hidden_states: None,
         attention_mask: None,
         rotary_emb: Tensor,
-        layout: TokenLayout,
+        layout: TokenLayout | None,
         speakers: SpeakerClasses | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Attend among tokens [1, n, d]; with `speakers`, return the tokens' listening places [n] as well."""
-        query, key, value = _get_qkv_projections(attn, hidden_states, None)
+        if attn.fused_projections:
+            query, key, value = _get_qkv_projections(attn, hidden_states, None)
+        else:
+            query, key, value = project_together(hidden_states, (attn.to_q, attn.to_k, attn.to_v))
         query = rotate(attn.norm_q(query).unflatten(2, (attn.heads, -1)), rotary_emb)
         key = rotate(attn.norm_k(key).unflatten(2, (attn.heads, -1)), rotary_emb)
         value = value.unflatten(2, (attn.heads, -1))
@@ -301,7 +335,7 @@ class InfiniteTalkSelfAttnProcessor:
         output = attn.to_out[1](attn.to_out[0](output.flatten(2)))
         if speakers is None:
             return output
-        attention = self._attention_to_speakers(query, self._first_frame(key, layout), speakers)
+        attention = self._attention_to_speakers(query, self._first_frame(key, layout, speakers), speakers)
         return output, listening_places(attention, _group(self._parallel_config))
 
     def _attention_to_speakers(self, query: Tensor, keys: Tensor, speakers: SpeakerClasses) -> Tensor:
@@ -314,15 +348,15 @@ class InfiniteTalkSelfAttnProcessor:
         shares = dispatch_attention_fn(query, keys, values, backend=self._attention_backend)
         # The published model averages two halves of the heads, so an odd last head has no say.
         voters = shares.shape[2] // 2 * 2 or 1
-        shares = shares[0, :, :voters, : len(speakers.sizes)].float().mean(dim=1)
+        shares = shares[0, :, :voters, : speakers.sizes.shape[0]].float().mean(dim=1)
         return (shares / speakers.sizes).T
 
-    def _first_frame(self, key: Tensor, layout: TokenLayout) -> Tensor:
+    def _first_frame(self, key: Tensor, layout: TokenLayout | None, speakers: SpeakerClasses) -> Tensor:
         """Keys [1, S, H, D] of the first latent frame, which other processes may hold in part or whole."""
+        if layout is None:
+            return key[:, : speakers.members.shape[1]]
         start, size = layout.first_token, layout.tokens_per_frame
         own = key[:, : max(size - start, 0)]
-        if self._parallel_config is None:
-            return own
         frame = key.new_zeros(1, size, *key.shape[2:])
         frame[:, start : start + own.shape[1]] = own
         dist.all_reduce(frame, group=_group(self._parallel_config))
@@ -339,27 +373,27 @@ class InfiniteTalkCrossAttnProcessor:
         self,
         attn: WanAttention,
         hidden_states: Tensor,
-        encoder_hidden_states: tuple[BlockContext, BlockContext],
+        encoder_hidden_states: tuple[KeysValues, KeysValues],
         attention_mask: None = None,
         rotary_emb: None = None,
     ) -> Tensor:
-        """Let tokens [1, n, d] attend to (text, image)."""
+        """Let tokens [1, n, d] attend to the keys and values of (text, image)."""
         text, image = encoder_hidden_states
         query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1))
-        text_keys_values = text.keys_values(lambda tokens: self._text_keys_values(attn, tokens))
-        image_keys_values = image.keys_values(lambda tokens: self._image_keys_values(attn, tokens))
-        output = dispatch_attention_fn(query, *text_keys_values, backend=self._attention_backend)
-        output = output + dispatch_attention_fn(query, *image_keys_values, backend=self._attention_backend)
+        output = dispatch_attention_fn(query, *text, backend=self._attention_backend)
+        output = add(output, dispatch_attention_fn(query, *image, backend=self._attention_backend))
         return attn.to_out[1](attn.to_out[0](output.flatten(2)))
 
-    def _text_keys_values(self, attn: WanAttention, text: Tensor) -> KeysValues:
+    def text_keys_values(self, attn: WanAttention, text: Tensor) -> KeysValues:
+        """Project the prompt's tokens [1, 512, d]."""
         if attn.fused_projections:
             key, value = attn.to_kv(text).chunk(2, dim=-1)
         else:
             key, value = attn.to_k(text), attn.to_v(text)
         return attn.norm_k(key).unflatten(2, (attn.heads, -1)), value.unflatten(2, (attn.heads, -1))
 
-    def _image_keys_values(self, attn: WanAttention, image: Tensor) -> KeysValues:
+    def image_keys_values(self, attn: WanAttention, image: Tensor) -> KeysValues:
+        """Project the picture's tokens [1, 257, d]."""
         key, value = _get_added_kv_projections(attn, image)
         return attn.norm_added_k(key).unflatten(2, (attn.heads, -1)), value.unflatten(2, (attn.heads, -1))
 
@@ -374,27 +408,23 @@ class InfiniteTalkAudioAttnProcessor:
         self,
         attn: "InfiniteTalkAudioAttention",
         hidden_states: Tensor,
-        audio: BlockContext,
-        layout: TokenLayout,
+        audio: KeysValues,
+        missing: MissingTokens | None = None,
         places: Tensor | None = None,
     ) -> Tensor:
-        """Let tokens [1, n, d] attend to audio tokens [T, P * 32, 768]; `places` [n] with two speakers."""
-        num_tokens = hidden_states.shape[1]
+        """Let tokens [1, n, d] attend to keys and values of their frames; `places` [n] with two speakers."""
         query = attn.to_q(hidden_states).unflatten(2, (attn.heads, -1))
         if places is not None:
             query = rotate(query, place_table(places, query.shape[-1]))
-        key, value = audio.keys_values(lambda tokens: self._keys_values(attn, tokens, places is not None))
-        output = dispatch_attention_fn(
-            layout.by_frame(query),
-            layout.of_frames(key, num_tokens),
-            layout.of_frames(value, num_tokens),
-            backend=self._attention_backend,
-        )
-        return attn.to_out(layout.by_token(output, num_tokens).flatten(2))
+        key, value = audio
+        query = by_frame(query, key.shape[0], missing)
+        output = dispatch_attention_fn(query, key, value, backend=self._attention_backend)
+        return attn.to_out(by_token(output, hidden_states.shape[1], missing).flatten(2))
 
-    def _keys_values(
+    def keys_values(
         self, attn: "InfiniteTalkAudioAttention", audio: Tensor, two_speakers: bool
     ) -> KeysValues:
+        """Project audio tokens [T, P * 32, 768] to keys and values [T, P * 32, H, D]."""
         key, value = attn.to_kv(audio).unflatten(2, (2, attn.heads, -1)).unbind(2)
         if two_speakers:
             places = torch.tensor(AUDIO_PLACES, device=key.device).repeat_interleave(key.shape[1] // 2)
@@ -420,9 +450,13 @@ class InfiniteTalkAudioAttention(nn.Module, AttentionModuleMixin):
         self.processor = InfiniteTalkAudioAttnProcessor()
 
     def forward(
-        self, hidden_states: Tensor, audio: BlockContext, layout: TokenLayout, places: Tensor | None = None
+        self,
+        hidden_states: Tensor,
+        audio: KeysValues,
+        missing: MissingTokens | None = None,
+        places: Tensor | None = None,
     ) -> Tensor:
-        return self.processor(self, hidden_states, audio, layout, places)
+        return self.processor(self, hidden_states, audio, missing, places)
 
 
 # ---- 5. Embeddings -----------------------------------------------------------------------------------------
@@ -497,9 +531,35 @@ class InfiniteTalkAudioProjection(nn.Module):
 # ---- 6. Block ----------------------------------------------------------------------------------------------
 
 
+def _writes_narrow(hidden_states: Tensor) -> bool:
+    """Whether a kernel's float32 result is to be rounded as it is written: into an `out`, without gradient.
+
+    Compiled code does so of itself.
+    """
+    is_wide = hidden_states.dtype == torch.float32
+    return not (is_wide or torch.compiler.is_compiling() or torch.is_grad_enabled())
+
+
 def modulated_layer_norm(hidden_states: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
-    """`LayerNorm(hidden_states) * (1 + scale) + shift`, in one pass, float32; scale and shift [1, 1, d]."""
-    return F.layer_norm(hidden_states.float(), scale.shape[-1:], 1 + scale[0, 0], shift[0, 0], eps)
+    """`LayerNorm(hidden_states) * (1 + scale) + shift`; scale and shift [1, 1, d], float32."""
+    return layer_norm(hidden_states, 1 + scale[0, 0], shift[0, 0], eps)
+
+
+def layer_norm(hidden_states: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Layer norm computed in float32, given in the type of `hidden_states`; weight and bias [d], float32."""
+    if not _writes_narrow(hidden_states):
+        normed = F.layer_norm(hidden_states.float(), weight.shape, weight, bias, eps)
+        return normed.type_as(hidden_states)
+    # Both kernels convert value by value, so that no float32 copy is held; the first one rounds once more.
+    normed = F.layer_norm(hidden_states, weight.shape, eps=eps)
+    return torch.addcmul(bias, normed, weight, out=normed)
+
+
+class PreciseLayerNorm(FP32LayerNorm):
+    """Layer norm with float32 weights, without float32 copies of what it norms."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return layer_norm(inputs, self.weight.float(), self.bias.float(), self.eps)
 
 
 def gated_sum(hidden_states: Tensor, output: Tensor, gate: Tensor) -> Tensor:
@@ -507,7 +567,9 @@ def gated_sum(hidden_states: Tensor, output: Tensor, gate: Tensor) -> Tensor:
 
     Given the types as they are, a GPU converts value by value and holds no float32 copies of the two.
     """
-    return torch.addcmul(hidden_states, output, gate).to(hidden_states.dtype)
+    if not _writes_narrow(hidden_states):
+        return torch.addcmul(hidden_states, output, gate).to(hidden_states.dtype)
+    return torch.addcmul(hidden_states, output, gate, out=torch.empty_like(hidden_states))
 
 
 class InfiniteTalkTransformerBlock(nn.Module):
@@ -525,6 +587,7 @@ class InfiniteTalkTransformerBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.eps = eps
+        self.compiled: CompiledBlocks | None = None
         head_dim = dim // num_heads
 
         # 1. Self-attention
@@ -538,7 +601,7 @@ class InfiniteTalkTransformerBlock(nn.Module):
         )
 
         # 2. Cross-attention
-        self.norm2 = FP32LayerNorm(dim, eps) if cross_attn_norm else nn.Identity()
+        self.norm2 = PreciseLayerNorm(dim, eps) if cross_attn_norm else nn.Identity()
         self.attn2 = WanAttention(
             dim,
             num_heads,
@@ -551,7 +614,7 @@ class InfiniteTalkTransformerBlock(nn.Module):
         )
 
         # 3. Audio attention
-        self.norm_audio = FP32LayerNorm(dim, eps)
+        self.norm_audio = PreciseLayerNorm(dim, eps)
         self.attn_audio = InfiniteTalkAudioAttention(dim, num_heads, audio_dim)
 
         # 4. Feed-forward
@@ -578,29 +641,100 @@ class InfiniteTalkTransformerBlock(nn.Module):
             layout: which tokens these are.
             speakers: where the speakers are, if the audio has two.
         """
+        # Contexts are projected here, once for many forwards, so that what is compiled is the same for all.
+        keys_values = self._keys_values(contexts, layout, hidden_states.shape[1], speakers is not None)
+        missing = layout.missing(hidden_states.shape[1])
+        parallel = layout if self.attn1.processor._parallel_config is not None else None
+        compute: Callable[..., Tensor] = type(self)._compute
+        if self.compiled is not None:
+            compute = self.compiled
+            mark_sizes(hidden_states, rotary_emb, keys_values, speakers)
+        return compute(
+            self, hidden_states, keys_values, timestep_proj, rotary_emb, missing, parallel, speakers
+        )
+
+    def _keys_values(
+        self,
+        contexts: tuple[BlockContext, BlockContext, BlockContext],
+        layout: TokenLayout,
+        num_tokens: int,
+        two_speakers: bool,
+    ) -> tuple[KeysValues, KeysValues, KeysValues]:
+        """The contexts' keys and values, the audio's of the frames held."""
         text, image, audio = contexts
-        dtype = hidden_states.dtype
+        cross, heard = self.attn2, self.attn_audio
+        key, value = audio.keys_values(
+            lambda tokens: heard.processor.keys_values(heard, tokens, two_speakers)
+        )
+        return (
+            text.keys_values(lambda tokens: cross.processor.text_keys_values(cross, tokens)),
+            image.keys_values(lambda tokens: cross.processor.image_keys_values(cross, tokens)),
+            (layout.of_frames(key, num_tokens), layout.of_frames(value, num_tokens)),
+        )
+
+    def _compute(
+        self,
+        hidden_states: Tensor,
+        keys_values: tuple[KeysValues, KeysValues, KeysValues],
+        timestep_proj: Tensor,
+        rotary_emb: Tensor,
+        missing: MissingTokens | None,
+        parallel: TokenLayout | None,
+        speakers: SpeakerClasses | None,
+    ) -> Tensor:
+        text, image, audio = keys_values
         modulation = (self.scale_shift_table + timestep_proj).chunk(6, dim=1)
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = modulation
 
         # 1. Self-attention
-        norm_hidden_states = modulated_layer_norm(hidden_states, scale, shift, self.eps).to(dtype)
+        norm_hidden_states = modulated_layer_norm(hidden_states, scale, shift, self.eps)
         places = None
-        attn_output = self.attn1(norm_hidden_states, None, None, rotary_emb, layout=layout, speakers=speakers)
+        attn_output = self.attn1(
+            norm_hidden_states, None, None, rotary_emb, layout=parallel, speakers=speakers
+        )
         if speakers is not None:
             attn_output, places = attn_output
         hidden_states = gated_sum(hidden_states, attn_output, gate)
+        del norm_hidden_states, attn_output
 
         # 2. Cross-attention to text and image
-        hidden_states = hidden_states + self.attn2(self.norm2(hidden_states), (text, image))
+        hidden_states = add(hidden_states, self.attn2(self.norm2(hidden_states), (text, image)))
 
         # 3. Audio attention
-        hidden_states = hidden_states + self.attn_audio(self.norm_audio(hidden_states), audio, layout, places)
+        heard = self.attn_audio(self.norm_audio(hidden_states), audio, missing, places)
+        hidden_states = add(hidden_states, heard)
+        del heard
 
         # 4. Feed-forward
-        norm_hidden_states = modulated_layer_norm(hidden_states, ffn_scale, ffn_shift, self.eps).to(dtype)
-        ffn_output = self.ffn(norm_hidden_states)
-        return gated_sum(hidden_states, ffn_output, ffn_gate)
+        norm_hidden_states = modulated_layer_norm(hidden_states, ffn_scale, ffn_shift, self.eps)
+        return gated_sum(hidden_states, self._feed_forward(norm_hidden_states), ffn_gate)
+
+    def _feed_forward(self, hidden_states: Tensor) -> Tensor:
+        """Feed-forward in chunks of equal size: all tokens at once would need most of the memory."""
+        num_tokens = hidden_states.shape[1]
+        if torch.compiler.is_compiling() or num_tokens <= FEED_FORWARD_TOKENS:
+            return self.ffn(hidden_states)
+        output = torch.empty_like(hidden_states)
+        num_chunks = -(-num_tokens // FEED_FORWARD_TOKENS)
+        for chunk, part in zip(
+            hidden_states.chunk(num_chunks, dim=1), output.chunk(num_chunks, dim=1), strict=True
+        ):
+            part.copy_(self.ffn(chunk))
+        return output
+
+
+def mark_sizes(
+    hidden_states: Tensor,
+    rotary_emb: Tensor,
+    keys_values: tuple[KeysValues, KeysValues, KeysValues],
+    speakers: SpeakerClasses | None,
+) -> None:
+    """Tell the compiler which sizes differ from call to call: those of tokens and of latent frames."""
+    dynamic = [(hidden_states, 1), (rotary_emb, 1), *((tensor, 0) for tensor in keys_values[2])]
+    if speakers is not None:
+        dynamic.append((speakers.members, 1))
+    for tensor, dim in dynamic:
+        torch._dynamo.mark_dynamic(tensor, dim)
 
 
 TransformerBlockRegistry.register(
@@ -664,14 +798,15 @@ class InfiniteTalkTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, 
     _keys_to_ignore_on_load_unexpected = ["norm_added_q"]
     _repeated_blocks = ["InfiniteTalkTransformerBlock"]
     # Tokens are split once, behind the patch embedding, and gathered behind the head. Nothing is split at a
-    # block, so that hooks on blocks (caches of residuals) see the same tokens going in as coming out.
+    # block or a layer with weights, so that hooks there (caches of residuals, LoRAs) see the same tokens
+    # going in as coming out.
     _cp_plan = {
         "rope": {
             0: ContextParallelInput(split_dim=1, expected_dims=5, split_output=True),
             1: ContextParallelInput(split_dim=0, expected_dims=1, split_output=True),
         },
         "flatten_tokens": {0: ContextParallelInput(split_dim=1, expected_dims=3, split_output=True)},
-        "proj_out": ContextParallelOutput(gather_dim=1, expected_dims=3),
+        "gather_tokens": ContextParallelOutput(gather_dim=1, expected_dims=3),
     }
 
     @register_to_config
@@ -734,8 +869,11 @@ class InfiniteTalkTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, 
             for _ in range(num_layers)
         )
 
+        self.compiled: CompiledBlocks | None = None
+
         # 4. Head
         self.proj_out = nn.Linear(dim, out_channels * math.prod(patch_size))
+        self.gather_tokens = nn.Identity()
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
 
     @apply_lora_scale("attention_kwargs")
@@ -804,13 +942,22 @@ class InfiniteTalkTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, 
 
         # 4. Head
         shift, scale = (self.scale_shift_table + temb[:, None]).chunk(2, dim=1)
-        hidden_states = modulated_layer_norm(hidden_states, scale, shift, self.config.eps)
-        output = self.proj_out(hidden_states.to(self.proj_out.weight.dtype)).float()
+        hidden_states = modulated_layer_norm(hidden_states.float(), scale, shift, self.config.eps)
+        output = self.gather_tokens(self.proj_out(hidden_states.to(self.proj_out.weight.dtype))).float()
         output = self._unpatchify(output, num_frames, token_grid)
 
         if not return_dict:
             return (output,)
         return Transformer2DModelOutput(sample=output)
+
+    def compile_repeated_blocks(self, **options: Any) -> None:
+        """Compile the blocks; options are those of `torch.compile`.
+
+        One graph serves all blocks, sizes and passes; only two speakers and a LoRA in use have their own.
+        """
+        self.compiled = CompiledBlocks(InfiniteTalkTransformerBlock._compute, **options)
+        for block in self.blocks:
+            cast(InfiniteTalkTransformerBlock, block).compiled = self.compiled
 
     def _check(
         self, batch: int, num_frames: int, text: Tensor, audio: Tensor | None, speaker_masks: Tensor | None

@@ -17,6 +17,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from InfiniteTalk.git_lfs import is_pointer
+
+_ZIP_START = b"PK\x03\x04"
+
 
 class WeightFileError(Exception):
     """A file of weights that cannot be used; says which and why."""
@@ -56,12 +60,31 @@ def open_weights(path: Path) -> Iterator[WeightFile]:
         BrokenFileError: The file is cut short, or no such file at all.
         MemoryMapRefusedError: The filesystem refuses to map the file.
     """
-    _require_mappable_file(path)
+    _require_whole_file(path)
     if path.suffix == ".safetensors":
         with _open_safetensors(path) as file:
             yield file
     else:
         yield _StateDict(_load_pickle(path))
+
+
+def require_whole(path: Path) -> None:
+    """Checks, without reading tensors, that a file of weights is there to its end.
+
+    Args:
+        path: The file, or a folder: then all files of weights below it.
+
+    Raises:
+        WeightFileError: As `open_weights`.
+    """
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("[!.]*") if file.suffix in (".pth", ".safetensors"))
+    for file in files:
+        _require_whole_file(file)
+        if file.suffix == ".safetensors":
+            with _open_safetensors(file):
+                pass
 
 
 def save_weights(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -123,6 +146,15 @@ class _StateDict:
 
     def tensor(self, key: str) -> torch.Tensor:
         return self._tensors[key]
+
+
+def _require_whole_file(path: Path) -> None:
+    _require_mappable_file(path)
+    if is_pointer(path):
+        raise BrokenFileError(f"{path} is a Git LFS pointer; get the file itself by `git lfs pull`")
+    with path.open("rb") as file:
+        if file.read(len(_ZIP_START)) == _ZIP_START and not zipfile.is_zipfile(file):
+            raise BrokenFileError(f"{path} is cut short; download it again")
 
 
 def _require_mappable_file(path: Path) -> None:

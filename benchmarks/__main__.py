@@ -1,5 +1,7 @@
 """`python -m benchmarks [NAME …]`: run all benchmarks, or those named; print a table, write bench.json.
 
+`python -m benchmarks gpu` runs the proof on a GPU instead; see `benchmarks.gpu.proof`.
+
 A benchmark is a module beside this one with a function `rows()` that yields one reading of each of its
 figures. Each reading is taken in a process of its own, and the median of all is what counts. A module
 that takes its own medians says `READINGS = 1`.
@@ -25,11 +27,14 @@ from benchmarks.reading import read, readings_of
 ROOT = Path(__file__).resolve().parents[1]
 NOT_BENCHMARKS = {
     "__main__",
+    "gpu",
     "performance_tables",
     "reading",
     "row",
     "serving_settings",
     "serving_urls",
+    "tracing",
+    "slow_volume",
     "web_server",
 }
 
@@ -48,6 +53,10 @@ class Figure:
 
 
 def main(names: Sequence[str]) -> int:
+    if list(names) == ["gpu"]:
+        from benchmarks.gpu import proof
+
+        return proof.main()
     figures = [figure for name in names or every_benchmark() for figure in measure(name)]
     report = {"machine": machine(), "figures": [asdict(figure) for figure in figures]}
     (ROOT / "bench.json").write_text(json.dumps(report, indent=2) + "\n")

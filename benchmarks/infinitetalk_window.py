@@ -15,7 +15,8 @@ from benchmarks.row import Row
 from InfiniteTalk.guidance import Guidance
 from InfiniteTalk.latents import decode_latents, encode_frames
 from InfiniteTalk.noise import WindowNoise
-from InfiniteTalk.sampling import WindowConditions, WindowSampler, flow_match_timesteps
+from InfiniteTalk.sampling import WindowConditions, WindowSampler
+from InfiniteTalk.schedule import flow_match_timesteps
 from InfiniteTalk.states import StepState, WindowState
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 

@@ -5,15 +5,37 @@ In the document a table stands between `<!-- computed: NAME -->` and `<!-- end -
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
-from gpu_worker.contract import costs
-from gpu_worker.contract.costs import GPUS, L40S, LORA_RANK, TYPICAL_SIZE, Precision, VideoSize
+from gpu_worker.contract import gpu_memory
+from gpu_worker.contract.costs import TYPICAL_SIZE, estimated_gpu_seconds, window_seconds
+from gpu_worker.contract.operations import (
+    LORA_RANK,
+    Operations,
+    VideoSize,
+    forward_operations,
+    vae_decode_operations,
+    vae_encode_operations,
+    window_operations,
+)
 from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
+from gpu_worker.contract.setups import (
+    GPUS,
+    L40S,
+    Attention,
+    Gpu,
+    Kernels,
+    Precision,
+    Setup,
+    VaePrecision,
+)
+from gpu_worker.contract.traffic import forward_traffic
 from InfiniteTalk.sizes import BUCKETS
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "PERFORMANCE.md"
 SECONDS_OF_SPEECH = (3, 10, 30, 60)
+SIZES_OF_MEMORY = (*TYPICAL_SIZE.values(), VideoSize(1920, 512))
 
 _MARKED = re.compile(r"(<!-- computed: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -31,9 +53,9 @@ def buckets() -> str:
             f"{size.tokens:,}",
             f"{forward.total / 1e15:.2f}",
             f"{forward.attention / forward.total:.0%}",
-            f"{costs.forward_bytes(size, Precision.BF16) / 1e12:.2f}",
-            f"{costs.vae_encode_operations(size).total / 1e12:.0f}",
-            f"{costs.vae_decode_operations(size).total / 1e12:.0f}",
+            f"{forward_traffic(size, lora=True) / 1e12:.2f}",
+            f"{vae_encode_operations(size).total / 1e12:.0f}",
+            f"{vae_decode_operations(size).total / 1e12:.0f}",
         ]
         for resolution, size, forward in _sizes()
     ]
@@ -43,7 +65,7 @@ def buckets() -> str:
         "tokens",
         "forward, PFLOP",
         "of it attention",
-        "moved, TB (bf16)",
+        "moved, TB (fp8, LoRA)",
         "VAE encode, TFLOP",
     ]
     return _table([*head, "VAE decode, TFLOP"], rows)
@@ -52,16 +74,31 @@ def buckets() -> str:
 def windows() -> str:
     rows = []
     for resolution, preset in _presets():
-        operations = _window(resolution, preset)
         seconds = [
-            f"{costs.floor_seconds(operations, gpu, precision):,.0f}"
+            f"{_window_seconds(resolution, preset, gpu, Setup(precision)):,.0f}"
             for gpu in GPUS
             for precision in (Precision.BF16, Precision.FP8_COMPUTE)
         ]
         forwards = PRESETS[preset].num_inference_steps * PRESETS[preset].passes
-        rows.append([resolution, preset, str(forwards), f"{operations.total / 1e15:,.1f}", *seconds])
+        operations = _window_operations(resolution, preset).total / 1e15
+        rows.append([resolution, preset, str(forwards), f"{operations:,.1f}", *seconds])
     gpus = [f"{gpu.name}, {kind}" for gpu in GPUS for kind in ("bf16", "fp8")]
     return _table(["", "preset", "forwards", "PFLOP", *gpus], rows)
+
+
+def combinations() -> str:
+    """Seconds of a window of four steps with the LoRA, by what a forward runs and how often."""
+    columns = list(product(TYPICAL_SIZE, (2, 1)))
+    rows = []
+    for kernels, attention, vae in product(Kernels, Attention, VaePrecision):
+        setup = Setup(Precision.FP8_COMPUTE, kernels, attention, vae)
+        seconds = [
+            window_seconds(TYPICAL_SIZE[resolution], steps=4, passes=passes, lora=True, setup=setup)
+            for resolution, passes in columns
+        ]
+        rows.append([kernels, attention, vae, *(f"{value:.0f}" for value in seconds)])
+    heads = [f"{resolution}, {passes} pass{'es' * (passes > 1)}" for resolution, passes in columns]
+    return _table(["kernels", "attention", "VAE", *heads], rows)
 
 
 def jobs() -> str:
@@ -77,22 +114,25 @@ def jobs() -> str:
 
 
 def memory() -> str:
-    precisions = (Precision.BF16, Precision.FP8)
+    precisions = (Precision.BF16, Precision.FP8, Precision.FP8_COMPUTE)
     rows = [
-        ["transformer with audio layers", *(_gigabytes(costs.transformer_bytes(p)) for p in precisions)],
-        ["T5", *(_gigabytes(costs.text_encoder_bytes(p)) for p in precisions)],
-        ["CLIP, VAE, speech encoder", *[_gigabytes(costs.other_model_bytes())] * 2],
+        ["transformer with audio layers", *(_gigabytes(gpu_memory.transformer_bytes(p)) for p in precisions)],
+        ["LoRA", *[_gigabytes(gpu_memory.LORA_BYTES)] * 3],
+        ["T5", *(_gigabytes(gpu_memory.text_encoder_bytes(p)) for p in precisions)],
+        ["CLIP, VAE, speech encoder", *[_gigabytes(gpu_memory.other_model_bytes())] * 3],
     ]
-    for resolution, size in TYPICAL_SIZE.items():
-        three = costs.context_bytes(size, passes=3)
+    for size in SIZES_OF_MEMORY:
+        name = f"{size.height}×{size.width}"
+        three = gpu_memory.context_bytes(size, passes=3)
+        activations = [_gigabytes(gpu_memory.activation_bytes(size, Setup(p))) for p in precisions]
         rows += [
-            [f"{resolution}: keys and values of the contexts, 3 passes", *[_gigabytes(three)] * 2],
-            [f"{resolution}: activations of a block", *[_gigabytes(costs.activation_bytes(size))] * 2],
-            [f"{resolution}: VAE decoding", *[_gigabytes(costs.vae_bytes(size))] * 2],
-            [f"{resolution}: most at once, all resident", *(_gigabytes(_most(size, p)) for p in precisions)],
+            [f"{name}: keys and values of the contexts, 3 passes", *[_gigabytes(three)] * 3],
+            [f"{name}: activations", *activations],
+            [f"{name}: VAE", *[_gigabytes(gpu_memory.vae_bytes(size))] * 3],
+            [f"{name}: most at once, all resident", *(_gigabytes(_most(size, p)) for p in precisions)],
             [
-                f"{resolution}: most at once, T5 away while sampling",
-                *(_gigabytes(_most(size, p) - costs.text_encoder_bytes(p)) for p in precisions),
+                f"{name}: most at once, T5 away while sampling",
+                *(_gigabytes(_most(size, p) - gpu_memory.text_encoder_bytes(p)) for p in precisions),
             ],
         ]
     return _table(["GB", *precisions], rows)
@@ -116,26 +156,27 @@ def rates() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "buckets": buckets,
     "windows": windows,
+    "combinations": combinations,
     "jobs": jobs,
     "memory": memory,
     "rates": rates,
 }
 
 
-def _sizes() -> Iterator[tuple[str, VideoSize, costs.Operations]]:
+def _sizes() -> Iterator[tuple[str, VideoSize, Operations]]:
     for resolution, sizes in BUCKETS.items():
         for bucket in sizes.values():
             size = VideoSize(bucket.height, bucket.width)
-            yield resolution, size, costs.forward_operations(size)
+            yield resolution, size, forward_operations(size)
 
 
 def _presets() -> Iterator[tuple[Resolution, PresetName]]:
     return ((resolution, preset) for resolution in TYPICAL_SIZE for preset in PRESETS)
 
 
-def _window(resolution: Resolution, preset: PresetName) -> costs.Operations:
+def _window_operations(resolution: Resolution, preset: PresetName) -> Operations:
     chosen = PRESETS[preset]
-    return costs.window_operations(
+    return window_operations(
         TYPICAL_SIZE[resolution],
         steps=chosen.num_inference_steps,
         passes=chosen.passes,
@@ -143,19 +184,29 @@ def _window(resolution: Resolution, preset: PresetName) -> costs.Operations:
     )
 
 
+def _window_seconds(resolution: Resolution, preset: PresetName, gpu: Gpu, setup: Setup) -> float:
+    chosen = PRESETS[preset]
+    return window_seconds(
+        TYPICAL_SIZE[resolution],
+        steps=chosen.num_inference_steps,
+        passes=chosen.passes,
+        lora=chosen.lora is not None,
+        gpu=gpu,
+        setup=setup,
+    )
+
+
 def _job_seconds(seconds_of_speech: int, resolution: Resolution, preset: PresetName) -> float:
-    return costs.estimated_gpu_seconds(
+    return estimated_gpu_seconds(
         num_frames=25 * seconds_of_speech, resolution=resolution, preset=preset, gpu=L40S
     )
 
 
 def _most(size: VideoSize, precision: Precision) -> int:
-    """Sampling and decoding do not happen at once; the models all stay."""
-    models = (
-        costs.transformer_bytes(precision) + costs.text_encoder_bytes(precision) + costs.other_model_bytes()
-    )
-    sampling = costs.context_bytes(size, passes=3) + costs.activation_bytes(size)
-    return models + max(sampling, costs.vae_bytes(size))
+    """Sampling and the VAE take turns; the models all stay."""
+    models = gpu_memory.transformer_bytes(precision) + gpu_memory.LORA_BYTES
+    models += gpu_memory.text_encoder_bytes(precision) + gpu_memory.other_model_bytes()
+    return models + gpu_memory.working_bytes(size, setup=Setup(precision))
 
 
 def _duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from benchmarks.row import Row
-from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
 from gpu_worker.contract.windows import FPS
 from gpu_worker.engines.base import EngineJob
@@ -59,6 +59,7 @@ def _job(
         preset=PresetName.FAST,
         seed=0,
         num_frames=SECONDS * FPS,
+        sampling=PRESETS[PresetName.FAST].sampling(resolution),
     )
 
 

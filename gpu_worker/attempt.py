@@ -11,7 +11,7 @@ from typing import Any
 from gpu_worker import media, resume, simulation, sound
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.coordination import Progress, Stop
-from gpu_worker.contract.presets import PRESETS
+from gpu_worker.contract.presets import Sampling, version_1_sampling
 from gpu_worker.contract.spec import SLOW, ReferenceKind, RenderedVideo, RenderReport, RenderSpec, ReportKind
 from gpu_worker.contract.windows import Window, plan
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
@@ -67,6 +67,8 @@ class Attempt:
                 self._leave(stop.step_state)
             except Exception as error:
                 self._fail(error)
+            finally:
+                self._worker.step_times.stop()
 
     def leave_at_once(self, timeout: float) -> None:
         """Hand back in the middle of a step that takes too long, with the state of the last finished one.
@@ -126,14 +128,20 @@ class Attempt:
             publisher.put(self._windows[rendered.index], self._fit_for_resuming(rendered))
             self._hold()
 
+    @property
+    def _sampling(self) -> Sampling:
+        return self._spec.sampling or version_1_sampling(self._spec.preset, self._spec.resolution)
+
     def _engine_job(self, inputs: Inputs, start: StartingPoint) -> EngineJob:
         spec = self._spec
         return EngineJob(
+            sampling=self._sampling,
             reference=inputs.reference,
             reference_kind=spec.reference_kind,
             speech=inputs.speech,
             **spec.parameters(),
             num_frames=spec.num_frames,
+            crop=spec.crop,
             next_window=start.next_window,
             window_state=start.window_state,
             step_state=start.step_state,
@@ -184,7 +192,19 @@ class Attempt:
         self._step = step
         self._tell(step.stage, step.window, step.step, step.steps)
         simulation.fail_if_asked(self._spec.simulate, step.stage)
+        self._keep_turn_time(step.stage)
         return not self.link.stopping.is_set()
+
+    def _keep_turn_time(self, stage: str) -> None:
+        """Measure the step that ended here; end a turn for which the next one would take too long."""
+        worker = self._worker
+        worker.step_times.begin(self._spec, stage)
+        if worker.turn_time is None:
+            return
+        expected = worker.step_times.expected(self._spec, stage, worker.engine)
+        if not worker.turn_time.permits(expected):
+            log.info("the next step may take %.0f s, more than is left of this turn", expected)
+            worker.end_turn()
 
     def _go_on(self) -> None:
         if self.link.stopping.is_set():
@@ -290,7 +310,7 @@ class Attempt:
 
     def _receipt(self) -> dict[str, Any]:
         info, spec = self._worker.engine.info, self._spec
-        steps = {"num_inference_steps": PRESETS[spec.preset].num_inference_steps} if info.denoises else {}
+        steps = {"num_inference_steps": len(self._sampling.timesteps)} if info.denoises else {}
         return {
             "engine": info.engine,
             "device": info.device,

@@ -1,4 +1,4 @@
-"""What a worker tells of itself with its heartbeat: for metrics, and for no decision."""
+"""What a worker tells of itself with its heartbeat: for metrics, and the specs that it reads."""
 
 import os
 import time
@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import WorkerFacts
+from gpu_worker.contract.spec import SPEC_VERSION
 from gpu_worker.host import Host
 from gpu_worker.ticker import Ticker
 
@@ -48,6 +49,7 @@ def collect(worker: Host, cold_start_seconds: float) -> WorkerFacts:
         cold_start_seconds=round(cold_start_seconds, 2),
         storage_errors=worker.storage_errors,
         render_seconds=round(worker.render_seconds, 2),
+        spec_version=SPEC_VERSION,
         **asdict(worker.engine.vitals),
     )
 

@@ -12,6 +12,8 @@ from gpu_worker.contract.coordination import Stop
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.engines.base import Engine
 from gpu_worker.report import Outbox
+from gpu_worker.step_times import StepTimes
+from gpu_worker.turn_time import TurnTime
 
 if TYPE_CHECKING:
     from gpu_worker.attempt import Attempt
@@ -25,6 +27,8 @@ class Host:
         name: The worker's name, as RQ and the leases know it.
         shutdown: Set once the process is to end.
         turn_over: Set once no further job may begin in this turn; only a worker on demand has turns.
+        turn_time: What this turn has; None for a worker without turns.
+        step_times: How long steps take here.
         next_refusal: When, on the monotonic clock, a spec of another version may be handed back again.
         attempts: How many attempts have begun.
         attempt: The attempt in work.
@@ -40,6 +44,8 @@ class Host:
     scratch: Scratch
     shutdown: threading.Event = field(default_factory=threading.Event)
     turn_over: threading.Event = field(default_factory=threading.Event)
+    turn_time: TurnTime | None = None
+    step_times: StepTimes = field(default_factory=StepTimes)
     next_refusal: float = 0.0
     attempts: int = 0
     attempt: "Attempt | None" = None

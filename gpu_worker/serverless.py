@@ -21,7 +21,7 @@ from typing import Any
 import runpod  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
 from gpu_worker.common import logs
-from gpu_worker.contract.turns import TURN_SECONDS
+from gpu_worker.contract.turns import EXECUTION_SECONDS, TURN_SECONDS
 from gpu_worker.interrupts import on_interrupt
 
 log = logging.getLogger("gpu_worker.serverless")
@@ -70,7 +70,7 @@ class WorkerOnDemand:
         self._turn += 1
         turn = self._turn
         self._answers[turn] = Future()
-        self._say({"turn": turn, "seconds": seconds})
+        self._say({"turn": turn, "seconds": seconds, "limit": EXECUTION_SECONDS})
         try:
             return await asyncio.wrap_future(self._answers[turn])
         except asyncio.CancelledError:

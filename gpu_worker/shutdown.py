@@ -42,9 +42,10 @@ class Shutdown:
         self._worker.stop()
         log.info("asked to end")
         if not self._finished.wait(STEP_SECONDS):
-            self._leave_in_the_middle()
+            self.leave_in_the_middle()
 
-    def _leave_in_the_middle(self) -> None:
+    def leave_in_the_middle(self) -> None:
+        """End the process now, with the state of the last finished step."""
         log.warning("the step in work takes too long, leaving it")
         try:
             if attempt := self._worker.attempt:

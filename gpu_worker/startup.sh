@@ -5,7 +5,12 @@
 #
 # A cold start within a minute needs a volume that gives about 0.5 GB a second: 33 GB are read.
 set -euo pipefail
+# Windows of many sizes follow each other; segments that grow leave no gaps between their tensors.
+export PYTORCH_CUDA_ALLOC_CONF="${PYTORCH_CUDA_ALLOC_CONF:-expandable_segments:True}"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# A worker loads models and kernels from the volume and asks no hub for either.
+export HF_HUB_OFFLINE=1
 
 "${PYTHON:-python}" -m gpu_worker.model_store verify
 if [[ -n ${RUNPOD_WEBHOOK_GET_JOB:-} ]]; then

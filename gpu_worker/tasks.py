@@ -8,7 +8,14 @@ from gpu_worker import errors, host
 from gpu_worker.attempt import Attempt
 from gpu_worker.common import logs, telemetry
 from gpu_worker.contract import coordination
-from gpu_worker.contract.spec import SPEC_VERSION, RenderReport, RenderSpec, ReportKind, SpecError
+from gpu_worker.contract.spec import (
+    OLDEST_SPEC_VERSION,
+    SPEC_VERSION,
+    RenderReport,
+    RenderSpec,
+    ReportKind,
+    SpecError,
+)
 from gpu_worker.host import Host
 
 log = logging.getLogger(__name__)
@@ -53,7 +60,7 @@ def refuse(worker: Host, data: dict[str, Any], error: SpecError) -> None:
     log.critical("a spec is refused: %s", error)
     if not {"job_id", "attempt", "token"} <= data.keys():
         return
-    if data.get("version") == SPEC_VERSION:
+    if data.get("version") in range(OLDEST_SPEC_VERSION, SPEC_VERSION + 1):
         failure = errors.translate(error)
         _report(worker, data, ReportKind.FAILED, failure)
         return

@@ -1,8 +1,9 @@
 """A worker on demand: it renders in turns, when its parent says so, and keeps its models between them.
 
-Both speak JSON lines over a socket. The parent: `{"turn": 1, "seconds": 480}` begins a turn, `{"end": 1}`
-ends it early. The worker: `{"ready": true}` once its models are loaded, and after each turn `{"turn": 1,
-"attempts": 2, "seconds": 17.4}`. When the parent is gone the worker hands back what it has in work, and ends.
+Both speak JSON lines over a socket. The parent: `{"turn": 1, "seconds": 480, "limit": 600}` begins a turn,
+which lasts `seconds` at most and is handed back within `limit`; `{"end": 1}` ends it early. The worker:
+`{"ready": true}` once its models are loaded, and after each turn `{"turn": 1, "attempts": 2, "seconds":
+17.4}`. When the parent is gone the worker hands back what it has in work, and ends.
 """
 
 import json
@@ -11,11 +12,14 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from gpu_worker import rq_worker
+from gpu_worker.contract.turns import HAND_BACK_SECONDS
 from gpu_worker.host import Host
-from gpu_worker.shutdown import REPORT_SECONDS
+from gpu_worker.shutdown import LIMIT_SECONDS, REPORT_SECONDS
+from gpu_worker.turn_time import TurnTime
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +34,13 @@ class Turns:
     Args:
         worker: The host that renders.
         channel: Connected to the parent.
+        leave: Ends the process in the middle of a step; called when a step outlasts its turn.
     """
 
-    def __init__(self, worker: Host, channel: socket.socket) -> None:
+    def __init__(self, worker: Host, channel: socket.socket, leave: Callable[[], None]) -> None:
         self._worker = worker
         self._channel = channel
+        self._leave = leave
         self._asked: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def serve(self, queue_name: str, redis_url: str) -> None:
@@ -46,21 +52,32 @@ class Turns:
                 asked = self._asked.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 continue
-            self._say({"turn": asked["turn"], **self._render(asked["seconds"], queue_name, redis_url)})
+            self._say({"turn": asked["turn"], **self._render(asked, queue_name, redis_url)})
 
-    def _render(self, seconds: float, queue_name: str, redis_url: str) -> dict[str, Any]:
+    def _render(self, asked: dict[str, Any], queue_name: str, redis_url: str) -> dict[str, Any]:
         began, attempts = time.monotonic(), self._worker.attempts
-        clock = threading.Timer(seconds, self._worker.end_turn)
-        clock.start()
+        self._worker.turn_time = TurnTime(asked["limit"] - HAND_BACK_SECONDS)
+        clocks = (
+            threading.Timer(asked["seconds"], self._worker.end_turn),
+            threading.Timer(asked["limit"] - LIMIT_SECONDS, self._leave_step_in_work),
+        )
+        for clock in clocks:
+            clock.start()
         try:
             rq_worker.serve(self._worker, queue_name, redis_url, IDLE_SECONDS)
         finally:
-            clock.cancel()
+            for clock in clocks:
+                clock.cancel()
         self._worker.outbox.flush(REPORT_SECONDS)
         return {
             "attempts": self._worker.attempts - attempts,
             "seconds": round(time.monotonic() - began, 1),
         }
+
+    def _leave_step_in_work(self) -> None:
+        """The last resort against a step longer than any before: a new process, but no lost attempt."""
+        if self._worker.attempt is not None:
+            self._leave()
 
     def _listen(self) -> None:
         with self._channel.makefile("r") as lines:

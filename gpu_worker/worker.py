@@ -91,7 +91,8 @@ def serve(
         if turns is None:
             rq_worker.serve(worker, queue_name, settings.REDIS_URL, idle_seconds=0 if burst else None)
         else:
-            Turns(worker, socket.socket(fileno=turns)).serve(queue_name, settings.REDIS_URL)
+            channel = socket.socket(fileno=turns)
+            Turns(worker, channel, shutdown.leave_in_the_middle).serve(queue_name, settings.REDIS_URL)
     worker.outbox.flush(REPORT_SECONDS)
     worker.scratch.close()
     shutdown.finished()

@@ -17,6 +17,7 @@ make run     the whole stack, until Ctrl-C: PORT=8000
 make test    every test: ARGS="-k cancel -x"
 make lint    every check
 make bench   measure, and write bench.json
+make gpu-proof  measure on one NVIDIA GPU what the documents compute: PART=n
 make chaos   200 videos while everything is broken, and all promises checked: SEED=1 JOBS=200 SECONDS=570
 make lock    resolve pyproject.toml to requirements/*.txt: UPGRADE=1
 make clean   remove .venv, .avatar with all its data, caches, demo.mp4 and bench.json
@@ -98,6 +99,11 @@ def bench(arguments: list[str]) -> int:
     return subprocess.run([sys.executable, "-m", "benchmarks"], check=False).returncode
 
 
+def gpu_proof(arguments: list[str]) -> int:
+    enter(Group.DEV, arguments)
+    return subprocess.run([sys.executable, "-m", "benchmarks", "gpu"], check=False).returncode
+
+
 def chaos(arguments: list[str]) -> int:
     enter(Group.DEV, arguments)
     return subprocess.run([sys.executable, "-m", "chaos"], check=False).returncode
@@ -139,6 +145,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "test": test,
     "lint": lint,
     "bench": bench,
+    "gpu-proof": gpu_proof,
     "chaos": chaos,
     "lock": lock,
     "clean": clean,

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_worker.contract.costs import H100, L40S, RTX_4090, Gpu, estimated_gpu_seconds
+from gpu_worker.contract.costs import estimated_gpu_seconds
 from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.setups import H100, L40S, RTX_4090, Gpu
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "COSTS.md"
 FRAMES_PER_SECOND = 25

@@ -77,6 +77,7 @@ MEANINGS = {
     "TRUSTED_PROXY_HOPS": "proxies of yours in front, each of which appends to X-Forwarded-For; "
     "`check --deploy` wants one at least",
     "WEB_THREADS": "requests that the web process serves at once, those that wait for events not counted",
+    "WORKER_GPUS": "how many GPUs of one machine share each render",
     "YIELD_AFTER_SECONDS": "after so long a render may be asked to yield its worker to other tenants that "
     "wait",
 }

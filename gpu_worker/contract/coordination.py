@@ -74,8 +74,11 @@ class WorkerFacts:
         vram_total_bytes: Of the GPU.
         vram_peak_bytes: The most that the models held since the job in work, or else the last one, began.
         utilisation: The share of the last second in which the GPU computed, 0–1; None where nobody can tell.
+        uncompiled_calls: How often a block ran uncompiled although it should not have, since the models were
+            loaded.
         storage_errors: How often the object store failed a try, since the process started.
         render_seconds: How long attempts have held the worker, since the process started.
+        spec_version: The newest version of specs that it reads; 1 where it doesn't say.
     """
 
     name: str
@@ -88,8 +91,10 @@ class WorkerFacts:
     vram_total_bytes: int | None
     vram_peak_bytes: int | None
     utilisation: float | None
+    uncompiled_calls: int
     storage_errors: int
     render_seconds: float
+    spec_version: int = 1
 
 
 def announce_attempt(redis: Redis, job_id: str, attempt: int) -> None:
@@ -188,7 +193,10 @@ def _worker_facts(value: bytes) -> WorkerFacts | None:
         data = json.loads(value)
     except ValueError:
         return None
-    if not isinstance(data, dict) or data.keys() != {field.name for field in fields(WorkerFacts)}:
+    if not isinstance(data, dict):
+        return None
+    data.setdefault("spec_version", 1)
+    if data.keys() != {field.name for field in fields(WorkerFacts)}:
         return None
     texts = {"name": str, "engine": str, "device": str}
     fit = all(isinstance(told, texts.get(name, int | float | None)) for name, told in data.items())

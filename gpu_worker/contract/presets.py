@@ -1,6 +1,6 @@
 """The presets a job may ask for, and the resolutions: one table for API, estimates and engines."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -18,25 +18,56 @@ class PresetName(StrEnum):
     QUALITY = "quality"
 
 
+TRAIN_TIMESTEPS = 1000.0
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the windows of a job are sampled, resolved: a job keeps it from its first attempt to its end.
+
+    Attributes:
+        timesteps: Of the steps, falling from 1000; the last step goes straight to 0.
+        text_guidance_scale: 1 means that the prompt guides without a second pass.
+        audio_guidance_scale: 1 means that the speech guides without a second pass.
+    """
+
+    timesteps: tuple[float, ...]
+    text_guidance_scale: float
+    audio_guidance_scale: float
+
+
 @dataclass(frozen=True)
 class Preset:
     """How one window is sampled.
 
     Attributes:
-        num_inference_steps: Denoising steps of a window.
+        base_timesteps: Of the steps, before they are shifted.
         text_guidance_scale: 1 means that the prompt guides without a second pass.
         audio_guidance_scale: 1 means that the speech guides without a second pass.
-        shift: Time shift of the flow-match schedule, by resolution.
+        shift: How far the timesteps are shifted towards noise, by resolution.
         lora: Name of the step-distillation LoRA, or None.
         price_factor: Its price relative to the plan's price a second.
     """
 
-    num_inference_steps: int
+    base_timesteps: tuple[float, ...]
     text_guidance_scale: float
     audio_guidance_scale: float
     shift: dict[Resolution, float]
     lora: str | None = None
     price_factor: Decimal = field(kw_only=True)
+
+    @property
+    def num_inference_steps(self) -> int:
+        """Denoising steps of a window."""
+        return len(self.base_timesteps)
+
+    def sampling(self, resolution: Resolution) -> Sampling:
+        """What a job of this preset samples with."""
+        return Sampling(
+            _shifted(self.base_timesteps, self.shift[resolution]),
+            self.text_guidance_scale,
+            self.audio_guidance_scale,
+        )
 
     @property
     def passes(self) -> int:
@@ -46,13 +77,46 @@ class Preset:
         return 2 if self.audio_guidance_scale != 1 else 1
 
 
-DISTILLED_SHIFT = {Resolution.P480: 2.0, Resolution.P720: 2.0}
+def _shifted(base_timesteps: tuple[float, ...], shift: float) -> tuple[float, ...]:
+    ratios = (timestep / TRAIN_TIMESTEPS for timestep in base_timesteps)
+    return tuple(TRAIN_TIMESTEPS * shift * ratio / (1 + (shift - 1) * ratio) for ratio in ratios)
+
+
+def _evenly_to_one(steps: int) -> tuple[float, ...]:
+    """The published spacing."""
+    gap = (TRAIN_TIMESTEPS - 1) / (steps - 1)
+    return tuple(TRAIN_TIMESTEPS - gap * step for step in range(steps))
+
+
+def _evenly_to_zero(steps: int) -> tuple[float, ...]:
+    """The spacing of step distillation, where the last step removes as much noise as any."""
+    return tuple(TRAIN_TIMESTEPS * (steps - step) / steps for step in range(steps))
+
+
+_DISTILLED_SHIFT = {Resolution.P480: 5.0, Resolution.P720: 5.0}
+_PUBLISHED_SHIFT = {Resolution.P480: 7.0, Resolution.P720: 11.0}
 
 # Prices are rounded from the work of 8, 16 and 120 forwards a window; `quality` is priced below its work.
 PRESETS: dict[PresetName, Preset] = {
-    PresetName.FAST: Preset(4, 1.0, 2.0, DISTILLED_SHIFT, lora="lightx2v", price_factor=Decimal("1")),
-    PresetName.BALANCED: Preset(8, 1.0, 2.0, DISTILLED_SHIFT, lora="lightx2v", price_factor=Decimal("1.8")),
-    PresetName.QUALITY: Preset(
-        40, 5.0, 4.0, {Resolution.P480: 7.0, Resolution.P720: 11.0}, price_factor=Decimal("10")
+    PresetName.FAST: Preset(
+        _evenly_to_zero(4), 1.0, 2.0, _DISTILLED_SHIFT, lora="lightx2v", price_factor=Decimal("1")
     ),
+    PresetName.BALANCED: Preset(
+        _evenly_to_zero(8), 1.0, 2.0, _DISTILLED_SHIFT, lora="lightx2v", price_factor=Decimal("1.8")
+    ),
+    PresetName.QUALITY: Preset(_evenly_to_one(40), 5.0, 4.0, _PUBLISHED_SHIFT, price_factor=Decimal("10")),
 }
+
+_VERSION_1_SHIFT = {Resolution.P480: 2.0, Resolution.P720: 2.0}
+_VERSION_1_TIMESTEPS = {
+    PresetName.FAST: _evenly_to_one(4),
+    PresetName.BALANCED: _evenly_to_one(8),
+}
+
+
+def version_1_sampling(preset: PresetName, resolution: Resolution) -> Sampling:
+    """What a job samples with whose spec doesn't say: specs of version 1 left it to the worker."""
+    now = PRESETS[preset].sampling(resolution)
+    if preset not in _VERSION_1_TIMESTEPS:
+        return now
+    return replace(now, timesteps=_shifted(_VERSION_1_TIMESTEPS[preset], _VERSION_1_SHIFT[resolution]))

@@ -5,17 +5,22 @@ nothing else: no URL, no credential but the attempt's own report token.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.engines import EngineName
-from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.framing import Box
+from gpu_worker.contract.presets import PresetName, Resolution, Sampling
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
+"""The newest; version 1 has no `sampling` and no `crop`, and is read as if both were null."""
+OLDEST_SPEC_VERSION = 1
 REPORT_VERSION = 1
 """Of its own, because a worker must be able to say in words known to all that it can't read a newer spec."""
+
+_SINCE_VERSION_2 = ("sampling", "crop")
 
 SLOW = "slow"
 """What `metadata.simulate` may ask for in test mode beside the codes of errors: windows that are held."""
@@ -130,7 +135,13 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderSpec(RenderParameters):
-    """Everything that one attempt at rendering one job needs."""
+    """Everything that one attempt at rendering one job needs.
+
+    Attributes:
+        sampling: What the job began with; None for one that began under version 1, whose workers chose.
+        crop: What is shown of the reference; None for the centre.
+        version: Of the JSON that `to_dict` writes.
+    """
 
     job_id: str
     attempt: int
@@ -144,19 +155,35 @@ class RenderSpec(RenderParameters):
     resume: Resume = field(default_factory=Resume)
     origin: Origin = field(default_factory=Origin)
     simulate: str | None = None
+    sampling: Sampling | None = None
+    crop: Box | None = None
     version: int = SPEC_VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The spec as JSON of its version.
+
+        Raises:
+            SpecError: Version 1 can't say what it holds.
+        """
+        data = asdict(self)
+        if self.version == OLDEST_SPEC_VERSION:
+            if self.sampling or self.crop:
+                raise SpecError("a spec of version 1 holds neither sampling nor crop")
+            data = {name: value for name, value in data.items() if name not in _SINCE_VERSION_2}
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Read a spec.
+        """Read a spec of any known version.
 
         Raises:
             SpecError: It is of another version, or a field is missing, unknown or unfit.
         """
-        _check(cls, data, SPEC_VERSION)
+        if data.get("version") == OLDEST_SPEC_VERSION:
+            _check(cls, data, OLDEST_SPEC_VERSION, without=_SINCE_VERSION_2)
+            data = {**data, **dict.fromkeys(_SINCE_VERSION_2)}
+        else:
+            _check(cls, data, SPEC_VERSION)
         try:
             return cls(
                 **{
@@ -168,6 +195,8 @@ class RenderSpec(RenderParameters):
                     "speech": tuple(StoredFile(**item) for item in data["speech"]),
                     "resume": _resume(data["resume"]),
                     "origin": Origin(**data["origin"]),
+                    "sampling": sampling_from_dict(data["sampling"]) if data["sampling"] else None,
+                    "crop": Box(**data["crop"]) if data["crop"] else None,
                 }
             )
         except (TypeError, ValueError) as error:
@@ -246,10 +275,23 @@ class RenderReport:
             raise SpecError(f"unfit value in a report: {error}") from error
 
 
-def _check(cls: type, data: dict[str, Any], version: int) -> None:
+def sampling_from_dict(data: dict[str, Any]) -> Sampling:
+    """Read what `asdict` made of a `Sampling`.
+
+    Raises:
+        TypeError: A field is missing or unknown.
+        ValueError: There is no timestep, or one is no number.
+    """
+    sampling = Sampling(**data)
+    if not sampling.timesteps:
+        raise ValueError("a schedule without timesteps")
+    return replace(sampling, timesteps=tuple(float(timestep) for timestep in sampling.timesteps))
+
+
+def _check(cls: type, data: dict[str, Any], version: int, without: tuple[str, ...] = ()) -> None:
     if data.get("version") != version:
         raise SpecError(f"version {data.get('version')!r}, where {version} is known")
-    known = {item.name for item in fields(cls)}
+    known = {item.name for item in fields(cls)} - set(without)
     if unfit := known ^ data.keys():
         raise SpecError(f"fields missing or unknown: {', '.join(sorted(unfit))}")
 

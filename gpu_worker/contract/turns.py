@@ -3,5 +3,7 @@
 EXECUTION_SECONDS = 600
 """After so long RunPod ends a request by force: the endpoint's execution time-out."""
 TURN_SECONDS = 480
-"""So long a request lets a worker render: the rest is for handing back, which may take one denoising step of
-up to 95 s and an upload."""
+"""So long at most a request lets a worker render. The worker ends its turn earlier where the next step would
+not leave `HAND_BACK_SECONDS` of the execution time-out."""
+HAND_BACK_SECONDS = 25.0
+"""What handing back takes after the last step: to encode and upload a window and the state, and to report."""

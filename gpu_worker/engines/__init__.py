@@ -20,6 +20,6 @@ def load(name: EngineName) -> Engine:
     from gpu_worker.model_store.location import storage_path
 
     manifest.read(storage_path())
-    from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
+    from gpu_worker.engines import infinitetalk
 
-    return InfiniteTalkEngine.from_environment()
+    return infinitetalk.load_from_environment()

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from gpu_worker.contract.framing import Box
+from gpu_worker.contract.presets import Sampling
 from gpu_worker.contract.spec import ReferenceKind, RenderParameters
 
 
@@ -19,6 +21,9 @@ class EngineJob(RenderParameters):
         reference: Normalised picture (PNG, upright, sRGB, no alpha) or video (H.264 MP4).
         speech: One or two normalised recordings (FLAC, at their own rate and loudness).
         num_frames: Length of the video at 25 fps.
+        sampling: What an engine that denoises samples with.
+        crop: The part of the reference that is rendered; None: the preview shows all of it, and the model
+            the middle.
         next_window: Index of the first window to render; those before are finished already.
         window_state: What the window before `next_window` left, or None for the first.
         step_state: What a stop inside `next_window` left, or None.
@@ -28,6 +33,8 @@ class EngineJob(RenderParameters):
     reference_kind: ReferenceKind
     speech: tuple[Path, ...]
     num_frames: int
+    sampling: Sampling
+    crop: Box | None = None
     next_window: int = 0
     window_state: bytes | None = None
     step_state: bytes | None = None
@@ -111,6 +118,7 @@ class EngineVitals:
     vram_total_bytes: int | None = None
     vram_peak_bytes: int | None = None
     utilisation: float | None = None
+    uncompiled_calls: int = 0
 
 
 OnStep = Callable[[Step], bool]

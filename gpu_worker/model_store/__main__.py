@@ -45,6 +45,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--precision", choices=get_args(Precision), default="fp8")
         command.add_argument("--speakers", type=_one_or_more(get_args(Speakers)), default=("single", "multi"))
         command.add_argument("--lora", type=_one_or_more(tuple(LORAS)), default=("lightx2v",))
+        if name == "convert":
+            command.add_argument("--kernels", action="store_true", help="then do what `kernels` does")
+    kernels = commands.add_parser("kernels", help="download the attention kernels, pinned by a lock file")
+    kernels.add_argument("--lock", type=Path, help="keep to this lock file, as another volume's run wrote it")
     check = commands.add_parser("verify", help="check the store, without the network")
     check.add_argument("--full", action="store_true", help="read every byte")
     return parser
@@ -90,6 +94,8 @@ def _convert(options: argparse.Namespace) -> None:
     options.path.mkdir(parents=True, exist_ok=True)
     with StorageLock(options.path):
         _prepare(options.path, _selection(options))
+        if options.kernels:
+            _prepare_kernels(options.path, None)
 
 
 def _prepare(folder: Path, selection: Selection) -> None:
@@ -102,6 +108,25 @@ def _prepare(folder: Path, selection: Selection) -> None:
         return
     hub = Hub()
     convert.prepare(convert.plan_store(selection, folder, hub), folder, hub)
+
+
+def _kernels(options: argparse.Namespace) -> None:
+    with StorageLock(options.path):
+        _prepare_kernels(options.path, options.lock)
+
+
+def _prepare_kernels(folder: Path, lock_file: Path | None) -> None:
+    from gpu_worker.model_store import kernels
+    from gpu_worker.model_store.hub import Hub
+
+    given = kernels.read_lock(lock_file) if lock_file else None
+    if lock_file and given is None:
+        raise ModelStoreError(f"{lock_file} does not exist")
+    for repo, kernel in kernels.prepare_kernels(folder, Hub(), given).items():
+        print(f"{repo}@{kernel.revision} {kernel.variant}")
+        for path, digest in kernel.files.items():
+            print(f"  {digest}  {path}")
+    print(f"review {folder / kernels.LOCK_PATH} and keep it: kernels --lock keeps other volumes to it")
 
 
 def _verify(options: argparse.Namespace) -> None:
@@ -139,6 +164,7 @@ _COMMANDS = {
     "convert": _convert,
     "verify": _verify,
     "repair": _repair,
+    "kernels": _kernels,
 }
 
 if __name__ == "__main__":

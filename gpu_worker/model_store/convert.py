@@ -91,7 +91,7 @@ def _convert(plan: Plan, folder: Path, hub: Hub, journal: Journal) -> None:
     # Imported here because it takes seconds, and what only downloads or verifies doesn't need it.
     from InfiniteTalk.completeness import IncompleteModelError
     from InfiniteTalk.conversion import PrecisionMismatchError, plan_conversion
-    from InfiniteTalk.lora import LoraError
+    from InfiniteTalk.lora_files import LoraError
     from InfiniteTalk.original_checkpoint import UnknownKeysError
     from InfiniteTalk.precision import Precision
     from InfiniteTalk.weight_files import WeightFileError

@@ -53,7 +53,7 @@ def download(file: PlannedFile, hub: Hub, folder: Path) -> Path:
 def _try(file: PlannedFile, hub: Hub, part: Path) -> None:
     if part.exists() and part.stat().st_size > file.size:
         part.unlink()
-    hub.fetch(file.source.repo, file.revision, file.path, file.size, part)
+    hub.fetch(file.source, file.revision, file.path, file.size, part)
     if not file.is_whole(part):
         part.unlink()
         raise WrongBytesError

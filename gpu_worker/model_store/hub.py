@@ -44,9 +44,13 @@ class Hub:
             HubError: The hub refuses, stays away, or lacks a wanted file.
         """
         try:
-            commit = self._api.model_info(source.repo, revision=revision).sha
+            commit = self._api.repo_info(source.repo, revision=revision, repo_type=source.repo_type).sha
             assert commit is not None
-            entries = list(self._api.list_repo_tree(source.repo, recursive=True, revision=commit))
+            entries = list(
+                self._api.list_repo_tree(
+                    source.repo, recursive=True, revision=commit, repo_type=source.repo_type
+                )
+            )
         except HTTPError as error:
             raise HubError(explain(error, source.repo)) from error
         files = [entry for entry in entries if isinstance(entry, RepoFile) and source.wants(entry.path)]
@@ -58,7 +62,7 @@ class Hub:
             for file in files
         ]
 
-    def fetch(self, repo: str, revision: str, path: str, size: int, target: Path) -> None:
+    def fetch(self, source: Source, revision: str, path: str, size: int, target: Path) -> None:
         """Get a file's bytes into `target`, going on behind those that are there already.
 
         Raises:
@@ -67,7 +71,13 @@ class Hub:
         """
         with target.open("ab") as file:
             http_get(
-                hf_hub_url(repo, path, revision=revision, endpoint=self._endpoint),
+                hf_hub_url(
+                    source.repo,
+                    path,
+                    revision=revision,
+                    repo_type=source.repo_type,
+                    endpoint=self._endpoint,
+                ),
                 file,
                 resume_size=file.tell(),
                 headers=build_hf_headers(token=self._token),

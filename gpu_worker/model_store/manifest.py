@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_worker.model_store.errors import NotReadyError
+from gpu_worker.model_store.sources import KERNELS_FOLDER
 
 MANIFEST = "manifest.json"
 READY = ".storage_ready"
@@ -76,10 +77,11 @@ def describe(
 
 
 def model_files(folder: Path) -> Iterator[Path]:
-    """The files of a store, without what preparing leaves beside them."""
+    """The files of a store, without what preparing leaves beside them and the kernels, which have a lock."""
     for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden and path.name != MANIFEST:
+        parts = path.relative_to(folder).parts
+        beside = parts[0] == KERNELS_FOLDER or any(part.startswith(".") for part in parts)
+        if path.is_file() and not beside and path.name != MANIFEST:
             yield path
 
 

@@ -17,12 +17,14 @@ class Source:
         revision: Branch or reference; what it points to when it is first seen is what is kept to.
         files: Patterns of the files to get.
         folder: Where they go below the downloads.
+        repo_type: What the hub calls this kind of repository.
     """
 
     repo: str
     revision: str
     files: tuple[str, ...]
     folder: str
+    repo_type: str = "model"
 
     def wants(self, path: str) -> bool:
         return any(fnmatch(path, pattern) for pattern in self.files)
@@ -57,6 +59,16 @@ LORAS = {
         "lora",
     ),
 }
+
+KERNELS_FOLDER = "kernels"
+# By the names and versions that diffusers knows them by.
+SAGE_ATTENTION = Source(
+    "SageAttention/sage-attention", "v3", ("build/*",), "SageAttention/sage-attention", "kernel"
+)
+FLASH_ATTENTION_3 = Source(
+    "kernels-community/flash-attn3", "v1", ("build/*",), "kernels-community/flash-attn3", "kernel"
+)
+KERNELS = (SAGE_ATTENTION, FLASH_ATTENTION_3)
 
 
 @dataclass(frozen=True)

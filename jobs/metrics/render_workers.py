@@ -15,6 +15,7 @@ GAUGES = {
     "avatar_worker_vram_total_bytes": ("vram_total_bytes", "Total GPU memory."),
     "avatar_worker_vram_peak_bytes": ("vram_peak_bytes", "Peak GPU memory of the last job."),
     "avatar_worker_utilisation": ("utilisation", "Share of the last second in which the GPU was busy."),
+    "avatar_worker_uncompiled_calls": ("uncompiled_calls", "Calls of compiled blocks that ran uncompiled."),
 }
 COUNTERS = {
     "avatar_worker_storage_errors": ("storage_errors", "Failed requests to the object store."),

@@ -57,6 +57,9 @@ class Job(models.Model):
     retention_seconds = models.PositiveIntegerField()
     price_per_video_second_usd = models.DecimalField(max_digits=10, decimal_places=6)
 
+    # Timesteps and guidance of its first attempt; null until then, and for one that began without.
+    sampling = models.JSONField(null=True, blank=True)
+
     # The request that made it, as logs and traces know it.
     request_id = models.CharField(max_length=128, blank=True, default="", db_default="")
     traceparent = models.CharField(max_length=55, blank=True, default="", db_default="")

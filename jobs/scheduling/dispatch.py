@@ -7,6 +7,7 @@ here and not by who came first in bulk. One dispatcher runs at a time.
 import hashlib
 import logging
 import secrets
+from dataclasses import asdict
 
 from django.db import transaction
 from django.utils import timezone
@@ -17,13 +18,15 @@ from rq import Queue, Worker
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.queues import RENDER_FUNCTION, enqueue, render_job_id, render_queue
-from gpu_worker.contract.spec import RenderSpec
+from gpu_worker.contract.spec import OLDEST_SPEC_VERSION, SPEC_VERSION, RenderSpec
 from jobs.models import Job, JobEvent
 from jobs.scheduling import queries, window_times
 from jobs.scheduling.autoscaling import trigger
 from jobs.scheduling.fair_queue import Clock, give_slices
 from jobs.scheduling.queries import AtWork
+from jobs.scheduling.spec_versions import ReadableVersions, read_versions
 from jobs.scheduling.specs import spec_of
 from jobs.scheduling.window_times import WindowSeconds
 
@@ -56,12 +59,14 @@ def _dispatch_engine(engine: EngineName, redis: Redis) -> int:
     queue = render_queue(engine, redis)
     workers = Worker.count(connection=redis, queue=queue)
     window_seconds = window_times.read_published(redis)
+    versions = read_versions(redis, engine)
     with transaction.atomic():
         queries.lock_dispatch()
         at_work = queries.at_work(engine)
-        jobs, clock = _next(engine, at_work, free_places(at_work, workers), window_seconds)
+        places = free_places(at_work, workers)
+        jobs, clock = _next(engine, at_work, places, window_seconds, versions)
         queries.save_clock(engine, clock)
-        specs = [_begin_attempt(job) for job in jobs]
+        specs = [_begin_attempt(job, versions.version_for(job)) for job in jobs]
     for spec in specs:
         _send(queue, redis, spec)
     return len(specs)
@@ -79,15 +84,19 @@ def free_places(at_work: AtWork, workers: int) -> int:
 
 def choose(engine: EngineName, places: int) -> list[Job]:
     """The next jobs: tenants in turn, weighted by plan, none above its jobs at once. Nothing is changed."""
-    return _next(engine, queries.at_work(engine), places, {})[0]
+    return _next(engine, queries.at_work(engine), places, {}, ReadableVersions(SPEC_VERSION, SPEC_VERSION))[0]
 
 
 def _next(
-    engine: EngineName, at_work: AtWork, places: int, window_seconds: WindowSeconds
+    engine: EngineName,
+    at_work: AtWork,
+    places: int,
+    window_seconds: WindowSeconds,
+    versions: ReadableVersions,
 ) -> tuple[list[Job], Clock]:
     if places == 0:
         return [], Clock()
-    waiting = queries.first_of_each_tenant(engine, places)
+    waiting = queries.first_of_each_tenant(engine, places, newest_version=versions.by_any)
     clock = queries.read_clock(engine, waiting)
     jobs = {job.id: job for line in waiting.values() for job in line}
     given = give_slices(
@@ -103,15 +112,18 @@ def _next(
     return [jobs[candidate.job_id] for _, candidate in given], clock
 
 
-def _begin_attempt(job: Job) -> RenderSpec:
+def _begin_attempt(job: Job, version: int) -> RenderSpec:
     token = secrets.token_urlsafe(32)
+    if job.attempt == 0 and version > OLDEST_SPEC_VERSION:
+        sampling = PRESETS[PresetName(job.preset)].sampling(Resolution(job.resolution))
+        job.sampling = asdict(sampling)
     job.attempt += 1
     job.token_hash = hash_token(token)
     job.dispatched_at = timezone.now()
-    job.save(update_fields=["attempt", "token_hash", "dispatched_at"])
+    job.save(update_fields=["attempt", "token_hash", "dispatched_at", "sampling"])
     JobEvent.objects.create(job=job, type="rung", attempt=job.attempt)
     prefix = storage_keys.attempt_prefix(job.organization_id, job.id, job.attempt)
-    return spec_of(job, token=token, prefix=prefix)
+    return spec_of(job, token=token, prefix=prefix, version=version)
 
 
 def hash_token(token: str) -> str:

@@ -11,6 +11,7 @@ from django.db.models.functions import RowNumber
 from accounts.limits import effective_limits
 from avatar_api.common.advisory_lock import lock_until_commit
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.spec import OLDEST_SPEC_VERSION, SPEC_VERSION
 from jobs.models import Job, VirtualTime
 from jobs.scheduling import window_times
 from jobs.scheduling.fair_queue import Candidate, Clock, Share, TenantKey
@@ -66,11 +67,17 @@ def candidate(job: Job, window_seconds: WindowSeconds, *, running: bool = False)
     return Candidate(job.id, seconds, running)
 
 
-def first_of_each_tenant(engine: EngineName, depth: int) -> dict[TenantKey, list[Job]]:
-    """The oldest `depth` jobs of every tenant that has any waiting, with their organizations."""
+def first_of_each_tenant(
+    engine: EngineName, depth: int, *, newest_version: int = SPEC_VERSION
+) -> dict[TenantKey, list[Job]]:
+    """The oldest `depth` jobs of every tenant that has any waiting, with their organizations.
+
+    Left out are those that need a newer version of the spec than `newest_version`.
+    """
+    sendable = WAITING if newest_version > OLDEST_SPEC_VERSION else WAITING & Q(sampling__isnull=True)
     position = Window(RowNumber(), partition_by=[F("organization"), F("livemode")], order_by="id")
     waiting = (
-        Job.objects.filter(WAITING, engine=engine).annotate(position=position).filter(position__lte=depth)
+        Job.objects.filter(sendable, engine=engine).annotate(position=position).filter(position__lte=depth)
     )
     # In one query, Postgres would look at all that wait for each of the few that come out.
     first = list(waiting.order_by().values_list("pk", flat=True))

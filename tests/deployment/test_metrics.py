@@ -167,6 +167,7 @@ def test_a_render_worker_shows_its_memory_and_its_start(settings: Settings, redi
         vram_total_bytes=48 * 10**9,
         vram_peak_bytes=41 * 10**9,
         utilisation=0.97,
+        uncompiled_calls=40,
         storage_errors=2,
         render_seconds=600.0,
     )
@@ -177,6 +178,7 @@ def test_a_render_worker_shows_its_memory_and_its_start(settings: Settings, redi
     gpu = {"worker": "render-gpu-1", "engine": "infinitetalk", "device": "NVIDIA L40S"}
     assert value(samples, "avatar_worker_cold_start_seconds", **gpu) == 48.0
     assert value(samples, "avatar_worker_utilisation", **gpu) == 0.97
+    assert value(samples, "avatar_worker_uncompiled_calls", **gpu) == 40
     assert value(samples, "avatar_worker_storage_errors_total", **gpu) == 2
     workers = {dict(labels)["worker"] for name, labels in samples if name == "avatar_worker_vram_used_bytes"}
     assert workers == {"render-gpu-1"}

@@ -11,16 +11,18 @@ import av
 import cv2
 import numpy as np
 
-from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
 from gpu_worker.engines.base import EngineJob
 from gpu_worker.engines.preview import Face, FaceFinder, PreviewEngine
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-PORTRAIT, SPEECH = SAMPLES / "portrait.png", SAMPLES / "speech.wav"
+PORTRAIT, COUPLE, SPEECH = SAMPLES / "portrait.png", SAMPLES / "couple.png", SAMPLES / "speech.wav"
+DRAWING = Path(__file__).parent / "pictures" / "drawing.png"
+"""A face seen straight from the front, on an even background."""
 
 JOB = EngineJob(
-    reference=PORTRAIT,
+    reference=DRAWING,
     reference_kind=ReferenceKind.IMAGE,
     speech=(SPEECH,),
     speaking_order=SpeakingOrder.TOGETHER,
@@ -31,6 +33,7 @@ JOB = EngineJob(
     preset=PresetName.FAST,
     seed=1,
     num_frames=40,
+    sampling=PRESETS[PresetName.FAST].sampling(Resolution.P480),
 )
 
 
@@ -54,8 +57,8 @@ def render(job: EngineJob = JOB, **changes: Any) -> np.ndarray:
     return np.concatenate([window.frames for window in windows])
 
 
-def portrait() -> np.ndarray:
-    return cv2.imread(str(PORTRAIT))
+def drawing() -> np.ndarray:
+    return cv2.imread(str(DRAWING))
 
 
 def write_picture(path: Path, picture: np.ndarray) -> Path:
@@ -64,8 +67,8 @@ def write_picture(path: Path, picture: np.ndarray) -> Path:
 
 
 def write_two_faces(path: Path) -> Path:
-    """The portrait, and beside it a mirrored one."""
-    face = cv2.resize(portrait(), (540, 540), interpolation=cv2.INTER_AREA)
+    """The drawing, and beside it a mirrored one."""
+    face = cv2.resize(drawing(), (540, 540), interpolation=cv2.INTER_AREA)
     return write_picture(path, np.hstack([face, face[:, ::-1]]))
 
 

@@ -1,20 +1,10 @@
 import pytest
 
-from gpu_worker.contract.costs import (
-    GPUS,
-    H100,
-    L40S,
-    TYPICAL_SIZE,
-    Precision,
-    VideoSize,
-    context_bytes,
-    estimated_gpu_seconds,
-    floor_seconds,
-    forward_operations,
-    transformer_bytes,
-    window_operations,
-)
+from gpu_worker.contract.costs import TYPICAL_SIZE, estimated_gpu_seconds, floor_seconds, window_seconds
+from gpu_worker.contract.gpu_memory import context_bytes, transformer_bytes
+from gpu_worker.contract.operations import VideoSize, forward_operations, window_operations
 from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.setups import GPUS, H100, L40S, Attention, Precision, Setup, VaePrecision
 
 
 @pytest.mark.parametrize(
@@ -52,8 +42,8 @@ def test_eight_bits_halve_the_blocks_and_float8_units_the_time_for_them() -> Non
     forward = forward_operations(size)
 
     assert transformer_bytes(Precision.FP8) < 0.52 * transformer_bytes(Precision.BF16)
-    stored, computed = (floor_seconds(forward, L40S, p) for p in (Precision.FP8, Precision.FP8_COMPUTE))
-    assert stored == floor_seconds(forward, L40S, Precision.BF16)
+    bf16, stored, computed = (floor_seconds(forward, 0, L40S, Setup(precision)) for precision in Precision)
+    assert stored == bf16
     assert computed / stored == pytest.approx(0.75, abs=0.01)
 
 
@@ -62,6 +52,20 @@ def test_the_contexts_take_what_is_known_of_them() -> None:
 
     assert context_bytes(size, passes=1) / 1e6 == pytest.approx(419 + 211 + 551, abs=1)
     assert context_bytes(size, passes=3) / 1e6 == pytest.approx(2 * 419 + 211 + 551 + 52, abs=1)
+
+
+def test_bytes_that_are_moved_take_the_bandwidth_beside_the_operations() -> None:
+    forward = forward_operations(TYPICAL_SIZE[Resolution.P480])
+    idle, moving = (floor_seconds(forward, traffic, L40S) for traffic in (0, L40S.bytes_per_second))
+
+    assert moving - idle == pytest.approx(1)
+
+
+@pytest.mark.parametrize("faster", [Setup(attention=Attention.BITS_8), Setup(vae=VaePrecision.BF16)])
+def test_fewer_bits_take_less_time(faster: Setup) -> None:
+    size = TYPICAL_SIZE[Resolution.P480]
+
+    assert window_seconds(size, steps=4, passes=2, setup=faster) < window_seconds(size, steps=4, passes=2)
 
 
 def test_some_seconds_of_speech_take_an_l40s_a_minute_or_two_with_the_fast_preset() -> None:

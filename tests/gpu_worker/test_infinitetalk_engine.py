@@ -9,14 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from gpu_worker.contract.framing import Box
 from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.spec import SpeakerBox
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 from gpu_worker.engines.infinitetalk import engine as engine_module
+from gpu_worker.engines.infinitetalk.devices import Cpu
+from gpu_worker.engines.infinitetalk.models import PreparedModels
 from gpu_worker.engines.infinitetalk.placement import Placement
 from gpu_worker.model_store.errors import NotReadyError
+from InfiniteTalk.precision import is_float8_weight
 from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
 from tests.media_samples import tone, write_sound
 
@@ -101,6 +106,19 @@ def test_the_state_of_the_last_step_can_be_had_while_the_next_one_runs(
     assert second.state() == stop.value.step_state
 
 
+def test_the_part_of_the_picture_that_a_crop_names_is_rendered(
+    engine: InfiniteTalkEngine, job: EngineJob, tmp_path: Path
+) -> None:
+    with Image.open(job.reference) as picture:
+        picture.crop((picture.width // 2, 0, picture.width, picture.height)).save(tmp_path / "half.png")
+    short = replace(job, num_frames=20)
+    (cropped,) = engine.render(replace(short, crop=Box(0.5, 0.0, 0.5, 1.0)), renew_slices)
+    (by_hand,) = engine.render(replace(short, reference=tmp_path / "half.png"), renew_slices)
+    (whole,) = engine.render(short, renew_slices)
+    assert np.array_equal(cropped.frames, by_hand.frames)
+    assert not np.array_equal(cropped.frames, whole.frames)
+
+
 def test_two_people_speak_with_the_layers_made_for_two(
     engine: InfiniteTalkEngine, job: EngineJob, windows: list[RenderedWindow], tmp_path: Path
 ) -> None:
@@ -110,6 +128,30 @@ def test_two_people_speak_with_the_layers_made_for_two(
     (together,) = engine.render(duet, renew_slices)
     assert together.frames.shape == (20, 32, 48, 3)
     assert not np.array_equal(together.frames, windows[0].frames[:20])
+
+
+def test_two_people_after_one_are_rendered_as_by_an_engine_that_starts_with_them(
+    models: Path, engine: InfiniteTalkEngine, tmp_path: Path
+) -> None:
+    switched = engine._models_for("multi").pipeline.transformer.state_dict()
+    fresh = PreparedModels(models, Cpu()).load("multi", Placement.RESIDENT).pipeline.transformer.state_dict()
+    assert switched.keys() == fresh.keys()
+    assert all(_same(switched[name], fresh[name]) for name in fresh)
+
+
+def test_the_layers_for_one_speaker_come_back_without_being_read(models: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(models, tmp_path / "models"))
+    engine = InfiniteTalkEngine(copy, SIZE)
+    engine._models_for("multi")
+    shutil.rmtree(copy / "Wan2.1-I2V-14B-480P")
+    (copy / "InfiniteTalk" / "single" / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    assert engine._models_for("single").speakers == "single"
+
+
+def _same(some: torch.Tensor, other: torch.Tensor) -> bool:
+    if is_float8_weight(some):
+        some, other = some.dequantize(), other.dequantize()
+    return torch.equal(some, other)
 
 
 def test_presets_differ_in_steps_guidance_and_lora(engine: InfiniteTalkEngine, job: EngineJob) -> None:
@@ -217,3 +259,17 @@ def test_damaged_models_are_unavailable(models: Path, tmp_path: Path) -> None:
     vae.write_bytes(vae.read_bytes()[:-100])
     with pytest.raises(RenderError, match="model_unavailable"):
         InfiniteTalkEngine(damaged, SIZE)
+
+
+def test_the_text_encoder_is_not_read_for_a_prompt_that_is_cached(models: Path, job: EngineJob) -> None:
+    broken = models.with_name("without-t5")
+    shutil.copytree(models, broken)
+    engine = InfiniteTalkEngine(broken, SIZE)
+    short = replace(job, num_frames=5)
+    expected = next(engine.render(short, renew_slices)).frames
+
+    (broken / "Wan2.1-I2V-14B-480P" / "text_encoder" / "model.safetensors").unlink()
+    engine._forget_models()
+    assert np.array_equal(next(engine.render(short, renew_slices)).frames, expected)
+    with pytest.raises(RenderError, match="model_unavailable"):
+        next(engine.render(replace(short, prompt="another"), renew_slices))

@@ -54,7 +54,7 @@ def test_the_head_sways_a_little(faces: list[Face]) -> None:
 
 
 def test_the_background_keeps_still(tmp_path) -> None:
-    picture = preview_jobs.portrait()
+    picture = preview_jobs.drawing()
     is_background = picture[..., 0] > picture[..., 2]
     noise = np.random.default_rng(0).integers(60, 220, picture.shape[:2], np.uint8)
     picture[is_background] = noise[is_background][:, None]

@@ -88,7 +88,7 @@ def cat() -> np.ndarray:
         pytest.param(np.full((400, 600, 3), 128, np.uint8), id="blank"),
         pytest.param(np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8), id="noise"),
         pytest.param(cat(), id="cat"),
-        pytest.param(preview_jobs.portrait()[790:], id="shoulders"),
+        pytest.param(preview_jobs.drawing()[790:], id="shoulders"),
     ],
 )
 def test_a_picture_without_a_face_is_refused(tmp_path, picture) -> None:
@@ -107,16 +107,14 @@ def test_one_face_is_too_few_for_two_speakers() -> None:
 
 def test_a_small_face_in_a_large_picture_speaks(tmp_path) -> None:
     picture = np.full((1080, 1920, 3), 190, np.uint8)
-    picture[670:930, 1470:1730] = cv2.resize(
-        preview_jobs.portrait(), (260, 260), interpolation=cv2.INTER_AREA
-    )
+    picture[670:930, 1470:1730] = cv2.resize(preview_jobs.drawing(), (260, 260), interpolation=cv2.INTER_AREA)
     frames = preview_jobs.render(reference=preview_jobs.write_picture(tmp_path / "p.png", picture))
     moved = np.argwhere(np.ptp(frames, axis=0).max(-1) > 20).mean(0) / frames.shape[1:3]
     assert moved == pytest.approx([800 / 1080, 1600 / 1920], abs=0.05)
 
 
 def test_the_lips_of_a_video_follow_the_new_speech_and_its_last_picture_goes_on(tmp_path) -> None:
-    picture = preview_jobs.portrait()[60:900, 120:960]
+    picture = preview_jobs.drawing()[60:900, 120:960]
     still, moved = [np.roll(picture, shift, 1) for shift in (0, 60)]
     video = preview_jobs.write_video(tmp_path / "v.mp4", [still] * 6 + [moved] * 2)
     frames = preview_jobs.render(reference=video, reference_kind=ReferenceKind.VIDEO, num_frames=30)
@@ -128,7 +126,7 @@ def test_the_lips_of_a_video_follow_the_new_speech_and_its_last_picture_goes_on(
 
 
 def test_a_video_may_begin_without_a_face(tmp_path) -> None:
-    face, black = preview_jobs.portrait()[60:900, 120:960], np.zeros((840, 840, 3), np.uint8)
+    face, black = preview_jobs.drawing()[60:900, 120:960], np.zeros((840, 840, 3), np.uint8)
     video = preview_jobs.write_video(tmp_path / "v.mp4", [black] * 13 + [face] * 13)
     frames = preview_jobs.render(reference=video, reference_kind=ReferenceKind.VIDEO, num_frames=20)
     assert not preview_jobs.finder().find(frames[0], enough=1)

@@ -34,7 +34,7 @@ def test_a_render_that_goes_on_gives_the_frames_of_an_undisturbed_one() -> None:
 
 
 def test_a_video_that_goes_on_gives_the_frames_of_an_undisturbed_one(tmp_path) -> None:
-    picture = preview_jobs.portrait()[:720, 180:900]
+    picture = preview_jobs.drawing()[:720, 180:900]
     video = preview_jobs.write_video(tmp_path / "v.mp4", [np.roll(picture, 2 * k, 1) for k in range(30)], 8)
     job = replace(JOB, reference=video, reference_kind=ReferenceKind.VIDEO, num_frames=84)
     whole = preview_jobs.render(job)

@@ -64,7 +64,7 @@ def test_a_worker_that_starts_while_redis_is_away_is_seen_afterwards(
         wait_until(lambda: read_workers(control.redis), "the worker's facts")
 
 
-KNOWN = WorkerFacts("known", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0)
+KNOWN = WorkerFacts("known", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,12 @@ def test_what_another_version_or_a_stranger_tells_is_left_out(control: Control, 
     control.redis.sadd("workers", "strange")
     control.redis.set("worker:strange", told)
     assert read_workers(control.redis) == [KNOWN]
+
+
+def test_a_worker_that_doesn_t_say_reads_specs_of_version_1(control: Control) -> None:
+    told = asdict(KNOWN)
+    del told["spec_version"]
+    write_worker(control.redis, KNOWN)
+    control.redis.set("worker:known", json.dumps(told))
+    (worker,) = read_workers(control.redis)
+    assert worker.spec_version == 1

@@ -72,6 +72,7 @@ def _handler(hub: TinyHub) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             path = unquote(urlsplit(self.path).path)
+            path = path.replace("/api/kernels/", "/api/models/").removeprefix("/kernels")
             hub.requests.append((path, self.headers.get("Range")))
             if hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
                 self._answer(401, b"", {"X-Error-Message": "Invalid credentials"})

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
 from gpu_worker.engines.base import EngineJob
 from gpu_worker.model_store import manifest
@@ -21,13 +21,17 @@ from tests.media_samples import tone, write_sound
 SIZE = Size(32, 48)
 
 
-def prepare_tiny_models(folder: Path) -> Path:
+def prepare_tiny_models(folder: Path, precision: Precision = Precision.FP8) -> Path:
     """Write and prepare a tiny checkpoint below `folder`; the folder of the store."""
     write_tiny_checkpoint(folder / "original")
     original = OriginalCheckpoint.below(folder / "original", {"lightx2v": _lightx2v(folder / "original")})
     store = folder / "models"
-    convert(original, store, Precision.FP8)
-    selection: dict[str, Any] = {"precision": "fp8", "speakers": ("single", "multi"), "loras": ("lightx2v",)}
+    convert(original, store, precision)
+    selection: dict[str, Any] = {
+        "precision": precision.value,
+        "speakers": ("single", "multi"),
+        "loras": ("lightx2v",),
+    }
     manifest.write(manifest.describe(store, **selection, revisions={}), store)
     return store
 
@@ -73,5 +77,6 @@ def engine_job(folder: Path, *, seconds: float = 6.0, **changes: Any) -> EngineJ
         preset=PresetName.FAST,
         seed=3,
         num_frames=round(seconds * 25),
+        sampling=PRESETS[PresetName.FAST].sampling(Resolution.P480),
     )
     return replace(job, **changes)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from InfiniteTalk.conversion import convert
-from InfiniteTalk.lora import named_by_file
+from InfiniteTalk.lora_files import named_by_file
 from InfiniteTalk.original_checkpoint import OriginalCheckpoint
 from InfiniteTalk.precision import Precision
 from InfiniteTalk.tiny import write_tiny_checkpoint

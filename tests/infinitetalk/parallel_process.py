@@ -4,11 +4,10 @@ import sys
 from collections.abc import Iterator
 
 import torch
-import torch.distributed as dist
-from diffusers import ContextParallelConfig
 from safetensors.torch import save_file
 
 from InfiniteTalk.caching import TeaCacheConfig, disable_tea_cache, enable_tea_cache
+from InfiniteTalk.parallel import Ranks
 from InfiniteTalk.transformer import InfiniteTalkContextCache, InfiniteTalkTransformer3DModel
 
 from .golden_transformer import golden_model, predict
@@ -46,14 +45,12 @@ def last_of_a_window(model: InfiniteTalkTransformer3DModel) -> torch.Tensor:
 
 def main(rank: int, rendezvous: str, output: str) -> None:
     torch.set_num_threads(1)
-    # diffusers divides by the number of accelerators to choose a process's device; here there is none.
-    torch.accelerator.device_count = lambda: 1
-    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=PROCESSES)
-    model = golden_model()
-    model.enable_parallelism(config=ContextParallelConfig(ulysses_degree=PROCESSES))
-    velocities = dict(cases(model))
-    save_file({name: velocity.contiguous() for name, velocity in velocities.items()}, output)
-    dist.destroy_process_group()
+    ranks = Ranks(rank, PROCESSES, rank)
+    with ranks.connected(f"file://{rendezvous}"):
+        model = golden_model()
+        ranks.split(model)
+        velocities = dict(cases(model))
+        save_file({name: velocity.contiguous() for name, velocity in velocities.items()}, output)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import wave
@@ -21,6 +22,7 @@ from InfiniteTalk.sizes import Size
 from .conftest import FUSIONX, LIGHTX2V
 
 ROOT = Path(__file__).parents[2]
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1000\n"
 SMALL = "--size 64x64 --frame_num 5 --motion_frame 1 --sample_steps 1 --sample_text_guide_scale 1"
 
 
@@ -246,6 +248,18 @@ def test_the_boxes_of_an_input_file_go_down_the_rows_first(write_input: Callable
         ({"cond_audio": {"person1": "None", "person2": "None"}}, "nobody speaks"),
         ({"bbox": {"person1": [1, 2, 3, 4], "person2": [1, 2, 3, 4]}}, "1 people need as many boxes or none"),
         ({"bbox": {"person1": [1, 2, 3]}}, "the box of person1 has 3 numbers"),
+        ({"bbox": {"person1": [1, 2, 3, "4"]}}, "the box of person1 must be a list of 4 numbers"),
+        ({"bbox": {"person1": "1 2 3 4"}}, "the box of person1 must be a list of 4 numbers"),
+        ({"bbox": {"person1": [30, 2, 10, 4]}}, "the box of person1 is empty"),
+        ({"bbox": {"person2": [1, 2, 3, 4]}}, "bbox names person2, who do not speak"),
+        ({"bbox": [[1, 2, 3, 4]]}, "bbox must be a JSON object, not \\[\\[1, 2, 3, 4\\]\\]"),
+        ({"prompt": ["Somebody", "talks."]}, "prompt must be text, not"),
+        ({"prompt": None}, "prompt must be text, not null"),
+        ({"cond_video": 7}, "cond_video must be text, not 7"),
+        ({"cond_audio": "one.wav"}, "cond_audio must be a JSON object"),
+        ({"cond_audio": {"person1": None}}, "person1 must be text, not null"),
+        ({"cond_audio": {"person1": "one.wav", "person3": "one.wav"}}, "cond_audio names person3; only"),
+        ({"audio_type": ["add"]}, "audio_type must be one of para, add"),
     ],
 )
 def test_an_input_file_that_lacks_something_says_what(
@@ -253,6 +267,103 @@ def test_an_input_file_that_lacks_something_says_what(
 ) -> None:
     with pytest.raises(InputFileError, match=message):
         read_input(write_input(**changes))
+
+
+@pytest.mark.parametrize("content", ['["a", "list"]', '"text"', "null", "17", ""])
+def test_an_input_file_of_another_shape_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "input.json").write_text(content)
+
+    with pytest.raises(InputFileError, match=r"input\.json (must be a JSON object|is no JSON)"):
+        read_input(tmp_path / "input.json")
+
+
+def test_a_byte_order_mark_before_an_input_file_is_skipped(write_input: Callable[..., Path]) -> None:
+    path = write_input()
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+
+    assert read_input(path).prompt == "Somebody talks."
+
+
+def test_a_pointer_in_place_of_a_picture_says_how_to_get_it(
+    write_input: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = write_input()
+    (tmp_path / "face.png").write_bytes(LFS_POINTER)
+
+    with pytest.raises(InputFileError, match="git lfs pull"):
+        read_input(path)
+
+
+def test_boxes_belong_to_the_people_they_name(write_input: Callable[..., Path]) -> None:
+    content = read_input(
+        write_input(
+            cond_audio={"person1": "one.wav", "person2": "None"},
+            bbox={"person2": [1, 42, 30, 80], "person1": [1, 2, 30, 40]},
+        )
+    )
+
+    assert [box.left for box in content.boxes] == [2, 42]
+
+
+def test_an_output_that_is_a_folder_is_refused_before_any_model_is_loaded(
+    write_input: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "videos").mkdir()
+    with pytest.raises(SystemExit, match="2"):
+        main(
+            [
+                *checkpoint(tmp_path / "no weights"),
+                f"--input_json={write_input()}",
+                f"--save_file={tmp_path / 'videos'}",
+            ]
+        )
+
+    assert "videos is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "is cut short"),
+        (lambda whole: LFS_POINTER, "is a Git LFS pointer"),
+    ],
+    ids=["half a download", "pointer"],
+)
+@pytest.mark.parametrize("name", ["Wan2.1_VAE.pth", "model.safetensors"])
+def test_weights_that_are_not_whole_are_named_before_any_model_is_loaded(
+    tiny_checkpoint: Path,
+    write_input: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: Callable[[bytes], bytes],
+    message: str,
+) -> None:
+    weights = shutil.copytree(tiny_checkpoint, tmp_path / "weights")
+    (file,) = weights.rglob(name)
+    file.write_bytes(content(file.read_bytes()))
+    arguments = [f"--input_json={write_input()}", f"--save_file={tmp_path / 'talk'}"]
+    with pytest.raises(SystemExit, match="2"):
+        main([*SMALL.split(), *checkpoint(weights), *arguments])
+
+    said = capsys.readouterr().err
+    assert f"{name} {message}" in said
+    assert said.count("\n") == 1
+
+
+def test_two_people_are_refused_with_the_layers_for_one(
+    tiny_checkpoint: Path,
+    write_input: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    request = write_input(cond_audio={"person1": "one.wav", "person2": "one.wav"})
+    write_speech(tmp_path / "one.wav", 0.4)
+    arguments = [f"--input_json={request}", f"--save_file={tmp_path / 'talk'}"]
+    with pytest.raises(SystemExit, match="2"):
+        main([*SMALL.split(), *checkpoint(tiny_checkpoint, "single"), *arguments])
+
+    assert "single holds the audio layers for one person" in capsys.readouterr().err
 
 
 def test_an_input_file_that_is_no_json_is_said_to_be_none(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from transformers import CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Model
 
 from InfiniteTalk.completeness import IncompleteModelError
 from InfiniteTalk.conversion import PrecisionMismatchError, convert, plan_conversion
-from InfiniteTalk.lora import LoraError, named_by_file
+from InfiniteTalk.lora_files import LoraError, named_by_file
 from InfiniteTalk.original_checkpoint import (
     CLIP_FILE,
     OriginalCheckpoint,

@@ -8,8 +8,8 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from gpu_worker.contract import costs
-from gpu_worker.contract.costs import ModelSize, VideoSize
+from gpu_worker.contract import costs, gpu_memory, operations, setups
+from gpu_worker.contract.operations import ModelSize, VideoSize
 from InfiniteTalk.encoder_key_maps import T5_KEYS, clip_keys
 from InfiniteTalk.original_checkpoint import place_transformer
 from InfiniteTalk.precision import Precision, is_block_matrix, is_kept_in_float32
@@ -62,8 +62,8 @@ def test_the_published_size_is_counted_to_the_operation() -> None:
         model = InfiniteTalkTransformer3DModel()
     first, later = counted_forwards(model, size, speakers=1)
 
-    assert later == costs.forward_operations(size).total
-    assert first - later == costs.context_operations(size).total
+    assert later == operations.forward_operations(size).total
+    assert first - later == operations.context_operations(size).total
 
 
 @pytest.mark.parametrize("speakers", [1, 2])
@@ -84,8 +84,8 @@ def test_one_and_two_speakers_are_counted_to_the_operation(speakers: int) -> Non
     )
     first, later = counted_forwards(model, size, speakers)
 
-    assert later == costs.forward_operations(size, speakers=speakers, model=SMALL).total
-    assert first - later == costs.context_operations(size, speakers=speakers, model=SMALL).total
+    assert later == operations.forward_operations(size, speakers=speakers, model=SMALL).total
+    assert first - later == operations.context_operations(size, speakers=speakers, model=SMALL).total
 
 
 @torch.no_grad()
@@ -100,8 +100,8 @@ def test_the_vae_is_counted_to_the_operation() -> None:
     with FlopCounterMode(display=False) as decoding:
         vae.decode(latents)
 
-    assert encoding.get_total_flops() == costs.vae_encode_operations(size).total
-    assert decoding.get_total_flops() == costs.vae_decode_operations(size).total
+    assert encoding.get_total_flops() == operations.vae_encode_operations(size).total
+    assert decoding.get_total_flops() == operations.vae_decode_operations(size).total
 
 
 def stored_bytes(shapes: Shapes, precision: Precision, float32_modules: list[str]) -> int:
@@ -115,26 +115,26 @@ def stored_bytes(shapes: Shapes, precision: Precision, float32_modules: list[str
 
 
 @pytest.mark.parametrize(
-    ("precision", "counted"), [(Precision.BF16, costs.Precision.BF16), (Precision.FP8, costs.Precision.FP8)]
+    ("precision", "counted"), [(Precision.BF16, setups.Precision.BF16), (Precision.FP8, setups.Precision.FP8)]
 )
-def test_the_models_take_the_bytes_that_are_counted(precision: Precision, counted: costs.Precision) -> None:
+def test_the_models_take_the_bytes_that_are_counted(precision: Precision, counted: setups.Precision) -> None:
     transformer = placed(published("transformer"), place_transformer)
     text_encoder = placed(published("text_encoder"), T5_KEYS.place)
     kept = InfiniteTalkTransformer3DModel._keep_in_fp32_modules
 
     # The scales of float8 rows, which the count leaves out, take one part in a thousand.
     assert stored_bytes(transformer, precision, kept) == pytest.approx(
-        costs.transformer_bytes(counted), rel=4e-3
+        gpu_memory.transformer_bytes(counted), rel=4e-3
     )
     assert stored_bytes(text_encoder, precision, []) == pytest.approx(
-        costs.text_encoder_bytes(counted), rel=4e-3
+        gpu_memory.text_encoder_bytes(counted), rel=4e-3
     )
 
 
 def test_the_image_encoder_takes_the_weights_that_are_counted() -> None:
     shapes = placed(published("image_encoder"), clip_keys(32).place)
 
-    assert sum(map(math.prod, shapes.values())) == pytest.approx(costs.CLIP_WEIGHTS, rel=1e-5)
+    assert sum(map(math.prod, shapes.values())) == pytest.approx(gpu_memory.CLIP_WEIGHTS, rel=1e-5)
 
 
 def test_all_sizes_of_a_resolution_have_about_the_tokens_of_the_typical_one() -> None:

@@ -68,6 +68,28 @@ def test_a_prepared_checkpoint_stays_on_the_disk_until_it_is_looked_at(prepared_
     assert any("transformer" in line for line in mapped)
 
 
+def test_where_a_gpu_computes_weights_are_read_into_memory(
+    prepared_fp8: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = CheckpointPaths.below(prepared_fp8)
+    mapped = velocity(load_transformer(paths, "single", LoadOptions()))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    transformer = load_transformer(paths, "single", LoadOptions())
+
+    # Not to the bit: products sum in an order that depends on where a matrix begins in memory.
+    torch.testing.assert_close(velocity(transformer), mapped)
+    pages = {
+        range(*(int(bound, 16) for bound in line.split()[0].split("-")))
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if str(prepared_fp8) in line
+    }
+    assert not any(
+        parameter.data_ptr() in page
+        for page in pages
+        for parameter in transformer.patch_embedding.parameters()
+    )
+
+
 def test_one_and_two_speakers_have_audio_layers_of_their_own(prepared_bf16: Path) -> None:
     paths = CheckpointPaths.below(prepared_bf16)
     single, multi = (load_components(paths, speakers).transformer for speakers in ("single", "multi"))

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from InfiniteTalk.key_maps import UnknownKeyError, original_transformer_key
 from InfiniteTalk.loading import CheckpointPaths, LoadOptions, load_transformer
-from InfiniteTalk.lora import LoraError, LoraSwitch, merge_lora, read_lora, save_lora
+from InfiniteTalk.lora import LoraSwitch, merge_lora
+from InfiniteTalk.lora_files import LoraError, read_lora, save_lora
 from InfiniteTalk.precision import is_float8_weight
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 

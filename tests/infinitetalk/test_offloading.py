@@ -16,7 +16,4 @@ def test_blocks_beyond_the_budget_are_fetched_and_compute_the_same(prepared_bf16
 
     assert keep_resident(transformer, a_block, torch.device("cpu")) == 1
 
-    first, second = transformer.blocks
-    assert not hasattr(first.attn1.to_q, "_diffusers_hook")
-    assert hasattr(second.attn1.to_q, "_diffusers_hook")
     assert torch.equal(velocity(transformer), before)

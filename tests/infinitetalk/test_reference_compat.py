@@ -27,7 +27,7 @@ from InfiniteTalk.latents import decode_latents, encode_frames
 from InfiniteTalk.loudness import normalize_loudness
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.reference import Reference, StillReference, VideoReference
-from InfiniteTalk.sampling import flow_match_timesteps
+from InfiniteTalk.schedule import flow_match_timesteps
 from InfiniteTalk.settings import RenderSettings
 from InfiniteTalk.sizes import Size, resize_image
 from InfiniteTalk.speech_encoding import encode_speech

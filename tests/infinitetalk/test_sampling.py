@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -7,7 +8,8 @@ from torch import nn
 from InfiniteTalk.loudness import normalize_loudness
 from InfiniteTalk.noise import window_generator
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
-from InfiniteTalk.sampling import StepProgress, flow_match_timesteps
+from InfiniteTalk.sampling import StepProgress
+from InfiniteTalk.schedule import flow_match_timesteps, shift_timesteps
 from InfiniteTalk.settings import Precomputed
 from InfiniteTalk.sizes import Size
 from InfiniteTalk.speech_encoding import encode_speech
@@ -127,3 +129,29 @@ def test_given_speech_of_two_people_is_as_long_as_the_longer_one(tiny_checkpoint
     given = Precomputed(audio_embeds=[speech[:9], speech[:17]])
     windows = pipeline.stream(**arguments(speech=(), given=given, resolution=Size(64, 64)))
     assert sum(len(window.frames) for window in windows) == 17
+
+
+def test_explicit_timesteps_are_those_of_the_steps(pipeline: InfiniteTalkPipeline) -> None:
+    seen: list[StepProgress] = []
+    timesteps = shift_timesteps((1000, 750, 500, 250), 5.0)
+    how = settings(num_inference_steps=4, timesteps=timesteps)
+    list(pipeline.stream(**arguments(video_frames=13, settings=how, callback=seen.append)))
+    assert [step.timestep for step in seen] == pytest.approx([1000, 937.5, 833.333, 625], abs=1e-3)
+    last, before = seen[-1], seen[-2]
+    moved = before.latents - last.noise_pred * 0.625
+    assert torch.allclose(last.latents[:, :, 1:], moved[:, :, 1:], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"timesteps": (1000.0, 500.0)},
+        {"timesteps": (1000.0, 500.0, 500.0)},
+        {"timesteps": (1000.0, 500.0, 0.0)},
+        {"timesteps": (1000.5, 500.0, 1.0)},
+        {"timesteps": (1000.0, 500.0, 1.0), "reference_compat": True},
+    ],
+)
+def test_timesteps_that_are_no_schedule_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="timesteps"):
+        settings(**changes)

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from environs import FileAwareEnv
-from PIL import Image
 
+from gpu_worker.contract.framing import Box
 from gpu_worker.contract.presets import PRESETS, Preset
 from gpu_worker.contract.spec import ReferenceKind
 from gpu_worker.contract.windows import plan
@@ -27,27 +28,45 @@ from gpu_worker.engines.base import (
     Step,
 )
 from gpu_worker.engines.infinitetalk.attention import NATIVE, choose_backend
+from gpu_worker.engines.infinitetalk.devices import Device, find_device
 from gpu_worker.engines.infinitetalk.models import LoadedModels, PreparedModels
-from gpu_worker.engines.infinitetalk.placement import Placement, choose_placement, more_frugal
+from gpu_worker.engines.infinitetalk.placement import (
+    Placement,
+    choose_placement,
+    more_frugal,
+    more_frugal_of,
+    room_to_work,
+)
 from gpu_worker.engines.infinitetalk.prompts import PromptCache
 from gpu_worker.model_store import manifest
 from gpu_worker.model_store.location import storage_path
 from InfiniteTalk.audio import load_speech
 from InfiniteTalk.completeness import IncompleteModelError
 from InfiniteTalk.conditioning import NEGATIVE_PROMPT, SpeakerBox
-from InfiniteTalk.lora import LoraError
+from InfiniteTalk.lora_files import LoraError
 from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
-from InfiniteTalk.reference import Reference, StillReference, VideoReference
+from InfiniteTalk.parallel import Ranks
+from InfiniteTalk.pictures import read_picture
+from InfiniteTalk.reference import CroppedReference, Reference, StillReference, VideoReference
 from InfiniteTalk.sampling import RenderStopped, StepProgress, StopSampling
 from InfiniteTalk.settings import Precomputed, RenderSettings
-from InfiniteTalk.sizes import Size
+from InfiniteTalk.sizes import BUCKETS, Size, choose_bucket
 from InfiniteTalk.states import StepState, WindowState
+from InfiniteTalk.warm_up import warm_up
 from InfiniteTalk.weight_files import WeightFileError
 
 log = logging.getLogger(__name__)
 
+_COMPILED_CODE = "compiled"
+"""Folder below the models, where one process leaves compiled code for the next."""
+
+LOAD_ERRORS = (WeightFileError, UnknownKeysError, IncompleteModelError, LoraError, OSError)
 BLACK_LEVEL = 8
 """No picture that a camera took is darker than this everywhere."""
+
+
+FIRST_SIZE = Size(640, 640)
+"""What the models leave room for until a job needs more."""
 
 
 class BlackWindowError(Exception):
@@ -61,24 +80,41 @@ class InfiniteTalkEngine:
         folder: The prepared checkpoint.
         size: Height and width to render at whatever a job asks for; for a tiny checkpoint on a CPU.
         compile_blocks: Compile the transformer's blocks: slower at the first window, faster afterwards.
+        device: Where to compute; by default on the GPU, or on the CPU where there is none.
+        ranks: The processes that share each render, of which this is one.
     """
 
-    def __init__(self, folder: Path, size: Size | None = None, *, compile_blocks: bool = False) -> None:
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(
+        self,
+        folder: Path,
+        size: Size | None = None,
+        *,
+        compile_blocks: bool = False,
+        device: Device | None = None,
+        ranks: Ranks | None = None,
+    ) -> None:
+        self._ranks = ranks or Ranks()
+        self._device = device or find_device()
         self._prepared = PreparedModels(folder, self._device)
         self._manifest = manifest.read(folder)
         self._load_seconds, self._loaded_bytes = 0.0, 0
+        self._folder = folder
         self._size = size
         self._compile_blocks = compile_blocks
         self._prompts = PromptCache()
-        self._attention = choose_backend(self._device.type)
-        self._placement = self._fitting_placement("single")
+        self._attention = choose_backend(self._device.torch_device, folder)
         self._models: LoadedModels | None = None
+        memory = self._device.memory()
+        self._free_bytes = None if memory is None else memory.free
+        self._placement, self._room = Placement.RESIDENT, 0
+        self._make_room(
+            "single", size or FIRST_SIZE, passes=max(preset.passes for preset in PRESETS.values())
+        )
         self._models_for("single")
 
     @classmethod
-    def from_environment(cls) -> Self:
-        """The engine that the environment asks for.
+    def from_environment(cls, ranks: Ranks | None = None) -> Self:
+        """The engine that the environment asks for, as one of `ranks`.
 
         MODEL_STORAGE_PATH is the prepared checkpoint's folder. INFINITETALK_COMPILE=1 compiles the
         transformer's blocks. INFINITETALK_SIZE=64,96 sets the size.
@@ -89,6 +125,7 @@ class InfiniteTalkEngine:
             storage_path(),
             Size(*size) if size else None,
             compile_blocks=env.bool("INFINITETALK_COMPILE", False),
+            ranks=ranks,
         )
 
     @property
@@ -103,30 +140,31 @@ class InfiniteTalkEngine:
             "load_seconds": self._load_seconds,
             "torch": torch.__version__,
         }
-        if self._device.type == "cpu":
-            return EngineInfo("infinitetalk", "cpu", details, denoises=True)
-        details["peak_vram_bytes"] = torch.cuda.max_memory_allocated(self._device)
-        return EngineInfo("infinitetalk", torch.cuda.get_device_name(self._device), details, denoises=True)
+        if memory := self._device.memory():
+            details["peak_vram_bytes"] = memory.peak
+        return EngineInfo("infinitetalk", self._device.name, details, denoises=True)
 
     @property
     def vitals(self) -> EngineVitals:
-        if self._device.type == "cpu":
-            return EngineVitals(self._load_seconds, self._loaded_bytes)
-        free_bytes, total_bytes = torch.cuda.mem_get_info(self._device)
+        memory = self._device.memory()
+        if memory is None:
+            return EngineVitals(
+                self._load_seconds, self._loaded_bytes, uncompiled_calls=self._uncompiled_calls
+            )
         return EngineVitals(
             load_seconds=self._load_seconds,
             loaded_bytes=self._loaded_bytes,
-            vram_used_bytes=total_bytes - free_bytes,
-            vram_total_bytes=total_bytes,
-            vram_peak_bytes=torch.cuda.max_memory_allocated(self._device),
-            utilisation=_utilisation(self._device),
+            vram_used_bytes=memory.total - memory.free,
+            vram_total_bytes=memory.total,
+            vram_peak_bytes=memory.peak,
+            utilisation=self._device.utilisation(),
+            uncompiled_calls=self._uncompiled_calls,
         )
 
     def render(self, job: EngineJob, on_step: OnStep) -> Iterator[RenderedWindow]:
         """Yield the windows from `job.next_window` on; see `Engine.render`."""
         render = _Render(job, on_step)
-        if self._device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self._device)
+        self._device.reset_peak()
         while True:
             try:
                 yield from self._windows(render)
@@ -144,20 +182,24 @@ class InfiniteTalkEngine:
         job, preset = render.job, PRESETS[render.job.preset]
         if not render.announce("encoding"):
             raise RenderStoppedError
-        models = self._models_for("multi" if len(job.speech) == 2 else "single")
+        speakers: Speakers = "multi" if len(job.speech) == 2 else "single"
+        reference = _reference(job)
+        size = self._size or choose_bucket(reference.size, BUCKETS[job.resolution.value])
+        self._make_room(speakers, size, passes=preset.passes)
+        models = self._models_for(speakers)
         models.loras.use(_lora_scales(preset, models.loras.names))
         stream = models.pipeline.stream(
-            reference=_reference(job),
+            reference=reference,
             speech=[load_speech(path) for path in job.speech],
             prompt=job.prompt,
-            settings=_settings(job, preset),
-            resolution=self._size or job.resolution.value,
+            settings=_settings(job),
+            resolution=size,
             speaking_order=job.speaking_order.value,
-            boxes=[SpeakerBox(box.x, box.y, box.width, box.height) for box in job.speaker_boxes],
+            boxes=_speaker_boxes(job),
             video_frames=job.num_frames,
             resume_from=render.position,
             callback=render.after_step,
-            given=self._prompt_embeds(models, job, preset),
+            given=self._embedded_prompts(models, job),
         )
         try:
             for window in stream:
@@ -170,9 +212,16 @@ class InfiniteTalkEngine:
         except RenderStopped as stop:
             raise RenderStoppedError(_step_bytes(stop.state)) from stop
 
-    def _prompt_embeds(self, models: LoadedModels, job: EngineJob, preset: Preset) -> Precomputed:
+    def _embedded_prompts(self, models: LoadedModels, job: EngineJob) -> Precomputed:
+        try:
+            return self._prompt_embeds(models, job)
+        except LOAD_ERRORS as error:  # T5 is read here.
+            log.exception("T5 can't be loaded")
+            raise RenderError("model_unavailable", "The models are missing or damaged.") from error
+
+    def _prompt_embeds(self, models: LoadedModels, job: EngineJob) -> Precomputed:
         negative = None
-        if preset.text_guidance_scale != 1:
+        if job.sampling.text_guidance_scale != 1:
             negative = self._prompts.get(job.negative_prompt or NEGATIVE_PROMPT, models.encode_prompt)
         return Precomputed(
             prompt_embeds=self._prompts.get(job.prompt, models.encode_prompt), negative_prompt_embeds=negative
@@ -181,39 +230,73 @@ class InfiniteTalkEngine:
     # --- Models in memory ---
 
     def _models_for(self, speakers: Speakers) -> LoadedModels:
-        """The models with the audio layers for one or two speakers; the other ones make room."""
-        if self._models is None or self._models.speakers != speakers:
-            self._forget_models()
-            began = time.monotonic()
-            try:
-                self._models = self._prepared.load(speakers, self._placement)
-            except (WeightFileError, UnknownKeysError, IncompleteModelError, LoraError, OSError) as error:
-                log.exception("the models can't be loaded")
-                raise RenderError("model_unavailable", "The models are missing or damaged.") from error
-            self._load_seconds = round(time.monotonic() - began, 2)
-            self._loaded_bytes = self._prepared.size(speakers).total
-            rate = self._loaded_bytes / 1e9 / self._load_seconds
-            log.info("models loaded in %.1f s, %.2f GB/s", self._load_seconds, rate)
-            if self._attention != NATIVE:
-                self._models.pipeline.transformer.set_attention_backend(self._attention)
-            if self._compile_blocks:
-                self._models.pipeline.transformer.compile_repeated_blocks()
+        """The models with the audio layers for one or two speakers."""
+        try:
+            if self._models is None:
+                self._models = self._load(speakers)
+            elif self._models.speakers != speakers:
+                self._prepared.exchange_audio_layers(self._models, speakers)
+                self._warm_up(self._models)
+        except LOAD_ERRORS as error:
+            log.exception("the models can't be loaded")
+            raise RenderError("model_unavailable", "The models are missing or damaged.") from error
         return self._models
+
+    def _load(self, speakers: Speakers) -> LoadedModels:
+        self._forget_models()
+        began = time.monotonic()
+        models = self._prepared.load(speakers, self._placement, self._room)
+        self._load_seconds = round(time.monotonic() - began, 2)
+        size = self._prepared.size(speakers)
+        self._loaded_bytes = size.total - size.text_encoder  # T5 is read when a prompt needs it.
+        rate = self._loaded_bytes / 1e9 / self._load_seconds
+        log.info("models loaded in %.1f s, %.2f GB/s", self._load_seconds, rate)
+        if self._attention != NATIVE:
+            models.pipeline.transformer.set_attention_backend(self._attention)
+        self._ranks.split(models.pipeline.transformer)
+        if self._compile_blocks:
+            models.pipeline.transformer.compile_repeated_blocks()
+        self._warm_up(models)
+        return models
+
+    def _warm_up(self, models: LoadedModels) -> None:
+        """Compile for every kind of forward now; later processes find the code."""
+        if not self._compile_blocks:
+            return
+        if os.access(self._folder, os.W_OK):
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(self._folder / _COMPILED_CODE))
+        speakers = 2 if models.speakers == "multi" else 1
+        warm_up(models.pipeline.transformer, models.loras, speakers, self._device.torch_device)
+
+    @property
+    def _uncompiled_calls(self) -> int:
+        compiled = None if self._models is None else self._models.pipeline.transformer.compiled
+        return 0 if compiled is None else compiled.uncompiled_calls
 
     def _forget_models(self) -> None:
         self._models = None
         gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._device.empty_cache()
 
-    def _fitting_placement(self, speakers: Speakers) -> Placement:
-        if self._device.type == "cpu":
-            return Placement.RESIDENT
-        free_bytes, _ = torch.cuda.mem_get_info(self._device)
+    def _make_room(self, speakers: Speakers, size: Size, *, passes: int) -> None:
+        """Leave so much of the GPU's memory as windows of this size take; models in their way are moved."""
+        if self._free_bytes is None:
+            return
+        count = 2 if speakers == "multi" else 1
+        room = room_to_work(size, speakers=count, passes=passes, setup=self._prepared.setup)
+        if room <= self._room:
+            return
         try:
-            return choose_placement(free_bytes, self._prepared.size(speakers))
+            fitting = choose_placement(self._free_bytes, self._prepared.size(speakers), room)
         except (WeightFileError, OSError) as error:
             raise RenderError("model_unavailable", "The models are missing or damaged.") from error
+        self._room, placement = room, more_frugal_of(self._placement, fitting)
+        if placement is not self._placement or placement is Placement.PARTLY_OFFLOADED:
+            log.info("placement %s leaves %.1f GB to work", placement, room / 1e9)
+            self._placement = placement
+            self._forget_models()
+        elif self._models is not None:
+            self._models.leave_room(room)
 
     def _be_more_careful(self) -> None:
         log.warning("attention %s gives black frames, %s takes its place", self._attention, NATIVE)
@@ -227,7 +310,8 @@ class InfiniteTalkEngine:
         Raises:
             RenderError: `out_of_memory`, when there is no more frugal placement.
         """
-        placement = more_frugal(self._placement)
+        # One of several ranks can't begin a step anew: the others wait for it inside the step.
+        placement = more_frugal(self._placement) if self._ranks.size == 1 else None
         if placement is None:
             raise RenderError("out_of_memory", "The render needs more memory than the GPU has.")
         log.warning("out of GPU memory, going on with placement %s", placement)
@@ -247,7 +331,7 @@ class _Render:
         self.position: WindowState | StepState | None = _position(job)
         self._on_step = on_step
         self._window = job.next_window
-        self._steps = PRESETS[job.preset].num_inference_steps
+        self._steps = len(job.sampling.timesteps)
         self._num_windows = len(plan(job.num_frames))
 
     def after_step(self, progress: StepProgress) -> None:
@@ -289,18 +373,33 @@ def _step_bytes(state: WindowState | StepState) -> bytes | None:
 
 
 def _reference(job: EngineJob) -> Reference:
-    if job.reference_kind is ReferenceKind.VIDEO:
-        return VideoReference(job.reference)
-    with Image.open(job.reference) as image:
-        return StillReference(image)
+    """The picture or video, or the part of it that the job asks for."""
+    whole: Reference = (
+        VideoReference(job.reference)
+        if job.reference_kind is ReferenceKind.VIDEO
+        else StillReference(read_picture(job.reference))
+    )
+    if job.crop is None:
+        return whole
+    return CroppedReference(whole, job.crop.in_pixels((whole.size.width, whole.size.height)))
 
 
-def _settings(job: EngineJob, preset: Preset) -> RenderSettings:
+def _speaker_boxes(job: EngineJob) -> list[SpeakerBox]:
+    """Where the speakers are, in what `_reference` shows."""
+    boxes = [Box(box.x, box.y, box.width, box.height) for box in job.speaker_boxes]
+    if job.crop is not None:
+        boxes = [box.within(job.crop).cut_off() for box in boxes]
+    return [SpeakerBox(box.x, box.y, box.width, box.height) for box in boxes]
+
+
+def _settings(job: EngineJob) -> RenderSettings:
+    sampling = job.sampling
     return RenderSettings(
-        num_inference_steps=preset.num_inference_steps,
-        shift=preset.shift[job.resolution],
-        text_guidance_scale=preset.text_guidance_scale,
-        audio_guidance_scale=preset.audio_guidance_scale,
+        num_inference_steps=len(sampling.timesteps),
+        shift=1.0,  # The timesteps are shifted already.
+        timesteps=sampling.timesteps,
+        text_guidance_scale=sampling.text_guidance_scale,
+        audio_guidance_scale=sampling.audio_guidance_scale,
         seed=job.seed,
     )
 
@@ -320,11 +419,3 @@ def _lora_scales(preset: Preset, names: tuple[str, ...]) -> dict[str, float]:
 
 def _is_black(frames: npt.NDArray[np.uint8]) -> bool:
     return bool(frames.max() < BLACK_LEVEL)
-
-
-def _utilisation(device: torch.device) -> float | None:
-    try:
-        return torch.cuda.utilization(device) / 100
-    except Exception as error:  # NVML's errors are many, and what it can't tell is worth no heartbeat.
-        log.debug("the GPU's utilisation can't be told: %s", error)
-        return None

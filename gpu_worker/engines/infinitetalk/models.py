@@ -1,14 +1,22 @@
 """The models of a prepared checkpoint, loaded to where their placement wants them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
-from diffusers.hooks import apply_group_offloading
-from transformers import Wav2Vec2FeatureExtractor
+from transformers import UMT5EncoderModel, Wav2Vec2FeatureExtractor
 
-from gpu_worker.engines.infinitetalk.placement import ModelBytes, Placement, resident_parameters
+from gpu_worker.contract.setups import Precision as SetupPrecision
+from gpu_worker.contract.setups import Setup
+from gpu_worker.engines.infinitetalk.devices import Device
+from gpu_worker.engines.infinitetalk.placement import (
+    ModelBytes,
+    Placement,
+    resident_parameters,
+)
 from InfiniteTalk.conditioning import encode_prompt
 from InfiniteTalk.conversion import BASE_FOLDER, NOTE_FILE
 from InfiniteTalk.loading import (
@@ -16,21 +24,21 @@ from InfiniteTalk.loading import (
     Components,
     LoadOptions,
     find_audio_file,
+    load_audio_layers,
     load_image_encoder,
     load_speech_encoder,
     load_text_encoder,
     load_tokenizer,
     load_transformer,
     load_vae,
+    replace_layers,
 )
-from InfiniteTalk.lora import LoraSwitch, read_lora
-from InfiniteTalk.offloading import keep_resident
+from InfiniteTalk.lora import LoraSwitch
+from InfiniteTalk.lora_files import read_lora
+from InfiniteTalk.offloading import keep_resident, offload_text_encoder
 from InfiniteTalk.original_checkpoint import Speakers
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.precision import Precision
-
-FLOAT8_CAPABILITY = (8, 9)
-"""From Ada on, GPUs multiply in float8."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class PreparedModels:
     """
 
     folder: Path
-    device: torch.device
+    device: Device
 
     @property
     def paths(self) -> CheckpointPaths:
@@ -66,8 +74,20 @@ class PreparedModels:
             + _bytes_below(paths.wav2vec_dir),
         )
 
-    def load(self, speakers: Speakers, placement: Placement) -> "LoadedModels":
+    @property
+    def setup(self) -> Setup:
+        """How the device computes with them."""
+        if self.precision is Precision.BF16:
+            return Setup(SetupPrecision.BF16)
+        return Setup(SetupPrecision.FP8_COMPUTE if self.device.multiplies_float8 else SetupPrecision.FP8)
+
+    def load(self, speakers: Speakers, placement: Placement, room: int) -> "LoadedModels":
         """Load everything for one or two speakers.
+
+        Args:
+            speakers: Whose audio layers.
+            placement: Where the models go.
+            room: Bytes of the device's memory that are left for rendering.
 
         Raises:
             WeightFileError: A file is missing or damaged.
@@ -75,7 +95,7 @@ class PreparedModels:
             IncompleteModelError: Weights lack, are too many, or have another shape.
             LoraError: A LoRA that does not fit.
         """
-        near = self._options(self.device)
+        near = self._options(self.device.torch_device)
         host = self._options(torch.device("cpu"))
         transformer_at = host if placement.offloads_transformer else near
         text_encoder_at = near if placement is Placement.RESIDENT else host
@@ -85,7 +105,7 @@ class PreparedModels:
         components = Components(
             transformer=transformer,
             vae=load_vae(paths.ckpt_dir, near),
-            text_encoder=load_text_encoder(paths.ckpt_dir, text_encoder_at),
+            text_encoder=None,  # Loaded when a prompt has to be embedded.
             tokenizer=load_tokenizer(paths.ckpt_dir),
             image_encoder=load_image_encoder(paths.ckpt_dir, near),
             wav2vec2=load_speech_encoder(paths.wav2vec_dir, near),
@@ -93,13 +113,38 @@ class PreparedModels:
             loras=LoraSwitch(transformer, loras, near.torch_dtype),
         )
         bytes_per_parameter = 1 if self.precision is Precision.FP8 else 2
-        return LoadedModels(components, speakers, placement, self.device, bytes_per_parameter)
+        return LoadedModels(
+            components,
+            speakers,
+            placement,
+            self.device,
+            bytes_per_parameter,
+            room,
+            partial(load_text_encoder, paths.ckpt_dir, text_encoder_at),
+        )
+
+    def exchange_audio_layers(self, models: "LoadedModels", speakers: Speakers) -> None:
+        """Give models the audio layers for another number of speakers; the base is neither read nor moved.
+
+        The layers that are replaced stay in memory if the device has room for both sets.
+
+        Raises:
+            WeightFileError: The file is missing or damaged.
+            UnknownKeysError: It holds weights of another model.
+            IncompleteModelError: Its weights don't fit the base.
+        """
+        layers = models.spare_audio_layers
+        if layers is None:
+            layers = load_audio_layers(self.paths, speakers, self._options(torch.device("cpu")))
+        replaced = replace_layers(models.pipeline.transformer, layers)
+        size = find_audio_file(self.paths.infinitetalk, models.speakers).stat().st_size
+        memory = self.device.memory()
+        has_room = memory is None or memory.free >= size + models.room
+        models.spare_audio_layers = replaced if has_room else None
+        models.speakers = speakers
 
     def _options(self, device: torch.device) -> LoadOptions:
-        if self.device.type == "cpu":
-            return LoadOptions(device, torch.float32)
-        float8 = torch.cuda.get_device_capability(self.device) >= FLOAT8_CAPABILITY
-        return LoadOptions(device, torch.bfloat16, float8_activations=float8)
+        return LoadOptions(device, self.device.dtype, float8_activations=self.device.multiplies_float8)
 
 
 class LoadedModels:
@@ -107,6 +152,11 @@ class LoadedModels:
 
     Prompts are embedded here, so the pipeline is made without the text encoder: where that is has no
     bearing on where the pipeline computes.
+
+    Attributes:
+        speakers: Whose audio layers the transformer has.
+        spare_audio_layers: The other ones, where there is room for both.
+        room: Bytes of the device's memory that are left to work in.
     """
 
     def __init__(
@@ -114,39 +164,54 @@ class LoadedModels:
         components: Components,
         speakers: Speakers,
         placement: Placement,
-        device: torch.device,
+        device: Device,
         bytes_per_parameter: int,
+        room: int,
+        load_text_encoder: Callable[[], UMT5EncoderModel],
     ) -> None:
         self.speakers = speakers
+        self.spare_audio_layers: dict[str, torch.Tensor] | None = None
         self.placement = placement
+        self.room = room
         self.loras = components.loras
         self.pipeline = InfiniteTalkPipeline.from_components(components)
-        self.pipeline.register_modules(text_encoder=None)
-        self._text_encoder, self._tokenizer = components.text_encoder, components.tokenizer
+        self._load_text_encoder, self._tokenizer = load_text_encoder, components.tokenizer
         self._device = device
         if placement.offloads_transformer:
-            self._offload(bytes_per_parameter)
+            self._offload(bytes_per_parameter, room)
 
     @torch.no_grad()
     def encode_prompt(self, prompt: str) -> torch.Tensor:
         """T5's embedding of a prompt, [1, n, width], on the host."""
+        text_encoder, device = self._text_encoder, self._device.torch_device
         moves = self.placement is Placement.TEXT_ENCODER_ON_HOST
         if moves:
-            self._text_encoder.to(self._device)
-        embeds = encode_prompt(self._text_encoder, self._tokenizer, prompt, self._device).cpu()
+            text_encoder.to(device)
+        embeds = encode_prompt(text_encoder, self._tokenizer, prompt, device).cpu()
         if moves:
-            self._text_encoder.to("cpu")
+            text_encoder.to("cpu")
         return embeds
 
-    def _offload(self, bytes_per_parameter: int) -> None:
+    @cached_property
+    def _text_encoder(self) -> UMT5EncoderModel:
+        """T5, read when the first prompt has to be embedded: prompts that are cached need none."""
+        text_encoder = self._load_text_encoder()
+        if self.placement.offloads_transformer:
+            device, use_stream = self._device.torch_device, self._device.has_streams
+            offload_text_encoder(text_encoder, device, use_stream=use_stream)
+        return text_encoder
+
+    def leave_room(self, room: int) -> None:
+        """Work with larger windows: audio layers that aren't in use are read again when needed."""
+        self.room, self.spare_audio_layers = room, None
+
+    def _offload(self, bytes_per_parameter: int, room: int) -> None:
         """Let blocks come to the GPU while the ones before compute, over a stream of their own."""
-        on_gpu = self._device.type == "cuda"
-        resident = 0
-        if self.placement is Placement.PARTLY_OFFLOADED and on_gpu:
-            free_bytes, _ = torch.cuda.mem_get_info(self._device)
-            resident = resident_parameters(free_bytes, bytes_per_parameter)
-        keep_resident(self.pipeline.transformer, resident, self._device)
-        apply_group_offloading(self._text_encoder, self._device, offload_type="leaf_level", use_stream=on_gpu)
+        resident, memory = 0, self._device.memory()
+        if self.placement is Placement.PARTLY_OFFLOADED and memory is not None:
+            resident = resident_parameters(memory.free, bytes_per_parameter, room)
+        device, use_stream = self._device.torch_device, self._device.has_streams
+        keep_resident(self.pipeline.transformer, resident, device, use_stream=use_stream)
 
 
 def _bytes_below(folder: Path) -> int:

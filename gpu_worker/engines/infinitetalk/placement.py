@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gpu_worker.contract.gpu_memory import working_bytes
+from gpu_worker.contract.operations import VideoSize
+from gpu_worker.contract.setups import Setup
+from InfiniteTalk.sizes import Size
+
 GIB = 2**30
 
-# What sampling and decoding one 720p window takes beside the weights: activations of 75,600 tokens, the
-# cached keys and values of text, picture and speech (up to 1.65 GB), and the VAE's last, widest layers.
-WORKING_BYTES = 14 * GIB
+ALLOCATOR_BYTES = GIB
+"""What PyTorch's allocator and the workspaces of CUDA's libraries take beside what is counted."""
 
 
 class Placement(StrEnum):
@@ -42,7 +46,13 @@ class ModelBytes:
         return self.transformer + self.text_encoder + self.others
 
 
-def choose_placement(free_bytes: int, models: ModelBytes, working_bytes: int = WORKING_BYTES) -> Placement:
+def room_to_work(size: Size, *, speakers: int, passes: int, setup: Setup) -> int:
+    """What rendering windows of this size takes beside the weights, in bytes."""
+    video = VideoSize(size.height, size.width)
+    return working_bytes(video, speakers=speakers, passes=passes, setup=setup) + ALLOCATOR_BYTES
+
+
+def choose_placement(free_bytes: int, models: ModelBytes, working_bytes: int) -> Placement:
     """The fastest placement that leaves room to work in `free_bytes` of GPU memory.
 
     The text encoder is needed for a second per new prompt, so it is the first to leave. Then the
@@ -54,16 +64,19 @@ def choose_placement(free_bytes: int, models: ModelBytes, working_bytes: int = W
         return Placement.RESIDENT
     if sampling <= free_bytes:
         return Placement.TEXT_ENCODER_ON_HOST
-    if resident_parameters(free_bytes - models.others, working_bytes=working_bytes) > 0:
+    if resident_parameters(free_bytes - models.others, 1, working_bytes) > 0:
         return Placement.PARTLY_OFFLOADED
     return Placement.OFFLOADED
 
 
-def resident_parameters(
-    free_bytes: int, bytes_per_parameter: int = 1, working_bytes: int = WORKING_BYTES
-) -> int:
+def resident_parameters(free_bytes: int, bytes_per_parameter: int, working_bytes: int) -> int:
     """How many of the transformer's parameters can stay on the GPU, with all but its blocks there."""
     return max(0, free_bytes - working_bytes) // bytes_per_parameter
+
+
+def more_frugal_of(one: Placement, other: Placement) -> Placement:
+    """The one of the two that needs less of the GPU's memory."""
+    return max(one, other, key=list(Placement).index)
 
 
 def more_frugal(placement: Placement) -> Placement | None:

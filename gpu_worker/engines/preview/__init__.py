@@ -3,7 +3,7 @@
 face      find faces and their landmarks          speech   how far the mouth opens, from the sound
 casting   which face is which speaker             acting   blinks and sway, from the seed
 shapes    how a face moves when it speaks         puppet   a face drawn with an expression
-sway      how a head turns                        mark     the word PREVIEW, wherever one crops
+sway      how a head turns                        mark     the word PREVIEW, beside the faces
 engine    all of it as a stream of windows
 """
 

@@ -40,6 +40,10 @@ class Expression:
         """The same mouth in a face whose eyes and brows already live."""
         return Expression(self.opening, self.spread)
 
+    def fainter(self, share: float) -> "Expression":
+        """This share of the movement."""
+        return Expression(self.opening * share, self.spread * share, self.blink * share, self.brow * share)
+
 
 @dataclass(frozen=True)
 class Acting:

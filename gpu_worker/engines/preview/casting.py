@@ -10,6 +10,9 @@ from gpu_worker.engines.base import RenderError
 from gpu_worker.engines.preview.arrays import Floats
 from gpu_worker.engines.preview.face import Face
 
+MAX_YAW = 37.0
+"""Degrees that a speaker may be turned away: beyond, a mouth that opens looks wrong."""
+
 
 def cast(
     faces: Sequence[Face], boxes: Sequence[SpeakerBox], num_speakers: int, size: tuple[int, int]
@@ -26,10 +29,11 @@ def cast(
         size: Width and height of the picture in pixels.
 
     Raises:
-        RenderError: `face_not_found`: there are fewer faces than speakers.
+        RenderError: `face_not_found`: fewer faces than speakers are seen from the front.
     """
+    found, faces = len(faces), [face for face in faces if face.yaw <= MAX_YAW]
     if len(faces) < num_speakers:
-        raise RenderError("face_not_found", _too_few(len(faces), num_speakers))
+        raise RenderError("face_not_found", _too_few(found, found - len(faces), num_speakers))
     if len(boxes) != num_speakers:
         return tuple(sorted(faces[:num_speakers], key=lambda face: face.centre[0]))
 
@@ -59,6 +63,10 @@ def _distance(point: Floats, box: SpeakerBox, size: tuple[int, int]) -> float:
     return float(np.linalg.norm(np.maximum(0, np.maximum(low - point, point - high))))
 
 
-def _too_few(found: int, wanted: int) -> str:
+def _too_few(found: int, aside: int, wanted: int) -> str:
     seen = {0: "No face was", 1: "One face was"}.get(found, f"{found} faces were")
-    return f"{seen} found in the picture; {wanted} must be seen from the front, upright and not too small."
+    turned = f", {aside} of them seen from the side" if aside else ""
+    return (
+        f"{seen} found in the picture{turned}; {wanted} must be seen from the front and not too small. "
+        "Choose a picture in which each speaker looks towards the camera."
+    )

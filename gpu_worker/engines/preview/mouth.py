@@ -7,10 +7,17 @@ from gpu_worker.engines.preview import mesh
 from gpu_worker.engines.preview.arrays import Floats, Picture
 from gpu_worker.engines.preview.shapes import BlendShapes, HeadFrame
 
-DARK = np.array([50, 24, 34], np.float32)
-TEETH = np.array([176, 178, 180], np.float32)
+DARK = np.array([48, 21, 25], np.float32)
 TONGUE = np.array([118, 66, 84], np.float32)
 """RGB under a light that shows skin of brightness 150."""
+IVORY = np.array([1.02, 1.0, 0.95], np.float32)
+"""Teeth against the white of the eyes."""
+TEETH_BRIGHTNESS = 0.98, 1.7
+"""Of the skin's: between these, teeth are as bright as the white of the eyes."""
+MAX_TEETH = 215
+TEETH_HUE, HUE_RANGE = 0.4, (0.88, 1.08)
+"""How much of the light's hue teeth take, and the limits of their channels against grey."""
+MIN_EYE_PIXELS = 24
 OWN_TEETH_GAP = 0.012
 """Lips further apart than this (face heights) show what the mouth holds."""
 TOOTH_EDGES = np.array([0.0, 0.205, 0.36, 0.53, 0.68, 0.80])
@@ -31,7 +38,7 @@ class MouthInside:
         own = patch[self.region].astype(np.float32)
         self._still = np.ones_like(own) * DARK * light
         if shapes.gap < OWN_TEETH_GAP:
-            self._draw_teeth(TEETH * light)
+            self._draw_teeth(_teeth_colour(patch, vertices))
         else:
             self._keep_own(own, vertices, head)
         self._tongue = TONGUE * light
@@ -70,8 +77,9 @@ class MouthInside:
         left, right = TOOTH_EDGES[tooth], TOOTH_EDGES[tooth + 1]
         from_middle = np.abs(2 * (side - left) / (right - left) - 1)
         end = TOOTH_LENGTHS[tooth] * (1 - 0.22 * from_middle**4)
-        gap = 1 - 0.25 * np.clip((from_middle - 0.82) / 0.18, 0, 1)
-        tone = TOOTH_TONES[tooth] * gap * (0.86 + 6 * np.clip(self._below, -0.02, 0.02))
+        gap = 1 - 0.18 * np.clip((from_middle - 0.82) / 0.18, 0, 1)
+        under_lip = 0.72 + 0.28 * np.clip(self._below / 0.016, 0, 1)
+        tone = TOOTH_TONES[tooth] * gap * under_lip
         there = _ramp(end - self._below, 0.004) * _ramp(TOOTH_EDGES[-1] - side, 0.12)
         self._still += (colour * tone[..., None] - self._still) * there[..., None]
         self._still = self._still.astype(np.float32)
@@ -99,10 +107,39 @@ def _region(patch: Picture, closed: Floats, head: HeadFrame) -> tuple[slice, sli
 
 def _light(patch: Picture, vertices: Floats) -> Floats:
     """The picture's light and its colour, as they fall on the cheeks: a factor for each channel."""
-    x, y = vertices[mesh.CHEEKS, :2].astype(int).clip(0, np.array(patch.shape[1::-1]) - 1).T
-    skin = np.maximum(np.median(patch[y, x], axis=0), 1)
+    skin = _skin(patch, vertices)
     brightness = skin.mean()
     return (np.clip(brightness / 150, 0.25, 1.25) * (skin / brightness) ** 0.4).astype(np.float32)
+
+
+def _skin(patch: Picture, vertices: Floats) -> Floats:
+    """The cheeks' RGB."""
+    x, y = vertices[mesh.CHEEKS, :2].astype(int).clip(0, np.array(patch.shape[1::-1]) - 1).T
+    return np.maximum(np.median(patch[y, x], axis=0), 1)
+
+
+def _teeth_colour(patch: Picture, vertices: Floats) -> Floats:
+    """RGB of teeth in the light that falls on the face, which shows in the white of its eyes."""
+    skin, eyes = _skin(patch, vertices), _eye_pixels(patch, vertices)
+    white = skin
+    if len(eyes) >= MIN_EYE_PIXELS:
+        brightness = eyes.mean(1)
+        low, high = np.percentile(brightness, (75, 95))
+        white = np.maximum(np.median(eyes[(brightness >= low) & (brightness <= high)], axis=0), 1)
+    least, most = TEETH_BRIGHTNESS
+    brightness = np.clip(white.mean(), skin.mean() * least, min(skin.mean() * most, MAX_TEETH))
+    hue = np.clip((white / white.mean()) ** TEETH_HUE, *HUE_RANGE)
+    return (brightness * hue * IVORY).clip(0, 255).astype(np.float32)
+
+
+def _eye_pixels(patch: Picture, vertices: Floats) -> Floats:
+    """RGB [n, 3] of what lies between the lids."""
+    mask = np.zeros(patch.shape[:2], np.uint8)
+    for upper, lower in zip(mesh.UPPER_LIDS, mesh.LOWER_LIDS, strict=True):
+        outline = np.concatenate([vertices[upper, :2], vertices[lower[::-1], :2]])
+        cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 255)
+    mask = cv2.erode(mask, np.ones((3, 3), np.uint8))
+    return patch[mask > 0].astype(np.float32)
 
 
 def _ramp(distance: Floats, width: float) -> Floats:

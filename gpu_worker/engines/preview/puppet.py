@@ -14,6 +14,8 @@ DRAWN_HEIGHT, MAX_ZOOM = 450, 2
 """Faces smaller than this many pixels are drawn larger, up to twice, and then reduced."""
 HOLE_DEPTH = 1.02
 FAR = 5.0
+FADES_FROM, FADED_AT = 24.0, 44.0
+"""Degrees of yaw: lips that are seen from the side open less, and those of a profile not at all."""
 
 
 class Puppet:
@@ -24,6 +26,7 @@ class Puppet:
         low = np.maximum(np.floor(vertices[:, :2].min(0)).astype(int) - 2, 0)
         high = np.minimum(np.ceil(vertices[:, :2].max(0)).astype(int) + 3, picture.shape[1::-1])
         self._box = slice(low[1], high[1]), slice(low[0], high[0])
+        self._share = _share_of_movement(face.yaw)
         self._zoom = float(np.clip(DRAWN_HEIGHT / HeadFrame.of(vertices).height, 1, MAX_ZOOM))
         self._patch: Picture = cv2.resize(
             picture[self._box], None, fx=self._zoom, fy=self._zoom, interpolation=cv2.INTER_CUBIC
@@ -36,6 +39,9 @@ class Puppet:
 
     def draw(self, canvas: Picture, expression: Expression) -> None:
         """Paint the face onto the picture it was cut from."""
+        if self._share == 0:
+            return
+        expression = expression.fainter(self._share)
         drawn, hole = self._warp(expression)
         self._fill_mouth(drawn, hole, expression.opening)
         there = canvas[self._box]
@@ -88,6 +94,12 @@ class Puppet:
         shade = cv2.GaussianBlur(hole, (0, 0), max(self._height * 0.015, 1))
         mixed = drawn[self._mouth.region] * skin + self._mouth.draw(opening, shade) * (1 - skin)
         drawn[self._mouth.region] = np.clip(mixed, 0, 255).astype(np.uint8)
+
+
+def _share_of_movement(yaw: float) -> float:
+    """1 for a face seen from the front, smoothly down to 0 for a profile."""
+    rest = min(max((FADED_AT - yaw) / (FADED_AT - FADES_FROM), 0.0), 1.0)
+    return rest * rest * (3 - 2 * rest)
 
 
 def _in_patch(vertices: Floats, low: Floats, zoom: float) -> Floats:

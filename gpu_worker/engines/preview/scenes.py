@@ -13,7 +13,7 @@ from gpu_worker.engines.preview.acting import Acting
 from gpu_worker.engines.preview.arrays import Picture
 from gpu_worker.engines.preview.casting import cast, follow
 from gpu_worker.engines.preview.face import Face, FaceFinder
-from gpu_worker.engines.preview.framing import fit, fit_face, frame_size
+from gpu_worker.engines.preview.framing import boxes_within, cut, fit, fit_face, frame_size
 from gpu_worker.engines.preview.mark import Mark
 from gpu_worker.engines.preview.puppet import Puppet
 from gpu_worker.engines.preview.shapes import Rig
@@ -50,15 +50,16 @@ class StillScene:
     """A picture; its faces speak, blink and sway."""
 
     def __init__(self, job: EngineJob, finder: FaceFinder) -> None:
-        original = cv2.cvtColor(cv2.imread(str(job.reference)), cv2.COLOR_BGR2RGB)
+        original = cut(cv2.cvtColor(cv2.imread(str(job.reference)), cv2.COLOR_BGR2RGB), job.crop)
         size = frame_size(original.shape[1], original.shape[0], job.resolution)
-        found = _cast(original, job, finder)
-        faces = [fit_face(face, original, size) for face in found]
+        found = finder.find(original)
+        everybody = [fit_face(face, original, size) for face in found]
+        faces = [fit_face(face, original, size) for face in _cast(found, original, job)]
         self.width, self.height = size
         self._picture = fit(original, size)
         self._puppets = [Puppet(self._picture, face, Rig.of(face.points)) for face in faces]
         self._sways = [Sway(self._picture, face) for face in faces]
-        self._mark = Mark(size, tuple(faces))
+        self._mark = Mark.of(size, everybody)
 
     def draw(self, frame: int, actors: Sequence[Acting], out: Picture) -> None:
         """Write a frame of the video to `out`."""
@@ -80,13 +81,14 @@ class VideoScene:
 
     def __init__(self, job: EngineJob, finder: FaceFinder) -> None:
         self._finder = finder
-        self._reel = Reel(job.reference)
+        self._reel, self._crop = Reel(job.reference), job.crop
         self._source = self._reel.at(0)
-        self.width, self.height = frame_size(self._source.shape[1], self._source.shape[0], job.resolution)
+        shown = cut(self._source, self._crop)
+        self.width, self.height = frame_size(shown.shape[1], shown.shape[0], job.resolution)
         size = self.width, self.height
-        self._cast = [fit_face(face, self._source, size) for face in _cast_video(job, finder)]
+        self._cast = [fit_face(face, shown, size) for face in _cast_video(job, finder)]
         self._rigs = [Rig.of(face.points) for face in self._cast]
-        self._mark = Mark(size, ())
+        self._placed_mark = Mark.of(size, self._cast)
         self._set_picture(self._source)
 
     def draw(self, frame: int, actors: Sequence[Acting], out: Picture) -> None:
@@ -101,15 +103,17 @@ class VideoScene:
 
     def _set_picture(self, source: Picture) -> None:
         self._source = source
-        self._picture = fit(source, (self.width, self.height))
-        faces = follow(self._finder.find(self._picture, enough=len(self._cast)), self._cast)
+        self._picture = fit(cut(source, self._crop), (self.width, self.height))
+        found = self._finder.find(self._picture, enough=len(self._cast))
+        self._mark = self._placed_mark.sparing(found)
+        faces = follow(found, self._cast)
         pairs = zip(faces, self._rigs, strict=True) if faces else ()
         self._puppets = [Puppet(self._picture, face, rig) for face, rig in pairs]
 
 
-def _cast(picture: Picture, job: EngineJob, finder: FaceFinder) -> tuple[Face, ...]:
+def _cast(faces: Sequence[Face], picture: Picture, job: EngineJob) -> tuple[Face, ...]:
     size = picture.shape[1], picture.shape[0]
-    return cast(finder.find(picture), job.speaker_boxes, len(job.speech), size)
+    return cast(faces, boxes_within(job.speaker_boxes, job.crop), len(job.speech), size)
 
 
 def _cast_video(job: EngineJob, finder: FaceFinder) -> tuple[Face, ...]:
@@ -119,9 +123,10 @@ def _cast_video(job: EngineJob, finder: FaceFinder) -> tuple[Face, ...]:
         RenderError: `face_not_found`: none does.
     """
     error: RenderError | None = None
-    for picture in islice(pictures(job.reference), 0, None, CASTING_STEP):
+    for whole in islice(pictures(job.reference), 0, None, CASTING_STEP):
+        picture = cut(whole, job.crop)
         try:
-            return _cast(picture, job, finder)
+            return _cast(finder.find(picture), picture, job)
         except RenderError as missing:
             error = error or missing
     assert error is not None, "a normalised video has a picture"

@@ -25,6 +25,10 @@ VOWEL_BAND, FRONT_BAND, BACK_BAND = (300, 1200), (1500, 3200), (250, 900)
 LIP_SECONDS = 0.03
 """Smoothing of the opening: short enough to keep the lip closures of p, b and m."""
 EMPHASIS_SECONDS = 0.25
+SPEECH_RANGE = 20
+"""Hops this many dB below the loud ones are still speech."""
+LOUD_PERCENTILE = 94
+"""Of the spoken hops: where the mouth is fully open."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,19 @@ def mouth_curves(speech: SpeechAnalysis, start_hop: int, num_frames: int) -> Mou
 
 def _level(vowel: Floats) -> Floats:
     """Loudness between the recording's own pauses (0) and its loud vowels (1)."""
-    top = np.percentile(vowel, 97)
+    top = np.percentile(vowel[_spoken(vowel)], LOUD_PERCENTILE)
     floor = max(np.percentile(vowel, 5), top - 40)
     return np.clip((vowel - floor) / max(top - floor, 12), 0, 1)
+
+
+def _spoken(vowel: Floats) -> npt.NDArray[np.bool_]:
+    """Which hops are speech: those near the mean power of the hops that are louder than the mean of all.
+
+    A mean of powers hardly knows silence, so it makes no difference how long the pauses are.
+    """
+    power = 10 ** (vowel / 10)
+    loud = power[power >= power.mean()].mean()
+    return vowel >= 10 * np.log10(loud) - SPEECH_RANGE
 
 
 def _spread(colour: Floats, level: Floats) -> Floats:

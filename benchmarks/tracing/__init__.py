@@ -1,0 +1,1 @@
+"""What the models of the published size hold and move, traced on torch's `meta` device."""
