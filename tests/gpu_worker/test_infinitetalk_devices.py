@@ -57,7 +57,7 @@ def test_every_weight_and_buffer_is_where_it_computes(
 ) -> None:
     prepared = PreparedModels(stores[precision], StandInGpu(free=0, multiplies_float8=float8_products))
     with CudaRules():
-        models = prepared.load("single", placement)
+        models = prepared.load("single", placement, room=0)
         assert_all_compute_on_the_gpu(models)
         prepared.exchange_audio_layers(models, "multi")
         assert_all_compute_on_the_gpu(models)
@@ -115,7 +115,7 @@ def test_a_window_is_rendered_on_the_gpu(stores: dict[Precision, Path], job: Eng
     with CudaRules():
         engine = InfiniteTalkEngine(stores[Precision.FP8], SIZE, device=StandInGpu())
         (window,) = engine.render(job, lambda step: True)
-    assert window.frames.shape == (20, *SIZE, 3)
+    assert window.frames.shape == (20, SIZE.height, SIZE.width, 3)
     assert engine.info.device == "stand-in"
     assert engine.vitals.vram_used_bytes == 0
 

@@ -134,7 +134,8 @@ def test_two_people_after_one_are_rendered_as_by_an_engine_that_starts_with_them
     models: Path, engine: InfiniteTalkEngine, tmp_path: Path
 ) -> None:
     switched = engine._models_for("multi").pipeline.transformer.state_dict()
-    fresh = PreparedModels(models, Cpu()).load("multi", Placement.RESIDENT).pipeline.transformer.state_dict()
+    loaded = PreparedModels(models, Cpu()).load("multi", Placement.RESIDENT, room=0)
+    fresh = loaded.pipeline.transformer.state_dict()
     assert switched.keys() == fresh.keys()
     assert all(_same(switched[name], fresh[name]) for name in fresh)
 

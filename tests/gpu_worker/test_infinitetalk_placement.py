@@ -1,11 +1,8 @@
 """Where the models go on GPUs of different sizes, and what they compute attention with."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from gpu_worker.contract.setups import STANDARD
-from gpu_worker.engines.infinitetalk import attention
 from gpu_worker.engines.infinitetalk.placement import (
     GIB,
     ModelBytes,
@@ -61,20 +58,3 @@ def test_after_full_memory_comes_the_next_more_frugal_placement_until_there_is_n
     assert more_frugal(Placement.TEXT_ENCODER_ON_HOST) is Placement.PARTLY_OFFLOADED
     assert more_frugal(Placement.PARTLY_OFFLOADED) is Placement.OFFLOADED
     assert more_frugal(Placement.OFFLOADED) is None
-
-
-@pytest.mark.parametrize(
-    ("installed", "backend"),
-    [
-        ((), "native"),
-        (("flash_attn",), "flash"),
-        (("flash_attn", "flash_attn_interface"), "_flash_3"),
-        (("flash_attn", "sageattention"), "sage"),
-    ],
-)
-def test_attention_is_computed_by_the_fastest_package_that_is_installed(
-    installed: tuple[str, ...], backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(attention, "find_spec", lambda name: SimpleNamespace() if name in installed else None)
-    assert attention.choose_backend("cuda") == backend
-    assert attention.choose_backend("cpu") == "native"
