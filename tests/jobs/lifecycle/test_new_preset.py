@@ -16,6 +16,7 @@ from accounts.models import Organization
 from accounts.scopes import Scope
 from accounts.tenant import Tenant
 from gpu_worker import tasks
+from gpu_worker.common import logs
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.presets import PRESETS, PresetName
 from gpu_worker.contract.queues import render_queue, report_queue
@@ -36,7 +37,7 @@ def draft(monkeypatch: pytest.MonkeyPatch) -> Iterator[PresetName]:
     monkeypatch.setitem(PresetName._member_map_, "DRAFT", name)
     monkeypatch.setitem(PresetName._value2member_map_, "draft", name)
     monkeypatch.setattr(PresetName, "_member_names_", [*PresetName._member_names_, "DRAFT"])
-    entry = replace(PRESETS[PresetName.FAST], num_inference_steps=2, price_factor=Decimal("0.25"))
+    entry = replace(PRESETS[PresetName.FAST], base_timesteps=(1000.0, 500.0), price_factor=Decimal("0.25"))
     monkeypatch.setitem(PRESETS, name, entry)
     return name
 
@@ -63,7 +64,8 @@ def test_a_preset_added_to_the_table_is_estimated_rendered_and_charged(
     request = replace(form.to_job_request(), preset=draft)
 
     estimate = estimates.estimate(tenant=tenant, job_request=request)
-    job = services.create_job(tenant=tenant, job_request=request)
+    with logs.bound():  # As a request does, which ends with what was bound in it.
+        job = services.create_job(tenant=tenant, job_request=request)
     control = Control(settings.REDIS_URL, tmp_path / "worker")
     control.storage = default_storage
     with host_here(control):
