@@ -23,6 +23,12 @@ The models alone: `InfiniteTalkTransformer3DModel` predicts a velocity. A record
 its tensors to `stream` as `Precomputed` and reading each step in a callback, which is given a `StepProgress`;
 models that are then not needed may be None. A render goes on from a `WindowState` or a `StepState`.
 
+To read it in order: `pipeline` says what a render is, `rendering` goes from window to window, `sampling` and
+`schedule` from step to step, `guidance` combines the passes of a step, and `transformer` is the model. Its
+inputs come from `audio`, `speech_encoding` and `conditioning`; its output goes through `latents`, `wan_vae` and
+`color`. `windows`, `sizes`, `settings` and `states` are the data between them; `caching`, `compilation`,
+`projections` and `parallel` make it faster. Everything about files of weights lies in `checkpoints/`.
+
 The names below are loaded when they are first asked for: importing the package costs nothing.
 """
 
@@ -32,9 +38,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from InfiniteTalk.audio import load_speech
     from InfiniteTalk.caching import TeaCacheConfig, disable_tea_cache, enable_tea_cache
+    from InfiniteTalk.checkpoints.loading import LoadOptions
     from InfiniteTalk.conditioning import PixelBox, SpeakerBox
     from InfiniteTalk.guidance import AdaptiveProjectedGuidance
-    from InfiniteTalk.loading import LoadOptions
     from InfiniteTalk.pipeline import InfiniteTalkPipeline
     from InfiniteTalk.reference import StillReference, VideoReference
     from InfiniteTalk.rendering import Window
@@ -49,7 +55,7 @@ _MODULES = {
     "InfiniteTalkContextCache": "transformer",
     "InfiniteTalkPipeline": "pipeline",
     "InfiniteTalkTransformer3DModel": "transformer",
-    "LoadOptions": "loading",
+    "LoadOptions": "checkpoints.loading",
     "PixelBox": "conditioning",
     "Precomputed": "settings",
     "RenderSettings": "settings",

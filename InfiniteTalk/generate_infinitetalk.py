@@ -32,15 +32,16 @@ from tqdm import tqdm
 from InfiniteTalk import parallel
 from InfiniteTalk.audio import Speech, combine_speakers, load_speech
 from InfiniteTalk.caching import TeaCacheConfig, enable_tea_cache
-from InfiniteTalk.completeness import IncompleteModelError
+from InfiniteTalk.checkpoints.completeness import IncompleteModelError
+from InfiniteTalk.checkpoints.loading import CheckpointPaths, LoadOptions, find_audio_file, load_components
+from InfiniteTalk.checkpoints.lora import merge_lora
+from InfiniteTalk.checkpoints.lora_files import LoraError, named_by_file, read_lora
+from InfiniteTalk.checkpoints.model_configs import UnsupportedModelError
+from InfiniteTalk.checkpoints.offloading import keep_resident
+from InfiniteTalk.checkpoints.original_checkpoint import Speakers, UnknownKeysError
+from InfiniteTalk.checkpoints.weight_files import WeightFileError, require_whole
 from InfiniteTalk.guidance import AdaptiveProjectedGuidance
 from InfiniteTalk.input_file import GenerationInput, read_input
-from InfiniteTalk.loading import CheckpointPaths, LoadOptions, find_audio_file, load_components
-from InfiniteTalk.lora import merge_lora
-from InfiniteTalk.lora_files import LoraError, named_by_file, read_lora
-from InfiniteTalk.model_configs import UnsupportedModelError
-from InfiniteTalk.offloading import keep_resident
-from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
 from InfiniteTalk.parallel import ParallelismError, Ranks
 from InfiniteTalk.pipeline import PIXELS_PER_TOKEN, InfiniteTalkPipeline
 from InfiniteTalk.reference import Reference
@@ -52,7 +53,6 @@ from InfiniteTalk.sizes import BUCKETS, Resolution, Size, choose_bucket
 from InfiniteTalk.speech_encoding import SpeechTooShortError
 from InfiniteTalk.transformer import EmptySpeakerMaskError
 from InfiniteTalk.video_file import VideoWriter, mixed_speech
-from InfiniteTalk.weight_files import WeightFileError, require_whole
 from InfiniteTalk.windows import FPS, WindowPlan, video_length
 
 SIZES: dict[str, Resolution] = {"infinitetalk-480": "480p", "infinitetalk-720": "720p"}

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from InfiniteTalk.audio import SpeakingOrder
+from InfiniteTalk.checkpoints.git_lfs import is_pointer
+from InfiniteTalk.checkpoints.original_checkpoint import Speakers
 from InfiniteTalk.conditioning import PixelBox
-from InfiniteTalk.git_lfs import is_pointer
-from InfiniteTalk.original_checkpoint import Speakers
 from InfiniteTalk.pictures import read_picture
 from InfiniteTalk.reference import Reference, StillReference, VideoReference
 

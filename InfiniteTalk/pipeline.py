@@ -16,6 +16,9 @@ from transformers import (
 )
 
 from InfiniteTalk.audio import SpeakingOrder, Speech, SpeechEmbeddings, combine_speakers
+from InfiniteTalk.checkpoints.loading import CheckpointPaths, Components, LoadOptions, load_components
+from InfiniteTalk.checkpoints.lora import LoraSwitch
+from InfiniteTalk.checkpoints.original_checkpoint import Speakers
 from InfiniteTalk.conditioning import (
     NEGATIVE_PROMPT,
     PixelBox,
@@ -24,11 +27,8 @@ from InfiniteTalk.conditioning import (
     half_picture_boxes,
     speaker_masks,
 )
-from InfiniteTalk.loading import CheckpointPaths, Components, LoadOptions, load_components
-from InfiniteTalk.lora import LoraSwitch
 from InfiniteTalk.loudness import normalize_loudness
 from InfiniteTalk.noise import Noise, ReferenceNoise, WindowNoise
-from InfiniteTalk.original_checkpoint import Speakers
 from InfiniteTalk.reference import Reference
 from InfiniteTalk.rendering import Job, OutputType, Window, WindowRenderer
 from InfiniteTalk.sampling import StepCallback, WindowSampler

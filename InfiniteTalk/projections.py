@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from InfiniteTalk.precision import Float8ActivationWeight, float8_product, quantize_activations
+from InfiniteTalk.checkpoints.precision import Float8ActivationWeight, float8_product, quantize_activations
 
 
 @dataclass(frozen=True)

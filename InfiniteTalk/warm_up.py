@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from InfiniteTalk.lora import LoraSwitch
+from InfiniteTalk.checkpoints.lora import LoraSwitch
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 
 # Compiled code serves every size, so the smallest that varies will do: 2 latent frames of 4 × 4 tokens.

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 
 from benchmarks import slow_volume
 from benchmarks.row import Row
-from InfiniteTalk.parallel_reading import read_tensors
-from InfiniteTalk.weight_files import open_weights
+from InfiniteTalk.checkpoints.parallel_reading import read_tensors
+from InfiniteTalk.checkpoints.weight_files import open_weights
 
 READINGS = 3
 # As a block of the transformer in 8 bits: a few large matrices, many small vectors.

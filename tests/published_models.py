@@ -22,9 +22,9 @@ from transformers import (
     Wav2Vec2Model,
 )
 
-from InfiniteTalk.completeness import needed_shapes
-from InfiniteTalk.key_maps import is_audio_key
-from InfiniteTalk.precision import SCALE_SUFFIX, is_block_matrix, is_kept_in_float32
+from InfiniteTalk.checkpoints.completeness import needed_shapes
+from InfiniteTalk.checkpoints.key_maps import is_audio_key
+from InfiniteTalk.checkpoints.precision import SCALE_SUFFIX, is_block_matrix, is_kept_in_float32
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 
 BLOCKS = 2

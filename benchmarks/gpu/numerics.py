@@ -4,7 +4,7 @@ import torch
 
 from benchmarks.gpu import random_models
 from benchmarks.gpu.setting import Setting
-from InfiniteTalk.precision import float8_weight, quantize_rows
+from InfiniteTalk.checkpoints.precision import float8_weight, quantize_rows
 
 TITLE = "Numerics of 8 bits"
 WIDTH = 256

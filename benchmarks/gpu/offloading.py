@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.gpu import random_models
 from benchmarks.gpu.setting import Setting
-from InfiniteTalk.offloading import keep_resident
+from InfiniteTalk.checkpoints.offloading import keep_resident
 from InfiniteTalk.transformer import InfiniteTalkContextCache
 
 TITLE = "Offloading with streams"

@@ -7,8 +7,13 @@ from accelerate import init_empty_weights
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
 from benchmarks.gpu.setting import Setting
-from InfiniteTalk.lora import Lora, LoraLayer, LoraSwitch
-from InfiniteTalk.precision import float8_weight, is_block_matrix, is_kept_in_float32, quantize_rows
+from InfiniteTalk.checkpoints.lora import Lora, LoraLayer, LoraSwitch
+from InfiniteTalk.checkpoints.precision import (
+    float8_weight,
+    is_block_matrix,
+    is_kept_in_float32,
+    quantize_rows,
+)
 from InfiniteTalk.sizes import Size
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 

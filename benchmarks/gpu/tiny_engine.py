@@ -21,9 +21,9 @@ from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 from gpu_worker.engines.infinitetalk import engine as engine_module
 from gpu_worker.engines.infinitetalk.placement import Placement
 from gpu_worker.model_store import manifest
-from InfiniteTalk.conversion import convert
-from InfiniteTalk.original_checkpoint import OriginalCheckpoint
-from InfiniteTalk.precision import Precision
+from InfiniteTalk.checkpoints.conversion import convert
+from InfiniteTalk.checkpoints.original_checkpoint import OriginalCheckpoint
+from InfiniteTalk.checkpoints.precision import Precision
 from InfiniteTalk.sizes import Size
 from InfiniteTalk.tiny import write_tiny_checkpoint
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from gpu_worker.contract.operations import LORA_RANK, VideoSize
-from InfiniteTalk.lora import Lora, LoraLayer, LoraSwitch
-from InfiniteTalk.precision import float8_weight, is_block_matrix, is_kept_in_float32
+from InfiniteTalk.checkpoints.lora import Lora, LoraLayer, LoraSwitch
+from InfiniteTalk.checkpoints.precision import float8_weight, is_block_matrix, is_kept_in_float32
 from InfiniteTalk.transformer import (
     InfiniteTalkContextCache,
     InfiniteTalkTransformer3DModel,

@@ -89,12 +89,12 @@ def clear_downloads(folder: Path) -> None:
 
 def _convert(plan: Plan, folder: Path, hub: Hub, journal: Journal) -> None:
     # Imported here because it takes seconds, and what only downloads or verifies doesn't need it.
-    from InfiniteTalk.completeness import IncompleteModelError
-    from InfiniteTalk.conversion import PrecisionMismatchError, plan_conversion
-    from InfiniteTalk.lora_files import LoraError
-    from InfiniteTalk.original_checkpoint import UnknownKeysError
-    from InfiniteTalk.precision import Precision
-    from InfiniteTalk.weight_files import WeightFileError
+    from InfiniteTalk.checkpoints.completeness import IncompleteModelError
+    from InfiniteTalk.checkpoints.conversion import PrecisionMismatchError, plan_conversion
+    from InfiniteTalk.checkpoints.lora_files import LoraError
+    from InfiniteTalk.checkpoints.original_checkpoint import UnknownKeysError
+    from InfiniteTalk.checkpoints.precision import Precision
+    from InfiniteTalk.checkpoints.weight_files import WeightFileError
 
     downloads = folder / DOWNLOADS
     weights = {downloads / file.local: file for file in plan.files if file.holds_weights}
@@ -126,7 +126,7 @@ def _convert(plan: Plan, folder: Path, hub: Hub, journal: Journal) -> None:
 
 
 def _original(plan: Plan, downloads: Path) -> Any:
-    from InfiniteTalk.original_checkpoint import OriginalCheckpoint
+    from InfiniteTalk.checkpoints.original_checkpoint import OriginalCheckpoint
 
     return OriginalCheckpoint(
         ckpt_dir=downloads / "Wan2.1-I2V-14B-480P",

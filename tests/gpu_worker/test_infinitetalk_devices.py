@@ -14,8 +14,8 @@ from gpu_worker.engines.base import EngineJob, RenderStoppedError, Step
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 from gpu_worker.engines.infinitetalk.models import LoadedModels, PreparedModels
 from gpu_worker.engines.infinitetalk.placement import Placement
+from InfiniteTalk.checkpoints.precision import Precision
 from InfiniteTalk.conditioning import encode_image
-from InfiniteTalk.precision import Precision
 from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
 from tests.media_samples import moving_picture, tone, write_sound, write_video
 from tests.stand_in_gpu import CudaRules, StandInGpu

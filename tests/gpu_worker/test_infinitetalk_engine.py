@@ -21,7 +21,7 @@ from gpu_worker.engines.infinitetalk.devices import Cpu
 from gpu_worker.engines.infinitetalk.models import PreparedModels
 from gpu_worker.engines.infinitetalk.placement import Placement
 from gpu_worker.model_store.errors import NotReadyError
-from InfiniteTalk.precision import is_float8_weight
+from InfiniteTalk.checkpoints.precision import is_float8_weight
 from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
 from tests.media_samples import tone, write_sound
 

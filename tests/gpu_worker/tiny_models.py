@@ -11,9 +11,9 @@ from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
 from gpu_worker.engines.base import EngineJob
 from gpu_worker.model_store import manifest
-from InfiniteTalk.conversion import convert
-from InfiniteTalk.original_checkpoint import OriginalCheckpoint
-from InfiniteTalk.precision import Precision
+from InfiniteTalk.checkpoints.conversion import convert
+from InfiniteTalk.checkpoints.original_checkpoint import OriginalCheckpoint
+from InfiniteTalk.checkpoints.precision import Precision
 from InfiniteTalk.sizes import Size
 from InfiniteTalk.tiny import write_tiny_checkpoint
 from tests.media_samples import tone, write_sound

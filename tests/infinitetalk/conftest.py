@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from InfiniteTalk.conversion import convert
-from InfiniteTalk.lora_files import named_by_file
-from InfiniteTalk.original_checkpoint import OriginalCheckpoint
-from InfiniteTalk.precision import Precision
+from InfiniteTalk.checkpoints.conversion import convert
+from InfiniteTalk.checkpoints.lora_files import named_by_file
+from InfiniteTalk.checkpoints.original_checkpoint import OriginalCheckpoint
+from InfiniteTalk.checkpoints.precision import Precision
 from InfiniteTalk.tiny import write_tiny_checkpoint
 
 LIGHTX2V = "lightx2v_I2V_14B_480p_cfg_step_distill_rank64_bf16"

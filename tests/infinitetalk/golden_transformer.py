@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from InfiniteTalk.key_maps import transformer_key
+from InfiniteTalk.checkpoints.key_maps import transformer_key
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 
 from .recordings import metadata, tensors

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from InfiniteTalk.key_maps import transformer_key
+from InfiniteTalk.checkpoints.key_maps import transformer_key
 from InfiniteTalk.transformer import InfiniteTalkAudioProjection
 
 from .recordings import error, metadata, tensors

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from InfiniteTalk.checkpoints.lora import Lora, LoraLayer, LoraSwitch
 from InfiniteTalk.compilation import MAX_GRAPHS
-from InfiniteTalk.lora import Lora, LoraLayer, LoraSwitch
 from InfiniteTalk.transformer import InfiniteTalkContextCache, InfiniteTalkTransformer3DModel
 from InfiniteTalk.warm_up import warm_up
 

@@ -6,6 +6,8 @@ import torch
 from diffusers import AutoencoderKLWan
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from InfiniteTalk.checkpoints.loading import LoadOptions, load_text_encoder, load_tokenizer
+from InfiniteTalk.checkpoints.original_checkpoint import OriginalCheckpoint
 from InfiniteTalk.conditioning import (
     PixelBox,
     SpeakerBox,
@@ -17,8 +19,6 @@ from InfiniteTalk.conditioning import (
     speaker_masks,
 )
 from InfiniteTalk.latents import decode_latents, encode_frames
-from InfiniteTalk.loading import LoadOptions, load_text_encoder, load_tokenizer
-from InfiniteTalk.original_checkpoint import OriginalCheckpoint
 from InfiniteTalk.sizes import Size
 from tests.infinitetalk.recordings import error, metadata, tensors
 

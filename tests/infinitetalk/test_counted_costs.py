@@ -10,9 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gpu_worker.contract import costs, gpu_memory, operations, setups
 from gpu_worker.contract.operations import ModelSize, VideoSize
-from InfiniteTalk.encoder_key_maps import T5_KEYS, clip_keys
-from InfiniteTalk.original_checkpoint import place_transformer
-from InfiniteTalk.precision import Precision, is_block_matrix, is_kept_in_float32
+from InfiniteTalk.checkpoints.encoder_key_maps import T5_KEYS, clip_keys
+from InfiniteTalk.checkpoints.original_checkpoint import place_transformer
+from InfiniteTalk.checkpoints.precision import Precision, is_block_matrix, is_kept_in_float32
 from InfiniteTalk.sizes import BUCKETS
 from InfiniteTalk.transformer import InfiniteTalkContextCache, InfiniteTalkTransformer3DModel
 

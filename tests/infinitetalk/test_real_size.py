@@ -9,12 +9,18 @@ import pytest
 from diffusers import AutoencoderKLWan
 from transformers import CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Config
 
-from InfiniteTalk.completeness import needed_shapes
-from InfiniteTalk.encoder_key_maps import T5_KEYS, VAE_KEYS, clip_keys
-from InfiniteTalk.key_maps import is_audio_key
-from InfiniteTalk.model_configs import audio_config, clip_config, t5_config, transformer_config, vae_config
-from InfiniteTalk.original_checkpoint import Place, place_transformer, squeezed
-from InfiniteTalk.precision import is_block_matrix
+from InfiniteTalk.checkpoints.completeness import needed_shapes
+from InfiniteTalk.checkpoints.encoder_key_maps import T5_KEYS, VAE_KEYS, clip_keys
+from InfiniteTalk.checkpoints.key_maps import is_audio_key
+from InfiniteTalk.checkpoints.model_configs import (
+    audio_config,
+    clip_config,
+    t5_config,
+    transformer_config,
+    vae_config,
+)
+from InfiniteTalk.checkpoints.original_checkpoint import Place, place_transformer, squeezed
+from InfiniteTalk.checkpoints.precision import is_block_matrix
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 
 KEYS = Path(__file__).parent / "keys"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from InfiniteTalk.original_checkpoint import CLIP_FILE, T5_FILE, VAE_FILE
+from InfiniteTalk.checkpoints.original_checkpoint import CLIP_FILE, T5_FILE, VAE_FILE
+from InfiniteTalk.checkpoints.weight_files import open_weights
 from InfiniteTalk.tiny import write_tiny_checkpoint
-from InfiniteTalk.weight_files import open_weights
 
 from .test_real_size import published
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from InfiniteTalk.key_maps import original_transformer_key
+from InfiniteTalk.checkpoints.key_maps import original_transformer_key
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 
 Array = npt.NDArray[np.float64]

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from InfiniteTalk.audio import load_speech
-from InfiniteTalk.loading import LoadOptions
-from InfiniteTalk.original_checkpoint import Speakers
+from InfiniteTalk.checkpoints.loading import LoadOptions
+from InfiniteTalk.checkpoints.original_checkpoint import Speakers
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.reference import StillReference
 from InfiniteTalk.rendering import Window

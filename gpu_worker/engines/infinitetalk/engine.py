@@ -41,10 +41,11 @@ from gpu_worker.engines.infinitetalk.prompts import PromptCache
 from gpu_worker.model_store import manifest
 from gpu_worker.model_store.location import storage_path
 from InfiniteTalk.audio import load_speech
-from InfiniteTalk.completeness import IncompleteModelError
+from InfiniteTalk.checkpoints.completeness import IncompleteModelError
+from InfiniteTalk.checkpoints.lora_files import LoraError
+from InfiniteTalk.checkpoints.original_checkpoint import Speakers, UnknownKeysError
+from InfiniteTalk.checkpoints.weight_files import WeightFileError
 from InfiniteTalk.conditioning import NEGATIVE_PROMPT, SpeakerBox
-from InfiniteTalk.lora_files import LoraError
-from InfiniteTalk.original_checkpoint import Speakers, UnknownKeysError
 from InfiniteTalk.parallel import Ranks
 from InfiniteTalk.pictures import read_picture
 from InfiniteTalk.reference import CroppedReference, Reference, StillReference, VideoReference
@@ -53,7 +54,6 @@ from InfiniteTalk.settings import Precomputed, RenderSettings
 from InfiniteTalk.sizes import BUCKETS, Size, choose_bucket
 from InfiniteTalk.states import StepState, WindowState
 from InfiniteTalk.warm_up import warm_up
-from InfiniteTalk.weight_files import WeightFileError
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,8 @@ from gpu_worker.engines.infinitetalk.placement import (
     Placement,
     resident_parameters,
 )
-from InfiniteTalk.conditioning import encode_prompt
-from InfiniteTalk.conversion import BASE_FOLDER, NOTE_FILE
-from InfiniteTalk.loading import (
+from InfiniteTalk.checkpoints.conversion import BASE_FOLDER, NOTE_FILE
+from InfiniteTalk.checkpoints.loading import (
     CheckpointPaths,
     Components,
     LoadOptions,
@@ -33,12 +32,13 @@ from InfiniteTalk.loading import (
     load_vae,
     replace_layers,
 )
-from InfiniteTalk.lora import LoraSwitch
-from InfiniteTalk.lora_files import read_lora
-from InfiniteTalk.offloading import keep_resident, offload_text_encoder
-from InfiniteTalk.original_checkpoint import Speakers
+from InfiniteTalk.checkpoints.lora import LoraSwitch
+from InfiniteTalk.checkpoints.lora_files import read_lora
+from InfiniteTalk.checkpoints.offloading import keep_resident, offload_text_encoder
+from InfiniteTalk.checkpoints.original_checkpoint import Speakers
+from InfiniteTalk.checkpoints.precision import Precision
+from InfiniteTalk.conditioning import encode_prompt
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
-from InfiniteTalk.precision import Precision
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from InfiniteTalk import parallel_reading
-from InfiniteTalk.parallel_reading import read_tensors
-from InfiniteTalk.weight_files import BrokenFileError, open_weights
+from InfiniteTalk.checkpoints import parallel_reading
+from InfiniteTalk.checkpoints.parallel_reading import read_tensors
+from InfiniteTalk.checkpoints.weight_files import BrokenFileError, open_weights
 
 
 @pytest.fixture

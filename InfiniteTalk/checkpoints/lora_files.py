@@ -1,6 +1,6 @@
 """LoRA files: what they change in which layer of the transformer, in every key layout in use.
 
-The layouts are those of `InfiniteTalk.lora_keys`; `save_lora` writes our own.
+The layouts are those of `InfiniteTalk.checkpoints.lora_keys`; `save_lora` writes our own.
 """
 
 import logging
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from InfiniteTalk.lora_keys import UnsupportedPartError, UnusedKeyError, parse_key
-from InfiniteTalk.weight_files import open_weights, save_weights
+from InfiniteTalk.checkpoints.lora_keys import UnsupportedPartError, UnusedKeyError, parse_key
+from InfiniteTalk.checkpoints.weight_files import open_weights, save_weights
 
 logger = logging.getLogger(__name__)
 

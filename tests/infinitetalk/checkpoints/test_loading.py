@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from InfiniteTalk.loading import (
+from InfiniteTalk.checkpoints.loading import (
     CheckpointPaths,
     Components,
     LoadOptions,
@@ -11,10 +11,10 @@ from InfiniteTalk.loading import (
     load_components,
     load_transformer,
 )
-from InfiniteTalk.model_configs import UnsupportedModelError
-from InfiniteTalk.original_checkpoint import OriginalCheckpoint
-from InfiniteTalk.precision import is_block_matrix, is_float8_weight
-from InfiniteTalk.weight_files import MemoryMapRefusedError, NotAFileError, open_weights
+from InfiniteTalk.checkpoints.model_configs import UnsupportedModelError
+from InfiniteTalk.checkpoints.original_checkpoint import OriginalCheckpoint
+from InfiniteTalk.checkpoints.precision import is_block_matrix, is_float8_weight
+from InfiniteTalk.checkpoints.weight_files import MemoryMapRefusedError, NotAFileError, open_weights
 
 from .test_lora import velocity
 

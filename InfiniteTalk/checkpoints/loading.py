@@ -29,12 +29,12 @@ from transformers import (
     Wav2Vec2Model,
 )
 
-from InfiniteTalk.completeness import parameter_shapes, require_complete
-from InfiniteTalk.conversion import AUDIO_FOLDER, BASE_FOLDER, WAV2VEC2_FOLDER, WEIGHTS_FILE
-from InfiniteTalk.key_maps import is_audio_key
-from InfiniteTalk.lora import LoraSwitch
-from InfiniteTalk.lora_files import read_lora
-from InfiniteTalk.model_configs import (
+from InfiniteTalk.checkpoints.completeness import parameter_shapes, require_complete
+from InfiniteTalk.checkpoints.conversion import AUDIO_FOLDER, BASE_FOLDER, WAV2VEC2_FOLDER, WEIGHTS_FILE
+from InfiniteTalk.checkpoints.key_maps import is_audio_key
+from InfiniteTalk.checkpoints.lora import LoraSwitch
+from InfiniteTalk.checkpoints.lora_files import read_lora
+from InfiniteTalk.checkpoints.model_configs import (
     audio_config,
     clip_config,
     read_config,
@@ -42,7 +42,7 @@ from InfiniteTalk.model_configs import (
     transformer_config,
     vae_config,
 )
-from InfiniteTalk.original_checkpoint import (
+from InfiniteTalk.checkpoints.original_checkpoint import (
     CLIP_FILE,
     T5_FILE,
     TOKENIZER_FOLDER,
@@ -57,16 +57,16 @@ from InfiniteTalk.original_checkpoint import (
     read_original,
     shard_names,
 )
-from InfiniteTalk.parallel_reading import read_tensors
-from InfiniteTalk.precision import (
+from InfiniteTalk.checkpoints.parallel_reading import read_tensors
+from InfiniteTalk.checkpoints.precision import (
     SCALE_SUFFIX,
     float8_weight,
     is_block_matrix,
     is_kept_in_float32,
     quantize_rows,
 )
+from InfiniteTalk.checkpoints.weight_files import NotAFileError, WeightFileError, open_weights
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
-from InfiniteTalk.weight_files import NotAFileError, WeightFileError, open_weights
 
 
 class WrongSpeakersError(WeightFileError):

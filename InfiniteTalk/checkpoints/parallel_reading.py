@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from InfiniteTalk.weight_files import BrokenFileError
+from InfiniteTalk.checkpoints.weight_files import BrokenFileError
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@
 import re
 from dataclasses import dataclass
 
-from InfiniteTalk.key_maps import (
+from InfiniteTalk.checkpoints.key_maps import (
     UnknownKeyError,
     original_transformer_key,
     transformer_key,

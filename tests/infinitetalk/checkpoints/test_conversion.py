@@ -12,18 +12,18 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Model
 
-from InfiniteTalk.completeness import IncompleteModelError
-from InfiniteTalk.conversion import PrecisionMismatchError, convert, plan_conversion
-from InfiniteTalk.lora_files import LoraError, named_by_file
-from InfiniteTalk.original_checkpoint import (
+from InfiniteTalk.checkpoints.completeness import IncompleteModelError
+from InfiniteTalk.checkpoints.conversion import PrecisionMismatchError, convert, plan_conversion
+from InfiniteTalk.checkpoints.lora_files import LoraError, named_by_file
+from InfiniteTalk.checkpoints.original_checkpoint import (
     CLIP_FILE,
     OriginalCheckpoint,
     UnknownKeysError,
     place_clip,
     read_original,
 )
-from InfiniteTalk.precision import Precision
-from InfiniteTalk.weight_files import BrokenFileError, NotAFileError
+from InfiniteTalk.checkpoints.precision import Precision
+from InfiniteTalk.checkpoints.weight_files import BrokenFileError, NotAFileError
 
 SHARD = "diffusion_pytorch_model-00003-of-00007.safetensors"
 

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from InfiniteTalk.git_lfs import is_pointer
+from InfiniteTalk.checkpoints.git_lfs import is_pointer
 
 _ZIP_START = b"PK\x03\x04"
 

@@ -1,6 +1,11 @@
 import pytest
 
-from InfiniteTalk.key_maps import UnknownKeyError, is_audio_key, original_transformer_key, transformer_key
+from InfiniteTalk.checkpoints.key_maps import (
+    UnknownKeyError,
+    is_audio_key,
+    original_transformer_key,
+    transformer_key,
+)
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 
 from .golden_transformer import golden_config

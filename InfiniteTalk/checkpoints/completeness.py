@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from InfiniteTalk.model_configs import Shapes
-from InfiniteTalk.precision import SCALE_SUFFIX
+from InfiniteTalk.checkpoints.model_configs import Shapes
+from InfiniteTalk.checkpoints.precision import SCALE_SUFFIX
 
 
 class IncompleteModelError(ValueError):

@@ -5,7 +5,7 @@ serves every preset, and 8-bit weights take a LoRA as well as others. Biases and
 convolutions, and the modulation of blocks and head, are small: differences are added to them when a LoRA is
 switched on, and the originals kept.
 
-Files are read by `InfiniteTalk.lora_files`.
+Files are read by `InfiniteTalk.checkpoints.lora_files`.
 """
 
 import logging
@@ -18,8 +18,8 @@ import torch.nn.functional as F  # noqa: N812
 from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor, nn
 
-from InfiniteTalk.lora_files import MODULATION, Lora, LoraError, LoraLayer, require_distinct
-from InfiniteTalk.precision import is_float8_weight, requantized
+from InfiniteTalk.checkpoints.lora_files import MODULATION, Lora, LoraError, LoraLayer, require_distinct
+from InfiniteTalk.checkpoints.precision import is_float8_weight, requantized
 from InfiniteTalk.projections import AdaptableLinear, LinearBranch, make_adaptable
 
 logger = logging.getLogger(__name__)

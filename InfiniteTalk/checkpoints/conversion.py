@@ -1,6 +1,6 @@
 """Turns the downloads into a prepared checkpoint, which loads fast and takes half or a quarter of the room.
 
-    python -m InfiniteTalk.conversion --ckpt_dir … --wav2vec_dir … --single … --precision fp8 DESTINATION
+    python -m InfiniteTalk.checkpoints.conversion --ckpt_dir … --wav2vec_dir … --single … DESTINATION
 
 The prepared tree keeps the hub's names. The base is there once; the audio layers for one and for two speakers
 and each LoRA lie beside it:
@@ -28,10 +28,10 @@ import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Config, Wav2Vec2Model
 
-from InfiniteTalk.completeness import needed_shapes, require_complete
-from InfiniteTalk.key_maps import is_audio_key
-from InfiniteTalk.lora_files import named_by_file, read_lora, save_lora
-from InfiniteTalk.model_configs import (
+from InfiniteTalk.checkpoints.completeness import needed_shapes, require_complete
+from InfiniteTalk.checkpoints.key_maps import is_audio_key
+from InfiniteTalk.checkpoints.lora_files import named_by_file, read_lora, save_lora
+from InfiniteTalk.checkpoints.model_configs import (
     audio_config,
     clip_config,
     read_config,
@@ -40,7 +40,7 @@ from InfiniteTalk.model_configs import (
     transformer_config,
     vae_config,
 )
-from InfiniteTalk.original_checkpoint import (
+from InfiniteTalk.checkpoints.original_checkpoint import (
     CLIP_FILE,
     SPEAKERS,
     T5_FILE,
@@ -56,9 +56,9 @@ from InfiniteTalk.original_checkpoint import (
     read_original,
     shard_names,
 )
-from InfiniteTalk.precision import Precision, stored
+from InfiniteTalk.checkpoints.precision import Precision, stored
+from InfiniteTalk.checkpoints.weight_files import open_weights, replacing, save_weights
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
-from InfiniteTalk.weight_files import open_weights, replacing, save_weights
 
 logger = logging.getLogger(__name__)
 
@@ -313,7 +313,7 @@ def _require_same_precision(note: Path, precision: Precision) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m InfiniteTalk.conversion",
+        prog="python -m InfiniteTalk.checkpoints.conversion",
         description="Make a prepared checkpoint of the downloads; an interrupted run goes on where it was.",
     )
     parser.add_argument("destination", type=Path)

@@ -13,10 +13,10 @@ from typing import Literal
 
 import torch
 
-from InfiniteTalk.encoder_key_maps import T5_KEYS, VAE_KEYS, WAV2VEC2_KEYS, Placement, clip_keys
-from InfiniteTalk.key_maps import UnknownKeyError, transformer_key
-from InfiniteTalk.model_configs import count_layers
-from InfiniteTalk.weight_files import BrokenFileError, NotAFileError, WeightFile, open_weights
+from InfiniteTalk.checkpoints.encoder_key_maps import T5_KEYS, VAE_KEYS, WAV2VEC2_KEYS, Placement, clip_keys
+from InfiniteTalk.checkpoints.key_maps import UnknownKeyError, transformer_key
+from InfiniteTalk.checkpoints.model_configs import count_layers
+from InfiniteTalk.checkpoints.weight_files import BrokenFileError, NotAFileError, WeightFile, open_weights
 
 logger = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import torch
 
-from InfiniteTalk.loading import CheckpointPaths, LoadOptions, load_transformer
-from InfiniteTalk.offloading import keep_resident
+from InfiniteTalk.checkpoints.loading import CheckpointPaths, LoadOptions, load_transformer
+from InfiniteTalk.checkpoints.offloading import keep_resident
 
 from .test_lora import velocity
 

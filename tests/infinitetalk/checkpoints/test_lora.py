@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from InfiniteTalk.key_maps import UnknownKeyError, original_transformer_key
-from InfiniteTalk.loading import CheckpointPaths, LoadOptions, load_transformer
-from InfiniteTalk.lora import LoraSwitch, merge_lora
-from InfiniteTalk.lora_files import LoraError, read_lora, save_lora
-from InfiniteTalk.precision import is_float8_weight
+from InfiniteTalk.checkpoints.key_maps import UnknownKeyError, original_transformer_key
+from InfiniteTalk.checkpoints.loading import CheckpointPaths, LoadOptions, load_transformer
+from InfiniteTalk.checkpoints.lora import LoraSwitch, merge_lora
+from InfiniteTalk.checkpoints.lora_files import LoraError, read_lora, save_lora
+from InfiniteTalk.checkpoints.precision import is_float8_weight
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 
 from .conftest import FUSIONX, LIGHTX2V

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from InfiniteTalk.precision import float8_weight, quantize_activations, quantize_rows
+from InfiniteTalk.checkpoints.precision import float8_weight, quantize_activations, quantize_rows
 
 
 def float8_layer(exact: nn.Linear) -> nn.Linear:

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from InfiniteTalk.key_maps import original_transformer_key
-from InfiniteTalk.loading import CheckpointPaths, LoadOptions, load_transformer
-from InfiniteTalk.lora import LoraSwitch, merge_lora
-from InfiniteTalk.lora_files import LoraError, read_lora, save_lora
-from InfiniteTalk.precision import is_float8_weight
+from InfiniteTalk.checkpoints.key_maps import original_transformer_key
+from InfiniteTalk.checkpoints.loading import CheckpointPaths, LoadOptions, load_transformer
+from InfiniteTalk.checkpoints.lora import LoraSwitch, merge_lora
+from InfiniteTalk.checkpoints.lora_files import LoraError, read_lora, save_lora
+from InfiniteTalk.checkpoints.precision import is_float8_weight
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 
 from .test_lora import velocity, with_whole_weights

@@ -7,7 +7,7 @@ of CLIP), or split by rows into several (its fused q, k and v). Pure functions o
 import re
 from dataclasses import dataclass
 
-from InfiniteTalk.key_maps import UnknownKeyError
+from InfiniteTalk.checkpoints.key_maps import UnknownKeyError
 
 
 @dataclass(frozen=True)
