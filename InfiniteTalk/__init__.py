@@ -25,8 +25,8 @@ models that are then not needed may be None. A render goes on from a `WindowStat
 
 To read it in order: `pipeline` says what a render is, `rendering` goes from window to window, `sampling` and
 `schedule` from step to step, `guidance` combines the passes of a step, and `transformer` is the model. Its
-inputs come from `audio`, `speech_encoding` and `conditioning`; its output goes through `latents`, `wan_vae` and
-`color`. `windows`, `sizes`, `settings` and `states` are the data between them; `caching`, `compilation`,
+inputs come from `audio`, `speech_encoding` and `conditioning`; its output goes through `latents`, `wan_vae`
+and `color`. `windows`, `sizes`, `settings` and `states` are the data between them; `caching`, `compilation`,
 `projections` and `parallel` make it faster. Everything about files of weights lies in `checkpoints/`.
 
 The names below are loaded when they are first asked for: importing the package costs nothing.

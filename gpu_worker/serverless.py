@@ -22,7 +22,7 @@ import runpod  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
 from gpu_worker.common import logs
 from gpu_worker.contract.turns import EXECUTION_SECONDS, TURN_SECONDS
-from gpu_worker.interrupts import on_interrupt
+from gpu_worker.runtime.signals import on_interrupt
 
 log = logging.getLogger("gpu_worker.serverless")
 
@@ -38,7 +38,7 @@ class WorkerGoneError(Exception):
 
 
 class WorkerOnDemand:
-    """The parent's end of the line to a worker process; see `gpu_worker.turns`."""
+    """The parent's end of the line to a worker process; see `gpu_worker.runtime.serverless_sessions`."""
 
     def __init__(self, command: list[str]) -> None:
         ours, theirs = socket.socketpair()

@@ -4,8 +4,6 @@ import logging
 import time
 from typing import Any
 
-from gpu_worker import errors, host
-from gpu_worker.attempt import Attempt
 from gpu_worker.common import logs, telemetry
 from gpu_worker.contract import coordination
 from gpu_worker.contract.spec import (
@@ -16,7 +14,10 @@ from gpu_worker.contract.spec import (
     ReportKind,
     SpecError,
 )
-from gpu_worker.host import Host
+from gpu_worker.rendering import errors
+from gpu_worker.rendering.attempt import Attempt
+from gpu_worker.runtime import context
+from gpu_worker.runtime.context import WorkerContext
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ REFUSAL_SECONDS = 60
 
 def render(data: dict[str, Any]) -> None:
     """Render the job that `data`, a spec as JSON, describes. Its end is a report, never an exception."""
-    worker = host.current()
+    worker = context.current()
     try:
         spec = RenderSpec.from_dict(data)
     except SpecError as error:
@@ -51,7 +52,7 @@ def render(data: dict[str, Any]) -> None:
             worker.run(Attempt(worker, spec))
 
 
-def refuse(worker: Host, data: dict[str, Any], error: SpecError) -> None:
+def refuse(worker: WorkerContext, data: dict[str, Any], error: SpecError) -> None:
     """Say that this worker can't read a spec.
 
     One of another version is for another worker: it is handed back, at most once a minute, so that
@@ -71,7 +72,7 @@ def refuse(worker: Host, data: dict[str, Any], error: SpecError) -> None:
 
 
 def _report(
-    worker: Host, data: dict[str, Any], kind: ReportKind, failure: errors.JobError | None = None
+    worker: WorkerContext, data: dict[str, Any], kind: ReportKind, failure: errors.JobError | None = None
 ) -> None:
     report = RenderReport(
         job_id=data["job_id"],

@@ -17,15 +17,16 @@ import django
 from django.conf import settings
 from django.core.files.storage import default_storage
 
-from gpu_worker import engines, facts, host, rq_worker
+from gpu_worker import engines
 from gpu_worker.common import logs, telemetry
 from gpu_worker.common.scratch import Scratch
 from gpu_worker.contract.engines import ENGINES, EngineName
 from gpu_worker.engines.base import Engine, RenderError
 from gpu_worker.model_store.errors import ModelStoreError
-from gpu_worker.report import Outbox
-from gpu_worker.shutdown import REPORT_SECONDS, Shutdown
-from gpu_worker.turns import Turns
+from gpu_worker.runtime import context, heartbeat, rq_worker
+from gpu_worker.runtime.report_outbox import Outbox
+from gpu_worker.runtime.serverless_sessions import Turns
+from gpu_worker.runtime.shutdown import REPORT_SECONDS, Shutdown
 
 log = logging.getLogger("gpu_worker.worker")
 
@@ -73,7 +74,7 @@ def serve(
     os.environ["DJANGO_SETTINGS_MODULE"] = "gpu_worker.settings"
     django.setup(set_prefix=False)
     redis = rq_worker.connect(settings.REDIS_URL)
-    worker = host.Host(
+    worker = context.WorkerContext(
         name=f"{queue_name}-{uuid4().hex[:12]}",
         engine_name=ENGINE_OF_QUEUE[queue_name],
         engine=load_engine(ENGINE_OF_QUEUE[queue_name]),
@@ -82,12 +83,12 @@ def serve(
         outbox=Outbox(redis),
         scratch=Scratch("worker"),
     )
-    host.install(worker)
+    context.install(worker)
     shutdown = Shutdown(worker)
     shutdown.listen()
     log.info("%s renders with the engine %s", worker.name, worker.engine.info.engine)
     # A worker that renders in turns was started by a process that waits for it.
-    with facts.told(worker, started_with=os.getpid() if turns is None else os.getppid()):
+    with heartbeat.told(worker, started_with=os.getpid() if turns is None else os.getppid()):
         if turns is None:
             rq_worker.serve(worker, queue_name, settings.REDIS_URL, idle_seconds=0 if burst else None)
         else:

@@ -135,8 +135,8 @@ def test_a_job_can_be_followed_from_its_request_to_its_last_window(
     told = {(line["logger"], line["message"], line.get("attempt")) for line in followed}
     assert {
         ("avatar_api.common.observation", "POST v1/jobs 202", None),
-        ("gpu_worker.attempt", "window 1 of 2 is saved", 1),
-        ("gpu_worker.attempt", "window 2 of 2 is saved", 1),
+        ("gpu_worker.rendering.attempt", "window 1 of 2 is saved", 1),
+        ("gpu_worker.rendering.attempt", "window 2 of 2 is saved", 1),
         ("jobs.tasks", "window, windows done: 2", 1),
         ("jobs.tasks", "succeeded, windows done: 2", 1),
     } <= told

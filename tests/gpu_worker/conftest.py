@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from avatar_api.embedded.valkey import Valkey
-from gpu_worker.host import Host
+from gpu_worker.runtime.context import WorkerContext
 from tests.gpu_worker.playing_control import Control, host_here
 
 
@@ -21,6 +21,6 @@ def control(valkey: Valkey, tmp_path: Path) -> Control:
 
 
 @pytest.fixture
-def worker(control: Control) -> Iterator[Host]:
+def worker(control: Control) -> Iterator[WorkerContext]:
     with host_here(control) as host:
         yield host

@@ -36,9 +36,9 @@ from gpu_worker.contract.spec import (
     SpeakingOrder,
     StoredFile,
 )
-from gpu_worker.host import Host, install
-from gpu_worker.report import Outbox
-from gpu_worker.rq_worker import connect
+from gpu_worker.runtime.context import WorkerContext, install
+from gpu_worker.runtime.report_outbox import Outbox
+from gpu_worker.runtime.rq_worker import connect
 from tests.gpu_worker.painted_engine import PaintedEngine, read_back
 from tests.media_samples import tone, write_sound
 
@@ -238,10 +238,10 @@ class WorkerProcess:
 
 
 @contextmanager
-def host_here(control: Control) -> Iterator[Host]:
+def host_here(control: Control) -> Iterator[WorkerContext]:
     """A render worker in this process, for tests that look inside."""
     redis = connect(control.redis_url)
-    host = Host(
+    host = WorkerContext(
         name="worker-1",
         engine_name=EngineName.PREVIEW,
         engine=PaintedEngine(control.gates),

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_worker import media, sound
 from gpu_worker.contract.spec import SpeakingOrder
 from gpu_worker.contract.windows import plan
+from gpu_worker.media import audio_files, video_files
 from tests.media_samples import moving_picture, tone, write_sound
 
 
@@ -24,7 +24,7 @@ class Rendered:
 def encoded(folder: Path, speech: Sequence[Path], order: SpeakingOrder = SpeakingOrder.TOGETHER) -> Path:
     """The sound of a video."""
     out = folder / "speech.m4a"
-    sound.write(speech, order, lambda: None, out)
+    audio_files.write(speech, order, lambda: None, out)
     return out
 
 
@@ -42,7 +42,7 @@ def render(
         segment = folder / f"segment-{window.index}.m4s"
         frames = moving_picture(window.num_frames, start=window.start, width=width, height=height)
         init = folder / f"init-{window.index}.mp4"
-        media.encode_segment(frames, window, speech=speech, init=init, segment=segment)
+        video_files.encode_segment(frames, window, speech=speech, init=init, segment=segment)
         segments.append(segment)
     return Rendered(folder / "init-0.mp4", tuple(segments))
 
@@ -50,7 +50,7 @@ def render(
 def finish(rendered: Rendered, speech: Sequence[Path], order: SpeakingOrder = SpeakingOrder.TOGETHER) -> Path:
     """The finished video of `rendered`, by job `job_1`."""
     out = rendered.init.with_name("output.mp4")
-    media.mux_video(
+    video_files.mux_video(
         init=rendered.init,
         segments=rendered.segments,
         speech=encoded(rendered.init.parent, speech, order),

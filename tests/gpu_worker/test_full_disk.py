@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from gpu_worker import attempt, tasks
+from gpu_worker import tasks
 from gpu_worker.contract.spec import ReportKind
-from gpu_worker.host import Host
-from gpu_worker.patience import Patience
+from gpu_worker.rendering import attempt
+from gpu_worker.runtime.context import WorkerContext
+from gpu_worker.storage.retry import RetryPolicy
 from tests.gpu_worker.playing_control import Control, wait_until
 
 
@@ -27,13 +28,13 @@ def full_disk(bytes_left: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("bytes_left", [500, 5000])
 def test_a_disk_that_is_full_for_a_while_costs_time_and_nothing_else(
-    worker: Host,
+    worker: WorkerContext,
     control: Control,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     bytes_left: int,
 ) -> None:
-    monkeypatch.setattr(attempt, "PATIENCE", Patience(seconds=30, first_pause=0.01))
+    monkeypatch.setattr(attempt, "PATIENCE", RetryPolicy(seconds=30, first_pause=0.01))
     spec = control.spec()
     render = threading.Thread(target=tasks.render, args=[spec.to_dict()])
     with full_disk(bytes_left):
@@ -45,9 +46,9 @@ def test_a_disk_that_is_full_for_a_while_costs_time_and_nothing_else(
 
 
 def test_a_disk_that_stays_full_fails_the_job_as_one_that_may_be_tried_again(
-    worker: Host, control: Control, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerContext, control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "PATIENCE", Patience(seconds=0.1, first_pause=0.01))
+    monkeypatch.setattr(attempt, "PATIENCE", RetryPolicy(seconds=0.1, first_pause=0.01))
     spec = control.spec()
     with full_disk(15_000):  # Room for the inputs, and for no window.
         tasks.render(spec.to_dict())

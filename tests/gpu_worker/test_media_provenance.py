@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gpu_worker import media
+from gpu_worker.media import video_files
 from tests.gpu_worker.rendered_videos import finish, render
 from tests.media_samples import moving_picture, tone, write_sound
 from tests.mp4_boxes import boxes
@@ -23,7 +23,7 @@ def video(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def thumbnail(tmp_path: Path, video: Path) -> Path:
-    media.write_thumbnail(video, tmp_path / "thumbnail.jpg", job_id="job_1")
+    video_files.write_thumbnail(video, tmp_path / "thumbnail.jpg", job_id="job_1")
     return tmp_path / "thumbnail.jpg"
 
 

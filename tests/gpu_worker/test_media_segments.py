@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from gpu_worker import media
 from gpu_worker.contract.windows import Window, plan
+from gpu_worker.media import video_files
 from tests.gpu_worker.rendered_videos import encoded, render
 from tests.media_samples import clicks, moving_picture, read_sound, tone, write_sound
 
@@ -17,7 +17,7 @@ from tests.media_samples import clicks, moving_picture, read_sound, tone, write_
 def encode(folder: Path, frames: np.ndarray, window: Window) -> tuple[bytes, bytes]:
     init, segment = folder / "init.mp4", folder / "segment.m4s"
     speech = encoded(folder, [write_sound(folder / "tone.flac", tone(220, 1.0))])
-    media.encode_segment(frames, window, speech=speech, init=init, segment=segment)
+    video_files.encode_segment(frames, window, speech=speech, init=init, segment=segment)
     return init.read_bytes(), segment.read_bytes()
 
 

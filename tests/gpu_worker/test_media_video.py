@@ -8,10 +8,10 @@ import av
 import numpy as np
 import pytest
 
-from gpu_worker import media, sound
 from gpu_worker.contract.spec import SpeakingOrder
 from gpu_worker.contract.windows import frames_of
 from gpu_worker.engines.base import RenderStoppedError
+from gpu_worker.media import audio_files, video_files
 from tests.gpu_worker.rendered_videos import finish, render
 from tests.media_samples import clicks, read_sound, tone, write_sound
 from tests.mp4_boxes import boxes
@@ -100,7 +100,7 @@ def test_the_sound_of_a_long_speech_is_given_up_when_the_render_is_asked_to_stop
             raise RenderStoppedError
 
     with pytest.raises(RenderStoppedError):
-        sound.write([speech], SpeakingOrder.TOGETHER, renew_slices, tmp_path / "speech.m4a")
+        audio_files.write([speech], SpeakingOrder.TOGETHER, renew_slices, tmp_path / "speech.m4a")
     assert len(asked) == 3
 
 
@@ -165,7 +165,7 @@ def test_two_speakers_in_turn_follow_each_other(
 def test_a_video_is_described_by_what_its_file_holds(tmp_path: Path) -> None:
     video = finish(render(tmp_path, 82), [write_sound(tmp_path / "speech.flac", tone(300, 3.25))])
 
-    facts = media.describe_video(video)
+    facts = video_files.describe_video(video)
 
     assert (facts.width, facts.height, facts.fps, facts.num_frames) == (64, 48, 25, 82)
     assert facts.duration_seconds == 3.28

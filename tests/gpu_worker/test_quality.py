@@ -12,7 +12,7 @@ from gpu_worker.contract.presets import Resolution
 from gpu_worker.contract.spec import SpeakingOrder
 from gpu_worker.contract.windows import plan
 from gpu_worker.engines.preview.framing import frame_size
-from gpu_worker.quality import QualityLog, shown_part
+from gpu_worker.rendering.quality import QualityLog, shown_part
 from InfiniteTalk.sizes import BUCKETS, Size, choose_bucket
 from tests.media_samples import moving_picture, tone, write_sound
 

@@ -12,8 +12,8 @@ from gpu_worker.contract.coordination import Progress
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.spec import SPEC_VERSION, ReportKind
 from gpu_worker.engines.base import EngineJob, OnStep, RenderedWindow, RenderError
-from gpu_worker.host import Host
-from gpu_worker.link import Link
+from gpu_worker.rendering.control_channel import ControlChannel
+from gpu_worker.runtime.context import WorkerContext
 from tests.gpu_worker import preview_jobs
 from tests.gpu_worker.painted_engine import PaintedEngine
 from tests.gpu_worker.playing_control import TOKEN, Control
@@ -37,7 +37,7 @@ def test_the_receipt_tells_what_made_the_video(control: Control) -> None:
     }
 
 
-def test_the_receipt_of_a_preview_claims_no_denoising_steps(worker: Host, control: Control) -> None:
+def test_the_receipt_of_a_preview_claims_no_denoising_steps(worker: WorkerContext, control: Control) -> None:
     worker.engine.info = preview_jobs.engine().info  # type: ignore[misc]
     tasks.render(control.spec().to_dict())
 
@@ -91,7 +91,7 @@ class BrokenEngine(PaintedEngine):
     ],
 )
 def test_an_error_of_the_engine_has_its_code_and_tells_the_user_no_internals(
-    worker: Host, control: Control, error: Exception, code: str, caplog: pytest.LogCaptureFixture
+    worker: WorkerContext, control: Control, error: Exception, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker.engine = BrokenEngine(control.gates)
     worker.engine.error = error
@@ -111,7 +111,7 @@ def test_a_job_for_another_engine_is_refused(control: Control) -> None:
 
 
 def test_a_spec_of_a_newer_version_is_handed_back_at_most_once_a_minute(
-    worker: Host, control: Control, caplog: pytest.LogCaptureFixture
+    worker: WorkerContext, control: Control, caplog: pytest.LogCaptureFixture
 ) -> None:
     newer = {**control.spec().to_dict(), "version": SPEC_VERSION + 1, "unheard": "of"}
     tasks.render(newer)
@@ -162,7 +162,7 @@ def test_progress_never_goes_back_and_leaves_something_for_the_upload(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Progress] = []
-    monkeypatch.setattr(Link, "tell", lambda link, progress: told.append(progress))
+    monkeypatch.setattr(ControlChannel, "tell", lambda link, progress: told.append(progress))
     tasks.render(replace(control.spec(), num_frames=150).to_dict())
 
     fractions = [progress.fraction for progress in told]

@@ -7,10 +7,10 @@ import pytest
 from rq import Callback, Queue
 from rq.serializers import DefaultSerializer, JSONSerializer
 
-from gpu_worker import rq_worker
 from gpu_worker.contract.queues import RENDER_FUNCTION
 from gpu_worker.contract.spec import ReportKind
-from gpu_worker.host import Host
+from gpu_worker.runtime import rq_worker
+from gpu_worker.runtime.context import WorkerContext
 from tests.gpu_worker.playing_control import Control
 
 called: list[Any] = []
@@ -25,13 +25,13 @@ def _nothing_was_called() -> None:
     called.clear()
 
 
-def serve(worker: Host, control: Control) -> None:
+def serve(worker: WorkerContext, control: Control) -> None:
     rq_worker.serve(worker, control.queue.name, control.redis_url, idle_seconds=0)
 
 
 @pytest.mark.parametrize("serializer", [JSONSerializer, DefaultSerializer])
 def test_another_function_is_not_run_and_the_worker_goes_on(
-    worker: Host, control: Control, tmp_path: Path, serializer: Any
+    worker: WorkerContext, control: Control, tmp_path: Path, serializer: Any
 ) -> None:
     strange = Queue(control.queue.name, connection=control.redis, serializer=serializer)
     strange.enqueue("tests.gpu_worker.test_render_queue.call_me", "an argument")
@@ -44,7 +44,7 @@ def test_another_function_is_not_run_and_the_worker_goes_on(
     assert not (tmp_path / "made").exists()
 
 
-def test_callbacks_of_a_job_are_not_run(worker: Host, control: Control) -> None:
+def test_callbacks_of_a_job_are_not_run(worker: WorkerContext, control: Control) -> None:
     after = Callback("tests.gpu_worker.test_render_queue.call_me")
     control.queue.enqueue(
         RENDER_FUNCTION, args=(control.spec().to_dict(),), on_success=after, on_failure=after, job_timeout=-1

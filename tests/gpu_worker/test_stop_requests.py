@@ -6,11 +6,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from gpu_worker import rq_worker, tasks
+from gpu_worker import tasks
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.coordination import Stop
 from gpu_worker.contract.spec import RenderSpec, ReportKind
-from gpu_worker.host import Host
+from gpu_worker.runtime import rq_worker
+from gpu_worker.runtime.context import WorkerContext
 from tests.gpu_worker.playing_control import JOB, Control, wait_until
 
 
@@ -27,14 +28,14 @@ def rendering(control: Control, spec: RenderSpec, window: int, step: int) -> Ite
     thread.join()
 
 
-def ask(worker: Host, control: Control, stop: Stop) -> None:
+def ask(worker: WorkerContext, control: Control, stop: Stop) -> None:
     """Request a stop, and wait until the worker has heard of it."""
     coordination.request_stop(control.redis, JOB, stop)
-    wait_until(lambda: worker.attempt and worker.attempt.link.stopping.is_set(), "the request's arrival")
+    wait_until(lambda: worker.attempt and worker.attempt.channel.stopping.is_set(), "the request's arrival")
 
 
 def test_a_cancel_within_a_step_ends_the_attempt_at_the_end_of_that_step(
-    worker: Host, control: Control
+    worker: WorkerContext, control: Control
 ) -> None:
     with rendering(control, control.spec(), 1, 1):
         ask(worker, control, Stop.CANCEL)
@@ -44,7 +45,7 @@ def test_a_cancel_within_a_step_ends_the_attempt_at_the_end_of_that_step(
     assert control.visits()[-1] == (1, 1)
 
 
-def test_a_yield_hands_back_what_the_window_has_so_far(worker: Host, control: Control) -> None:
+def test_a_yield_hands_back_what_the_window_has_so_far(worker: WorkerContext, control: Control) -> None:
     spec = control.spec()
     with rendering(control, spec, 0, 1):
         ask(worker, control, Stop.YIELD)
@@ -55,7 +56,7 @@ def test_a_yield_hands_back_what_the_window_has_so_far(worker: Host, control: Co
 
 
 def test_after_a_yield_the_worker_takes_the_next_job_and_later_goes_on_with_the_one_that_yielded(
-    worker: Host, control: Control
+    worker: WorkerContext, control: Control
 ) -> None:
     tasks.render((undisturbed := control.spec(1)).to_dict())
 
@@ -84,17 +85,19 @@ def test_after_a_yield_the_worker_takes_the_next_job_and_later_goes_on_with_the_
     assert control.frames(resumed) == control.frames(undisturbed)
 
 
-def test_a_superseded_attempt_leaves_without_a_word(worker: Host, control: Control) -> None:
+def test_a_superseded_attempt_leaves_without_a_word(worker: WorkerContext, control: Control) -> None:
     with rendering(control, control.spec(), 0, 1):
         coordination.announce_attempt(control.redis, JOB, 2)
-        wait_until(lambda: worker.attempt and worker.attempt.link.superseded, "the news")
+        wait_until(lambda: worker.attempt and worker.attempt.channel.superseded, "the news")
 
     assert worker.outbox.flush(10)
     assert [report.kind for report in control.reports()] == [ReportKind.STARTED]
     assert not control.storage.exists("org/org_1/jobs/job_1/a1")
 
 
-def test_an_attempt_that_was_superseded_in_the_queue_does_nothing(worker: Host, control: Control) -> None:
+def test_an_attempt_that_was_superseded_in_the_queue_does_nothing(
+    worker: WorkerContext, control: Control
+) -> None:
     coordination.announce_attempt(control.redis, JOB, 2)
     tasks.render(control.spec().to_dict())
 
@@ -121,7 +124,7 @@ def test_a_job_that_redis_has_forgotten_is_rendered(control: Control) -> None:
 
 
 def test_steps_of_an_earlier_attempt_survive_one_that_is_stopped_before_it_begins(
-    worker: Host, control: Control
+    worker: WorkerContext, control: Control
 ) -> None:
     first = control.spec()
     with rendering(control, first, 1, 2):
@@ -139,7 +142,7 @@ def test_steps_of_an_earlier_attempt_survive_one_that_is_stopped_before_it_begin
     assert first_state == second_state
 
 
-def test_a_slow_job_can_be_stopped_while_a_window_is_held(worker: Host, control: Control) -> None:
+def test_a_slow_job_can_be_stopped_while_a_window_is_held(worker: WorkerContext, control: Control) -> None:
     coordination.announce_attempt(control.redis, JOB, 1)
     thread = threading.Thread(target=tasks.render, args=(control.spec(simulate="slow").to_dict(),))
     thread.start()
@@ -151,7 +154,7 @@ def test_a_slow_job_can_be_stopped_while_a_window_is_held(worker: Host, control:
     assert control.visits()[-1] == (0, 3)
 
 
-def test_the_lease_is_held_while_a_step_takes_its_time(worker: Host, control: Control) -> None:
+def test_the_lease_is_held_while_a_step_takes_its_time(worker: WorkerContext, control: Control) -> None:
     with rendering(control, control.spec(), 0, 1):
         assert coordination.lease_held(control.redis, JOB, 1)
         assert (

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from django.core.files.storage import FileSystemStorage
 
-from gpu_worker import attempt, tasks
+from gpu_worker import tasks
 from gpu_worker.contract.spec import ReportKind
-from gpu_worker.host import Host
-from gpu_worker.patience import Patience
+from gpu_worker.rendering import attempt
+from gpu_worker.runtime.context import WorkerContext
+from gpu_worker.storage.retry import RetryPolicy
 from tests.gpu_worker.playing_control import Control
 
 
@@ -37,12 +38,12 @@ class FailingStorage(FileSystemStorage):
 
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "PATIENCE", Patience(seconds=0.5, first_pause=0.01))
+    monkeypatch.setattr(attempt, "PATIENCE", RetryPolicy(seconds=0.5, first_pause=0.01))
 
 
 @pytest.mark.parametrize("first", [1, 3, 5, 8])
 def test_a_store_that_comes_back_costs_time_and_nothing_else(
-    worker: Host, control: Control, first: int
+    worker: WorkerContext, control: Control, first: int
 ) -> None:
     worker.storage = FailingStorage(str(control.folder / "store"), range(first, first + 4))
     spec = control.spec()
@@ -53,7 +54,7 @@ def test_a_store_that_comes_back_costs_time_and_nothing_else(
 
 
 def test_a_store_that_stays_away_fails_the_job_and_the_worker_lives_on(
-    worker: Host, control: Control
+    worker: WorkerContext, control: Control
 ) -> None:
     healthy, worker.storage = worker.storage, FailingStorage(str(control.folder / "store"), range(4, 10_000))
     tasks.render(control.spec().to_dict())
@@ -67,7 +68,9 @@ def test_a_store_that_stays_away_fails_the_job_and_the_worker_lives_on(
     control.wait_for(ReportKind.SUCCEEDED)
 
 
-def test_inputs_that_are_not_what_was_stored_are_not_rendered(worker: Host, control: Control) -> None:
+def test_inputs_that_are_not_what_was_stored_are_not_rendered(
+    worker: WorkerContext, control: Control
+) -> None:
     spec = control.spec()
     tasks.render(replace(spec, reference=replace(spec.reference, sha256="0" * 64)).to_dict())
 
@@ -75,7 +78,7 @@ def test_inputs_that_are_not_what_was_stored_are_not_rendered(worker: Host, cont
     assert control.visits() == []
 
 
-def test_inputs_that_are_gone_fail_the_job_at_once(worker: Host, control: Control) -> None:
+def test_inputs_that_are_gone_fail_the_job_at_once(worker: WorkerContext, control: Control) -> None:
     spec = control.spec()
     tasks.render(replace(spec, reference=replace(spec.reference, key="org/org_1/nothing")).to_dict())
 

@@ -7,8 +7,8 @@ import pytest
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.turns import EXECUTION_SECONDS, HAND_BACK_SECONDS
 from gpu_worker.engines.base import EngineVitals
-from gpu_worker.step_times import StepTimes, computed_seconds
-from gpu_worker.turn_time import TurnTime
+from gpu_worker.runtime.step_times import StepTimes, computed_seconds
+from gpu_worker.runtime.turn_time import TurnTime
 from tests.gpu_worker.painted_engine import PaintedEngine
 from tests.gpu_worker.playing_control import Control
 

@@ -9,7 +9,7 @@ import pytest
 
 from gpu_worker.contract.spec import ReportKind
 from gpu_worker.contract.turns import HAND_BACK_SECONDS
-from gpu_worker.shutdown import LIMIT_SECONDS
+from gpu_worker.runtime.shutdown import LIMIT_SECONDS
 from tests.gpu_worker.playing_control import Control, WorkerProcess
 
 

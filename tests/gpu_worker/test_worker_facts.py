@@ -8,12 +8,14 @@ from dataclasses import asdict
 import pytest
 
 from avatar_api.embedded.valkey import Valkey
-from gpu_worker import attempt, facts, tasks
+from gpu_worker import tasks
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import WORKER_SECONDS, WorkerFacts, read_workers, write_worker
 from gpu_worker.contract.spec import ReportKind
-from gpu_worker.host import Host
-from gpu_worker.patience import Patience
+from gpu_worker.rendering import attempt
+from gpu_worker.runtime import heartbeat
+from gpu_worker.runtime.context import WorkerContext
+from gpu_worker.storage.retry import RetryPolicy
 from tests.gpu_worker.playing_control import Control, WorkerProcess, wait_until
 from tests.gpu_worker.test_storage_trouble import FailingStorage
 
@@ -33,21 +35,23 @@ def test_a_worker_shows_itself_from_its_start_to_its_end(control: Control) -> No
 
 
 def test_it_counts_seconds_of_rendering_and_tries_that_the_store_failed(
-    worker: Host, control: Control
+    worker: WorkerContext, control: Control
 ) -> None:
     worker.storage = FailingStorage(str(control.folder / "store"), range(3, 5))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attempt, "PATIENCE", Patience(seconds=1, first_pause=0.01))
+        patch.setattr(attempt, "PATIENCE", RetryPolicy(seconds=1, first_pause=0.01))
         tasks.render(control.spec().to_dict())
     control.wait_for(ReportKind.SUCCEEDED)
 
-    told = facts.collect(worker, 1.0)
+    told = heartbeat.collect(worker, 1.0)
     assert told.storage_errors == 2
     assert told.render_seconds > 0
 
 
-def test_a_worker_that_is_killed_is_forgotten_within_a_minute(worker: Host, control: Control) -> None:
-    with facts.told(worker, os.getpid()):
+def test_a_worker_that_is_killed_is_forgotten_within_a_minute(
+    worker: WorkerContext, control: Control
+) -> None:
+    with heartbeat.told(worker, os.getpid()):
         (told,) = read_workers(control.redis)
         assert 0 < control.redis.ttl(f"worker:{told.name}") <= WORKER_SECONDS
         control.redis.delete(f"worker:{told.name}")  # As Redis does then.
@@ -56,11 +60,11 @@ def test_a_worker_that_is_killed_is_forgotten_within_a_minute(worker: Host, cont
 
 
 def test_a_worker_that_starts_while_redis_is_away_is_seen_afterwards(
-    worker: Host, control: Control, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerContext, control: Control, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coordination, "HEARTBEAT_SECONDS", 0.01)
     valkey.__exit__()
-    with facts.told(worker, os.getpid()), valkey:
+    with heartbeat.told(worker, os.getpid()), valkey:
         wait_until(lambda: read_workers(control.redis), "the worker's facts")
 
 

@@ -11,7 +11,7 @@ from avatar_api.embedded.valkey import Valkey
 from gpu_worker import tasks
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import RenderSpec, ReportKind
-from gpu_worker.host import Host
+from gpu_worker.runtime.context import WorkerContext
 from tests.gpu_worker.playing_control import TOKEN, Control, WorkerProcess, wait_until
 
 
@@ -64,7 +64,7 @@ def test_after_kill_9_in_window_2_the_next_attempt_makes_the_same_video(control:
     ],
 )
 def test_killed_in_any_stage_a_job_is_finished_by_the_next_attempt(
-    control: Control, worker: Host, file: str
+    control: Control, worker: WorkerContext, file: str
 ) -> None:
     tasks.render((undisturbed := control.spec()).to_dict())
     control.wait_for(ReportKind.SUCCEEDED)

@@ -9,8 +9,8 @@ import logging
 import os
 import threading
 
-from gpu_worker.host import Host
-from gpu_worker.interrupts import on_interrupt
+from gpu_worker.runtime.context import WorkerContext
+from gpu_worker.runtime.signals import on_interrupt
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ LIMIT_SECONDS = 9.5  # when the process is gone, whatever hangs
 class Shutdown:
     """Ends the process on behalf of a host."""
 
-    def __init__(self, worker: Host) -> None:
+    def __init__(self, worker: WorkerContext) -> None:
         self._worker = worker
         self._finished = threading.Event()
 

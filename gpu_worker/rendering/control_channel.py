@@ -15,12 +15,12 @@ from redis.exceptions import RedisError
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import Progress, Stop
 from gpu_worker.contract.spec import RenderSpec
-from gpu_worker.ticker import Ticker
+from gpu_worker.runtime.periodic_thread import PeriodicThread
 
 TICK_SECONDS = 0.25
 
 
-class Link:
+class ControlChannel:
     """The line of one attempt, open between `with` and its end.
 
     Attributes:
@@ -39,7 +39,7 @@ class Link:
         self._progress: Progress | None = None
         self._told: Progress | None = None
         self._lease_due = 0.0
-        self._ticker = Ticker(TICK_SECONDS, self._tick, f"link of {spec.job_id}")
+        self._ticker = PeriodicThread(TICK_SECONDS, self._tick, f"link of {spec.job_id}")
 
     def __enter__(self) -> Self:
         with suppress(RedisError):  # The ticker tries again, and says so when Redis stays away.

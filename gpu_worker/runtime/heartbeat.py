@@ -12,14 +12,14 @@ from redis.exceptions import RedisError
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import WorkerFacts
 from gpu_worker.contract.spec import SPEC_VERSION
-from gpu_worker.host import Host
-from gpu_worker.ticker import Ticker
+from gpu_worker.runtime.context import WorkerContext
+from gpu_worker.runtime.periodic_thread import PeriodicThread
 
 _IMPORTED_AT = time.monotonic()
 
 
 @contextmanager
-def told(worker: Host, started_with: int) -> Iterator[None]:
+def told(worker: WorkerContext, started_with: int) -> Iterator[None]:
     """Show a worker that is ready until the block ends.
 
     Args:
@@ -33,13 +33,13 @@ def told(worker: Host, started_with: int) -> Iterator[None]:
 
     with suppress(RedisError):  # The ticker tries again, and says so when Redis stays away.
         tell()
-    with Ticker(coordination.HEARTBEAT_SECONDS, tell, "facts"):
+    with PeriodicThread(coordination.HEARTBEAT_SECONDS, tell, "facts"):
         yield
     with suppress(RedisError):  # Then it is forgotten within a minute.
         coordination.forget_worker(worker.redis, worker.name)
 
 
-def collect(worker: Host, cold_start_seconds: float) -> WorkerFacts:
+def collect(worker: WorkerContext, cold_start_seconds: float) -> WorkerFacts:
     """What there is to tell at this moment."""
     info = worker.engine.info
     return WorkerFacts(

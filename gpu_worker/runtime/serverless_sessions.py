@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from gpu_worker import rq_worker
 from gpu_worker.contract.turns import HAND_BACK_SECONDS
-from gpu_worker.host import Host
-from gpu_worker.shutdown import LIMIT_SECONDS, REPORT_SECONDS
-from gpu_worker.turn_time import TurnTime
+from gpu_worker.runtime import rq_worker
+from gpu_worker.runtime.context import WorkerContext
+from gpu_worker.runtime.shutdown import LIMIT_SECONDS, REPORT_SECONDS
+from gpu_worker.runtime.turn_time import TurnTime
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Turns:
         leave: Ends the process in the middle of a step; called when a step outlasts its turn.
     """
 
-    def __init__(self, worker: Host, channel: socket.socket, leave: Callable[[], None]) -> None:
+    def __init__(self, worker: WorkerContext, channel: socket.socket, leave: Callable[[], None]) -> None:
         self._worker = worker
         self._channel = channel
         self._leave = leave

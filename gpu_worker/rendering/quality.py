@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gpu_worker import sound
 from gpu_worker.contract.spec import SpeakingOrder
 from gpu_worker.contract.windows import FPS, Window
+from gpu_worker.media import audio_files
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,9 @@ class QualityLog:
             log.exception("the quality check of the %s failed; the render goes on", check)
 
     def _listen(self, speech: Sequence[Path], order: SpeakingOrder) -> None:
-        self._spoken = [bool(np.sqrt(np.mean(b * b)) > SPEECH_LEVEL) for b in sound.mixed(speech, order)]
+        self._spoken = [
+            bool(np.sqrt(np.mean(b * b)) > SPEECH_LEVEL) for b in audio_files.mixed(speech, order)
+        ]
 
     def _look_for_black(self, window: Window, sample: npt.NDArray[np.float32]) -> None:
         if sample.max() < BLACK_LEVEL:

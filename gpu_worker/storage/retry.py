@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from gpu_worker.common.disk import lacks_room
 from gpu_worker.engines.base import RenderStoppedError
-from gpu_worker.errors import NoRoomError
+from gpu_worker.rendering.errors import NoRoomError
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long something may be away: tries are spaced by growing pauses until `seconds` have passed."""
 
     seconds: float = 180
@@ -57,7 +57,7 @@ class Disk:
     """The worker's disk, as long as nobody asks the render to stop."""
 
     stopping: threading.Event
-    patience: Patience
+    patience: RetryPolicy
 
     def write(self, what: str, work: Callable[[], Answer]) -> Answer:
         """Do what writes files, again and again while there is no room for them.

@@ -8,28 +8,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gpu_worker import media, resume, simulation, sound
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.coordination import Progress, Stop
 from gpu_worker.contract.presets import Sampling, version_1_sampling
 from gpu_worker.contract.spec import SLOW, ReferenceKind, RenderedVideo, RenderReport, RenderSpec, ReportKind
 from gpu_worker.contract.windows import Window, plan
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
-from gpu_worker.errors import MODEL_UNAVAILABLE, StorageError, translate
-from gpu_worker.host import Host
-from gpu_worker.link import Link
-from gpu_worker.patience import Disk, Patience
-from gpu_worker.publisher import Publisher
-from gpu_worker.quality import QualityLog
-from gpu_worker.resume import StartingPoint
-from gpu_worker.stages import Stages
-from gpu_worker.store import Store
+from gpu_worker.media import audio_files, video_files
+from gpu_worker.rendering import resume, simulation
+from gpu_worker.rendering.control_channel import ControlChannel
+from gpu_worker.rendering.errors import MODEL_UNAVAILABLE, StorageError, translate
+from gpu_worker.rendering.publisher import Publisher
+from gpu_worker.rendering.quality import QualityLog
+from gpu_worker.rendering.resume import StartingPoint
+from gpu_worker.rendering.stage_timer import Stages
+from gpu_worker.runtime.context import WorkerContext
+from gpu_worker.storage.retry import Disk, RetryPolicy
+from gpu_worker.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 # Joining and uploading come after the last window, so progress keeps something for them.
 SAMPLING_SHARE = 0.98
-PATIENCE = Patience()
+PATIENCE = RetryPolicy()
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,14 @@ class Inputs:
 class Attempt:
     """One attempt. `run` belongs to the main thread; `leave_at_once` may be called from another one."""
 
-    def __init__(self, worker: Host, spec: RenderSpec) -> None:
-        self.link = Link(worker.redis, spec, worker.name)
+    def __init__(self, worker: WorkerContext, spec: RenderSpec) -> None:
+        self.channel = ControlChannel(worker.redis, spec, worker.name)
         self._worker = worker
         self._spec = spec
         self._windows = plan(spec.num_frames)
         self._windows_done = len(spec.resume.window_prefixes)
-        self._disk = Disk(self.link.stopping, PATIENCE)
-        self._store = Store(worker.storage, self.link.stopping, PATIENCE, worker.count_storage_error)
+        self._disk = Disk(self.channel.stopping, PATIENCE)
+        self._store = Store(worker.storage, self.channel.stopping, PATIENCE, worker.count_storage_error)
         self._stages = Stages("starting")
         self._step: Step | None = None
         self._publisher: Publisher | None = None
@@ -58,7 +59,7 @@ class Attempt:
 
     def run(self) -> None:
         """Render, and report how it ended; whatever goes wrong ends in a report."""
-        with self.link:
+        with self.channel:
             try:
                 self._go_on()
                 self._report(ReportKind.STARTED)
@@ -69,6 +70,10 @@ class Attempt:
                 self._fail(error)
             finally:
                 self._worker.step_times.stop()
+
+    def stop(self, stop: Stop) -> None:
+        """Stop at the next step."""
+        self.channel.stop(stop)
 
     def leave_at_once(self, timeout: float) -> None:
         """Hand back in the middle of a step that takes too long, with the state of the last finished one.
@@ -96,7 +101,7 @@ class Attempt:
                 self._disk,
                 self._spec.prefix,
                 folder,
-                partial(sound.write, inputs.speech, self._spec.speaking_order, self._go_on),
+                partial(audio_files.write, inputs.speech, self._spec.speaking_order, self._go_on),
                 self._quality.look,
                 self._window_published,
             ) as publisher:
@@ -154,7 +159,7 @@ class Attempt:
 
     def _hold(self) -> None:
         if self._spec.simulate == SLOW:
-            self.link.stopping.wait(simulation.SLOW_SECONDS)
+            self.channel.stopping.wait(simulation.SLOW_SECONDS)
             self._go_on()
 
     def _finish(self, folder: Path, publisher: Publisher) -> None:
@@ -163,15 +168,15 @@ class Attempt:
         self._fetch_earlier_segments(publisher)
         video, thumbnail = folder / "output.mp4", folder / "thumbnail.jpg"
         self._disk.write("join the windows", partial(self._join, publisher, video))
-        write_thumbnail = partial(media.write_thumbnail, video, thumbnail, job_id=self._spec.job_id)
+        write_thumbnail = partial(video_files.write_thumbnail, video, thumbnail, job_id=self._spec.job_id)
         self._disk.write("make the thumbnail", write_thumbnail)
         self._go_on()
         self._store.save(self._spec.output_key, video)
         self._store.save(storage_keys.thumbnail(self._spec.prefix), thumbnail)
-        self._succeed(media.describe_video(video))
+        self._succeed(video_files.describe_video(video))
 
     def _join(self, publisher: Publisher, video: Path) -> None:
-        media.mux_video(
+        video_files.mux_video(
             init=publisher.init_file,
             segments=[publisher.segment_file(window.index) for window in self._windows],
             speech=publisher.speech_file,
@@ -193,7 +198,7 @@ class Attempt:
         self._tell(step.stage, step.window, step.step, step.steps)
         simulation.fail_if_asked(self._spec.simulate, step.stage)
         self._keep_turn_time(step.stage)
-        return not self.link.stopping.is_set()
+        return not self.channel.stopping.is_set()
 
     def _keep_turn_time(self, stage: str) -> None:
         """Measure the step that ended here; end a turn for which the next one would take too long."""
@@ -207,14 +212,14 @@ class Attempt:
             worker.end_turn()
 
     def _go_on(self) -> None:
-        if self.link.stopping.is_set():
+        if self.channel.stopping.is_set():
             raise RenderStoppedError
 
     def _tell(self, stage: str, window: int = 0, step: int = 0, steps: int = 1) -> None:
         self._stages.enter(stage)
         num_windows = len(self._windows)
         finished = max(self._windows_done, window + step / steps)
-        self.link.tell(
+        self.channel.tell(
             Progress(
                 attempt=self._spec.attempt,
                 stage=stage,
@@ -253,14 +258,14 @@ class Attempt:
 
     def _leave(self, step_state: bytes | None, timeout: float | None = None) -> None:
         """End as control asked, or silently when another attempt counts by now."""
-        if self.link.superseded:
+        if self.channel.superseded:
             log.info("attempt %d of %s is superseded", self._spec.attempt, self._spec.job_id)
             return
         self._await_window_on_its_way(timeout)
         with self._ending:
             if self._ended:
                 return
-            if self.link.reason is Stop.CANCEL:
+            if self.channel.reason is Stop.CANCEL:
                 self._end(ReportKind.CANCELED)
             else:
                 self._end(ReportKind.HANDED_BACK, step_saved=self._save_step(step_state))

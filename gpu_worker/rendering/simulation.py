@@ -1,8 +1,8 @@
 """Test mode's failures on purpose: a job can ask for each error code, and for slow windows."""
 
-from gpu_worker import errors
 from gpu_worker.contract.spec import SLOW
 from gpu_worker.engines.base import RenderError
+from gpu_worker.rendering import errors
 
 SLOW_SECONDS = 2.0
 

@@ -21,9 +21,9 @@ from av.container import InputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
-from gpu_worker import provenance
 from gpu_worker.contract.spec import RenderedVideo
 from gpu_worker.contract.windows import FPS, WINDOW_FRAMES, Window
+from gpu_worker.media import provenance
 
 TIME_BASE = Fraction(1, FPS)
 VIDEO_OPTIONS = {
@@ -55,7 +55,7 @@ def encode_segment(
     Args:
         frames: RGB [window.num_frames, height, width, 3]; width and height even.
         window: Its place in the video, from which the time stamps start.
-        speech: The encoded sound of the whole video; see `gpu_worker.sound`.
+        speech: The encoded sound of the whole video; see `gpu_worker.media.audio_files`.
         init: Where to write the init section.
         segment: Where to write the fragment.
     """
@@ -92,7 +92,7 @@ def mux_video(
     Args:
         init: The section that all segments share.
         segments: All windows of the video, in order.
-        speech: The encoded sound; see `gpu_worker.sound`.
+        speech: The encoded sound; see `gpu_worker.media.audio_files`.
         job_id: Goes into the file's metadata.
         out: Where to write the video.
     """

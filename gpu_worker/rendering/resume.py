@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import RenderSpec
-from gpu_worker.store import Store
+from gpu_worker.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from django.core.files.storage import Storage
 from redis import Redis
@@ -11,16 +11,32 @@ from gpu_worker.common.scratch import Scratch
 from gpu_worker.contract.coordination import Stop
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.engines.base import Engine
-from gpu_worker.report import Outbox
-from gpu_worker.step_times import StepTimes
-from gpu_worker.turn_time import TurnTime
+from gpu_worker.runtime.report_outbox import Outbox
+from gpu_worker.runtime.step_times import StepTimes
+from gpu_worker.runtime.turn_time import TurnTime
 
-if TYPE_CHECKING:
-    from gpu_worker.attempt import Attempt
+
+class RunningAttempt(Protocol):
+    """What the process needs of the attempt in work."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it has held the worker so far."""
+        ...
+
+    def run(self) -> None: ...
+
+    def stop(self, stop: Stop) -> None:
+        """Stop at the next step."""
+        ...
+
+    def leave_at_once(self, timeout: float) -> None:
+        """Hand back in the middle of a step."""
+        ...
 
 
 @dataclass
-class Host:
+class WorkerContext:
     """The render worker that a task runs in.
 
     Attributes:
@@ -48,19 +64,19 @@ class Host:
     step_times: StepTimes = field(default_factory=StepTimes)
     next_refusal: float = 0.0
     attempts: int = 0
-    attempt: "Attempt | None" = None
+    attempt: RunningAttempt | None = None
     storage_errors: int = 0
     _ended_seconds: float = 0.0
     _counting: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, attempt: "Attempt") -> None:
+    def run(self, attempt: RunningAttempt) -> None:
         """Run an attempt so that `stop` reaches it."""
         self.attempt = attempt
         self.attempts += 1
         if self.shutdown.is_set():
-            attempt.link.stop(Stop.SHUTDOWN)
+            attempt.stop(Stop.SHUTDOWN)
         elif self.turn_over.is_set():
-            attempt.link.stop(Stop.YIELD)
+            attempt.stop(Stop.YIELD)
         try:
             attempt.run()
         finally:
@@ -87,24 +103,24 @@ class Host:
         """Begin no further job in this turn, and hand the one in work back at its next step."""
         self.turn_over.set()
         if attempt := self.attempt:
-            attempt.link.stop(Stop.YIELD)
+            attempt.stop(Stop.YIELD)
 
     def stop(self) -> None:
         """Begin no further job, and stop the one in work at its next step."""
         self.shutdown.set()
         if attempt := self.attempt:
-            attempt.link.stop(Stop.SHUTDOWN)
+            attempt.stop(Stop.SHUTDOWN)
 
 
-_installed: Host | None = None
+_installed: WorkerContext | None = None
 
 
-def install(host: Host) -> None:
+def install(host: WorkerContext) -> None:
     """Make `host` the one that tasks run in: RQ calls them by name and hands them nothing but the spec."""
     global _installed
     _installed = host
 
 
-def current() -> Host:
+def current() -> WorkerContext:
     assert _installed is not None, "a render task runs in a render worker only"
     return _installed

@@ -14,8 +14,8 @@ from django.core.files.storage import Storage
 
 from gpu_worker.common.disk import lacks_room
 from gpu_worker.contract.spec import StoredFile
-from gpu_worker.errors import DamagedFileError, NoRoomError, StorageError
-from gpu_worker.patience import Answer, Patience
+from gpu_worker.rendering.errors import DamagedFileError, NoRoomError, StorageError
+from gpu_worker.storage.retry import Answer, RetryPolicy
 
 TROUBLE = (OSError, Boto3Error, BotoCoreError, ClientError)
 
@@ -29,7 +29,7 @@ class Store:
     """
 
     def __init__(
-        self, storage: Storage, stopping: threading.Event, patience: Patience, failed: Callable[[], None]
+        self, storage: Storage, stopping: threading.Event, patience: RetryPolicy, failed: Callable[[], None]
     ) -> None:
         self._storage = storage
         self._stopping = stopping

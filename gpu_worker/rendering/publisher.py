@@ -9,13 +9,13 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from gpu_worker import media
 from gpu_worker.common import logs
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.windows import Window
 from gpu_worker.engines.base import RenderedWindow
-from gpu_worker.patience import Disk
-from gpu_worker.store import Store
+from gpu_worker.media import video_files
+from gpu_worker.storage.retry import Disk
+from gpu_worker.storage.store import Store
 
 
 class Publisher:
@@ -97,7 +97,7 @@ class Publisher:
         self._look(window, rendered.frames)
         segment = self.segment_file(window.index)
         encode = partial(
-            media.encode_segment,
+            video_files.encode_segment,
             rendered.frames,
             window,
             speech=self.speech_file,

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 log = logging.getLogger(__name__)
 
 
-class Ticker:
+class PeriodicThread:
     """Calls `tick` every `seconds` between `with` and its end; the next tick makes good an absent Redis.
 
     It belongs to the thread that enters and leaves it; `hurry` may be called from any.

@@ -16,8 +16,8 @@ from rq.worker import WorkerStatus
 
 from gpu_worker.contract.coordination import HEARTBEAT_SECONDS
 from gpu_worker.contract.queues import RenderJob, open_queue
-from gpu_worker.host import Host
-from gpu_worker.ticker import Ticker
+from gpu_worker.runtime.context import WorkerContext
+from gpu_worker.runtime.periodic_thread import PeriodicThread
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class RenderWorker(SimpleWorker):
     def connection_timeout(self) -> int:
         return SOCKET_SECONDS
 
-    def serve(self, worker: Host, idle_seconds: float | None) -> None:
+    def serve(self, worker: WorkerContext, idle_seconds: float | None) -> None:
         """Run jobs while the host may begin any, but wait no longer than `idle_seconds` for the next."""
         self._register()
         try:
@@ -69,7 +69,7 @@ class RenderWorker(SimpleWorker):
     def execute_job(self, job: Job, queue: Queue) -> None:
         execution = self.prepare_execution(job)
         beat = lambda: self.maintain_heartbeats(job, execution)  # noqa: E731
-        with Ticker(HEARTBEAT_SECONDS, beat, "RQ's heartbeat"):
+        with PeriodicThread(HEARTBEAT_SECONDS, beat, "RQ's heartbeat"):
             self.perform_job(job, queue, execution)
         self.set_state(WorkerStatus.IDLE)
 
@@ -105,7 +105,7 @@ def connect(url: str) -> Redis:
     )
 
 
-def serve(worker: Host, queue_name: str, redis_url: str, idle_seconds: float | None = None) -> None:
+def serve(worker: WorkerContext, queue_name: str, redis_url: str, idle_seconds: float | None = None) -> None:
     """Run jobs while the host may begin any, through any absence of Redis.
 
     Args:
