@@ -91,10 +91,10 @@ class WorkerFacts:
     vram_total_bytes: int | None
     vram_peak_bytes: int | None
     utilisation: float | None
-    uncompiled_calls: int
     storage_errors: int
     render_seconds: float
     spec_version: int = 1
+    uncompiled_calls: int = 0
 
 
 def announce_attempt(redis: Redis, job_id: str, attempt: int) -> None:

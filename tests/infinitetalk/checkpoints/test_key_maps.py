@@ -8,8 +8,8 @@ from InfiniteTalk.checkpoints.key_maps import (
 )
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 
-from .golden_transformer import golden_config
-from .recordings import tensors
+from tests.infinitetalk.golden_transformer import golden_config
+from tests.infinitetalk.recordings import tensors
 
 
 def test_every_weight_has_one_name_on_each_side() -> None:

@@ -14,7 +14,7 @@ from InfiniteTalk.checkpoints.lora_files import LoraError, read_lora, save_lora
 from InfiniteTalk.checkpoints.precision import is_float8_weight
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 
-from .conftest import FUSIONX, LIGHTX2V
+from tests.infinitetalk.conftest import FUSIONX, LIGHTX2V
 
 FLOAT32 = LoadOptions(torch_dtype=torch.float32)
 

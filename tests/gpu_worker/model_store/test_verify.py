@@ -15,7 +15,7 @@ from tests.gpu_worker import tiny_hub
 from tests.gpu_worker.tiny_hub import TinyHub
 from tests.gpu_worker.tiny_models import tiny_repos
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 VAE = "Wan2.1-I2V-14B-480P/vae/diffusion_pytorch_model.safetensors"
 T5_CONFIG = "Wan2.1-I2V-14B-480P/text_encoder/config.json"
 TRANSFORMER_CONFIG = "Wan2.1-I2V-14B-480P/transformer/config.json"

@@ -17,7 +17,7 @@ from gpu_worker.runtime import heartbeat
 from gpu_worker.runtime.context import WorkerContext
 from gpu_worker.storage.retry import RetryPolicy
 from tests.gpu_worker.playing_control import Control, WorkerProcess, wait_until
-from tests.gpu_worker.test_storage_trouble import FailingStorage
+from tests.gpu_worker.storage.test_storage_errors import FailingStorage
 
 
 def test_a_worker_shows_itself_from_its_start_to_its_end(control: Control) -> None:
@@ -68,7 +68,7 @@ def test_a_worker_that_starts_while_redis_is_away_is_seen_afterwards(
         wait_until(lambda: read_workers(control.redis), "the worker's facts")
 
 
-KNOWN = WorkerFacts("known", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0, 0)
+KNOWN = WorkerFacts("known", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0)
 
 
 @pytest.mark.parametrize(

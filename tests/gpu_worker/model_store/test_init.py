@@ -20,7 +20,7 @@ from tests.gpu_worker.playing_control import wait_until
 from tests.gpu_worker.tiny_hub import Fault, TinyHub
 from tests.gpu_worker.tiny_models import tiny_repos
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 T5 = "models_t5_umt5-xxl-enc-bf16.pth"
 SHARD_2 = "diffusion_pytorch_model-00002-of-00007.safetensors"
 

@@ -15,8 +15,8 @@ from gpu_worker.contract.spec import ReportKind
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine, ParallelEngine
 from gpu_worker.engines.infinitetalk.rank_processes import RankProcesses
+from tests.gpu_worker.engines.infinitetalk.test_worker import control  # noqa: F401 - a fixture
 from tests.gpu_worker.playing_control import Control, WorkerProcess, wait_until
-from tests.gpu_worker.test_infinitetalk_worker import control  # noqa: F401 - a fixture
 from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
 
 START_SECONDS = 180.0

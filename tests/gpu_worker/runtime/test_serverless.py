@@ -19,7 +19,7 @@ from tests.gpu_worker.runpod_plane import ControlPlane
 from tests.gpu_worker.tiny_models import SIZE, prepare_tiny_models
 
 pytest.importorskip("runpod")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def test_another_function_is_not_run_and_the_worker_goes_on(
     worker: WorkerContext, control: Control, tmp_path: Path, serializer: Any
 ) -> None:
     strange = Queue(control.queue.name, connection=control.redis, serializer=serializer)
-    strange.enqueue("tests.gpu_worker.test_render_queue.call_me", "an argument")
+    strange.enqueue("tests.gpu_worker.runtime.test_render_queue.call_me", "an argument")
     strange.enqueue("os.mkdir", str(tmp_path / "made"))
     control.send(control.spec())
     serve(worker, control)
@@ -45,7 +45,7 @@ def test_another_function_is_not_run_and_the_worker_goes_on(
 
 
 def test_callbacks_of_a_job_are_not_run(worker: WorkerContext, control: Control) -> None:
-    after = Callback("tests.gpu_worker.test_render_queue.call_me")
+    after = Callback("tests.gpu_worker.runtime.test_render_queue.call_me")
     control.queue.enqueue(
         RENDER_FUNCTION, args=(control.spec().to_dict(),), on_success=after, on_failure=after, job_timeout=-1
     )

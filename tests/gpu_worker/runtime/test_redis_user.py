@@ -11,7 +11,7 @@ from gpu_worker.contract.coordination import read_workers
 from gpu_worker.contract.spec import ReportKind
 from tests.gpu_worker.playing_control import Control, WorkerProcess, wait_until
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "DEPLOYMENT.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "DEPLOYMENT.md"
 
 
 @pytest.fixture
