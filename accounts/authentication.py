@@ -18,8 +18,8 @@ from avatar_api.common.problems import Problem
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
-def unauthorized(code: str) -> Problem:
-    return Problem(code, headers=CHALLENGE)
+def unauthorized(code: str, detail: str = "") -> Problem:
+    return Problem(code, detail, headers=CHALLENGE)
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -42,7 +42,7 @@ def presented_key(request: Request | HttpRequest) -> str | None:
         return request.headers.get("X-API-Key")
     scheme, _, text = authorization.partition(" ")
     if scheme.lower() != "bearer":
-        raise unauthorized("invalid_api_key")
+        raise unauthorized("invalid_api_key", "Send the key as `Authorization: Bearer <key>`.")
     return text.strip()
 
 

@@ -1,4 +1,4 @@
-"""`manage.py createorganization` and `manage.py createapikey`."""
+"""`manage.py createorganization`, `createuser` and `createapikey`."""
 
 from datetime import UTC, datetime
 from io import StringIO
@@ -6,9 +6,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from accounts import services
 from accounts.authentication import find_key
-from accounts.models import Organization
+from accounts.models import Organization, User
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +39,7 @@ def test_the_key_is_printed_alone(acme: Organization):
     printed = run("createapikey", "--organization", "Acme", "--mode", "test")
     key = find_key(printed.removesuffix("\n"))
     assert (key.organization, key.mode, key.expires_at) == (acme, "test", None)
-    assert set(key.scopes) == services.ALL_SCOPES
+    assert set(key.scopes) == {"jobs:read", "jobs:write"}
 
 
 @pytest.mark.parametrize("scopes", [["jobs:read", "usage:read"], ["jobs:read,usage:read"]])
@@ -70,3 +69,28 @@ def test_what_does_not_fit_is_said(acme: Organization, words: list[str], message
     with pytest.raises(CommandError, match=message):
         run("createapikey", "--organization", "Acme", *words)
     assert not acme.api_keys.exists()
+
+
+def test_a_first_person_can_log_in_with_the_password_that_is_printed(acme: Organization):
+    password = run("createuser", "Alice@Example.com", "--organization", "Acme", "--role", "owner").strip()
+    user = User.objects.get(email="alice@example.com")
+    assert user.check_password(password)
+    assert [(each.organization, each.role) for each in user.memberships.all()] == [(acme, "owner")]
+
+
+def test_a_person_who_is_there_joins_and_keeps_the_password(acme: Organization, globex: Organization):
+    password = run("createuser", "bob@example.com", "--organization", "Acme").strip()
+    assert run("createuser", "bob@example.com", "--organization", "Globex", "--role", "admin") == ""
+    bob = User.objects.get(email="bob@example.com")
+    assert bob.check_password(password)
+    assert {(each.organization.name, each.role) for each in bob.memberships.all()} == {
+        ("Acme", "member"),
+        ("Globex", "admin"),
+    }
+
+
+@pytest.mark.parametrize("words", [("nobody", "Acme"), ("alice@example.com", "Nowhere")])
+def test_a_person_without_address_or_organization_is_refused(acme: Organization, words: tuple[str, str]):
+    with pytest.raises(CommandError):
+        run("createuser", words[0], "--organization", words[1])
+    assert not User.objects.exists()

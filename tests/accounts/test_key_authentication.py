@@ -208,3 +208,10 @@ def test_the_secret_is_in_no_log_and_no_answer(
     assert all(secret not in answer.content.decode() for answer in answers)
     assert caplog.records
     assert all(secret not in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("form", ["Token {key}", "Basic {key}", "{key}"])
+def test_who_sends_the_key_in_another_form_is_told_how(api: Client, acme_key: Key, form: str):
+    response = api.get("/thing", headers={"Authorization": form.format(key=acme_key.text)})
+    assert "Authorization: Bearer" in response.json()["detail"]
+    assert acme_key.text not in response.content.decode()

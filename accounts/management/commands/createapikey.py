@@ -11,6 +11,8 @@ from accounts.models import Organization
 from accounts.scopes import Scope
 from accounts.services import mint_key
 
+DEFAULT_SCOPES = [Scope.JOBS_READ.value, Scope.JOBS_WRITE.value]
+
 
 class Command(BaseCommand):
     help = "Mints an API key and prints it, and nothing else, on standard output. It is shown only once."
@@ -22,9 +24,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--scopes",
             nargs="+",
-            default=Scope.values,
+            default=DEFAULT_SCOPES,
             metavar="SCOPE",
-            help=f"separated by spaces or commas; default: all of {' '.join(Scope.values)}",
+            help=f"of {' '.join(Scope.values)}; default: {' '.join(DEFAULT_SCOPES)}",
         )
         parser.add_argument("--expires", metavar="TIME", help="such as 2027-01-31 or 2027-01-31T12:00:00Z")
 

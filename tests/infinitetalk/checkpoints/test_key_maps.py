@@ -7,7 +7,6 @@ from InfiniteTalk.checkpoints.key_maps import (
     transformer_key,
 )
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
-
 from tests.infinitetalk.golden_transformer import golden_config
 from tests.infinitetalk.recordings import tensors
 

@@ -13,7 +13,6 @@ from InfiniteTalk.checkpoints.lora import LoraSwitch, merge_lora
 from InfiniteTalk.checkpoints.lora_files import LoraError, read_lora, save_lora
 from InfiniteTalk.checkpoints.precision import is_float8_weight
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
-
 from tests.infinitetalk.conftest import FUSIONX, LIGHTX2V
 
 FLOAT32 = LoadOptions(torch_dtype=torch.float32)

@@ -4,7 +4,6 @@ import torch
 
 from InfiniteTalk.checkpoints.loading import CheckpointPaths, LoadOptions, load_transformer
 from InfiniteTalk.checkpoints.offloading import keep_resident
-
 from tests.infinitetalk.test_lora import velocity
 
 
