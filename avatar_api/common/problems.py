@@ -11,8 +11,10 @@ from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOper
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
+from django.template.loader import get_template
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
+from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
@@ -81,13 +83,23 @@ def document(problem: Problem) -> dict[str, Any]:
     return body
 
 
+class ProblemResponse(Response):
+    """A problem: JSON of its own media type, or for a person a page of the browsable API."""
+
+    @property
+    def rendered_content(self) -> Any:
+        if not isinstance(self.accepted_renderer, BrowsableAPIRenderer):
+            self.content_type = MEDIA_TYPE
+        return super().rendered_content
+
+
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """DRF's hook: every expected exception becomes a problem; what is unexpected goes on to Django."""
     problem = translate(error)
     if problem is None:
         return None
     set_rollback()
-    response = Response(document(problem), status=problem.status_code, content_type=MEDIA_TYPE)
+    response = ProblemResponse(document(problem), status=problem.status_code)
     for name, value in problem.headers.items():
         response[name] = value
     return response
@@ -189,21 +201,44 @@ def safe_only(view: PlainView) -> PlainView:
     return answer
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
-    return respond("parse_error")
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return page_or_document(request, "parse_error")
 
 
-def permission_denied(request: HttpRequest, exception: Exception) -> JsonResponse:
-    return respond("permission_denied")
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return page_or_document(request, "permission_denied")
 
 
-def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
-    return respond("not_found")
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Mostly a form that was open while its session ended."""
+    return page_or_document(request, "permission_denied")
 
 
-def server_error(request: HttpRequest) -> JsonResponse:
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return page_or_document(request, "not_found")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
     """What fails outside of our views, such as a session that can't be read: some of it passes."""
     error = sys.exc_info()[1]
     if error is not None and transient_cause(error):
-        return respond("service_unavailable", SOON)
-    return respond("internal_error")
+        return page_or_document(request, "service_unavailable", SOON)
+    return page_or_document(request, "internal_error")
+
+
+def page_or_document(
+    request: HttpRequest, code: str, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """A problem as a page for people with a browser, and as JSON for programs."""
+    if not is_browser(request):
+        return respond(code, headers)
+    # From nothing but its template: what failed may be what other pages need.
+    page = get_template("problem.html").render({"problem": CODES[code], "request_id": request_id.get()})
+    return HttpResponse(page, status=CODES[code].status, headers=dict(headers or {}))
+
+
+def is_browser(request: HttpRequest) -> bool:
+    """Whether a person looks at the answer. What lies below /v1/ is for programs, and so is any key's."""
+    asks_for_pages = "text/html" in request.headers.get("Accept", "")
+    with_key = "Authorization" in request.headers or "X-API-Key" in request.headers
+    return asks_for_pages and not with_key and not request.path.startswith("/v1/")

@@ -56,6 +56,7 @@ ROOT_URLCONF = "avatar_api.urls"
 WSGI_APPLICATION = "avatar_api.wsgi.application"
 APPEND_SLASH = False
 LOGIN_URL = "rest_framework:login"
+CSRF_FAILURE_VIEW = "avatar_api.common.problems.csrf_failure"
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
