@@ -17,7 +17,7 @@ from jobs.models import Job
 from jobs.scheduling.autoscaling import reconcile
 from jobs.scheduling.dispatch import hash_token
 from jobs.states import FINAL
-from jobs.webhooks import delivery
+from jobs.webhooks import outbox
 
 log = logging.getLogger(__name__)
 
@@ -112,15 +112,13 @@ def apply(report: RenderReport, organization_id: str) -> None:
 
 
 def deliver(delivery_id: str) -> None:
-    """Make the try of a webhook delivery that is due."""
-    with logs.bound(delivery=delivery_id):
-        delivery.deliver(delivery_id)
+    """There are deliveries to send, this one among them, unless another process has it already."""
+    outbox.due_soon.set()
 
 
 def fetch_inputs(job_id: str) -> None:
-    """Fetch the files that a job waits for."""
-    with logs.bound(job=job_id):
-        fetching.fetch_inputs(job_id)
+    """There are jobs whose files are to be fetched, this one among them."""
+    fetching.due.set()
 
 
 def wake() -> None:

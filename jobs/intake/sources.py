@@ -143,15 +143,23 @@ def _asset_copy(source: InAsset, tenant: Tenant, folder: Path) -> Path:
     return path
 
 
-def fetch(source: Remote, *, max_bytes: int, seconds: float, folder: Path) -> Path:
+def fetch(
+    source: Remote,
+    *,
+    max_bytes: int,
+    seconds: float,
+    folder: Path,
+    interrupt: outbound.Interrupt | None = None,
+) -> Path:
     """The file at an address, on local disk.
 
     Raises:
         SourceError: `download_forbidden` when we may not have it, `download_failed` when we can't.
+        InterruptedExchangeError: `interrupt` was requested meanwhile.
     """
     path = new_file(folder)
     try:
-        outbound.fetch_to_file(source.url, path, max_bytes=max_bytes, seconds=seconds)
+        outbound.fetch_to_file(source.url, path, max_bytes=max_bytes, seconds=seconds, interrupt=interrupt)
     except OutboundError as error:
         raise SourceError(
             "download_forbidden" if is_refusal(error) else "download_failed", str(error)

@@ -1,21 +1,27 @@
 """Inputs at addresses: fetched by the `outbound` workers while the job waits.
 
-The job's row is the truth, the queue only triggers the work. One worker at a time fetches for a job, for
-which it holds a lock of the database; that goes with its connection, so a fetch whose worker is lost is
-noticed by `operations.reconcile` and begun again, until the job's deadline.
+The job's row is the truth, the queue only says that there is something to do. A worker holds a lease in the
+row, which it renews while it fetches; when that is over, another begins again, until the job's deadline.
+Tenants have fair shares of the workers. What a worker of the release before fetches has no lease: the same
+files may be fetched twice then, and count once.
 """
 
 import logging
-from contextlib import AbstractContextManager
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import F, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 from redis.exceptions import RedisError
 
 from accounts.limits import Limits, effective_limits
-from avatar_api.common.advisory_lock import advisory_lock
+from avatar_api.common.outbound import Interrupt, InterruptedExchangeError
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.queues import enqueue
@@ -29,6 +35,9 @@ from jobs.intake.sources import Remote, SourceError
 from jobs.lifecycle import drafts, retention, transitions
 from jobs.models import Job
 from jobs.queues import FETCH_FUNCTION, outbound_queue
+from jobs.scheduling import fair_claims
+from jobs.scheduling.fair_claims import Lane, Waiting
+from jobs.scheduling.fair_queue import TenantKey
 from jobs.states import Status
 
 log = logging.getLogger(__name__)
@@ -38,7 +47,25 @@ MAX_TIME = timedelta(minutes=15)
 MAX_FILE_SECONDS = 300.0
 TOO_LATE = "The files could not be downloaded in time."
 
+LEASE = timedelta(seconds=15)
+AT_ONCE_OF_ONE_TENANT = 4
+"""Jobs whose files are fetched: servers may take minutes, and others need places too."""
+
 FETCHING = Q(status=Status.QUEUED, urls__isnull=False)
+
+due = threading.Event()
+"""Set when the queue says that there is something to fetch."""
+
+# A probe may take a core and more than a gigabyte: one in a process, however many files arrive.
+_probing = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """A job whose files this process fetches."""
+
+    job_id: str
+    interrupt: Interrupt = field(default_factory=Interrupt)
 
 
 def enqueue_fetches(*job_ids: str) -> None:
@@ -53,7 +80,7 @@ def enqueue_fetches(*job_ids: str) -> None:
 
 
 def reconcile_fetches() -> int:
-    """Fail the jobs whose deadline has passed, and enqueue again those that nobody fetches for.
+    """Fail the jobs whose deadline has passed, and enqueue again those that could be fetched for now.
 
     Returns:
         How many fetches were enqueued again.
@@ -61,33 +88,78 @@ def reconcile_fetches() -> int:
     now = timezone.now()
     for job_id in Job.objects.filter(FETCHING, fetch_deadline__lte=now).values_list("id", flat=True):
         transitions.fail_fetch(job_id, "download_failed", TOO_LATE)
-    waiting = Job.objects.filter(FETCHING).values_list("id", flat=True)
     with redis_client() as redis:
         known = set(outbound_queue(redis).job_ids)
-    lost = [job_id for job_id in waiting if f"fetch-{job_id}" not in known and not _is_being_fetched(job_id)]
+    lost = [job_id for job_id in _next_ids(fair_claims.LOOKED_AT) if f"fetch-{job_id}" not in known]
     enqueue_fetches(*lost)
     return len(lost)
 
 
-def fetch_inputs(job_id: str) -> None:
-    """Fetch, check and store what a job waits for, unless somebody else does."""
-    with _lock_of(job_id) as mine:
-        job = (
-            Job.objects.filter(FETCHING, pk=job_id)
-            .select_related("organization__plan", "organization__test_plan", "api_key")
-            .first()
-        )
-        if job is not None and mine:
-            with tracing.work_for(job, "fetch"):
-                _fetch(job)
+@transaction.atomic
+def claim_fetches(places: int) -> list[Fetch]:
+    """Lease the jobs whose turn it is to this process, `places` at most."""
+    fair_claims.one_at_a_time("claim fetches")
+    rows = _free().select_for_update(of=("self",), skip_locked=True).filter(pk__in=_next_ids(places))
+    fetches = [Fetch(job_id) for job_id in rows.values_list("id", flat=True)]
+    renew_leases(fetches)
+    return fetches
 
 
-def _fetch(job: Job) -> None:
+def _free() -> QuerySet[Job]:
+    now = timezone.now()
+    free = Q(fetch_leased_until__isnull=True) | Q(fetch_leased_until__lte=now)
+    return Job.objects.filter(FETCHING, free, fetch_deadline__gt=now)
+
+
+def _next_ids(places: int) -> list[str]:
+    turn = Window(RowNumber(), partition_by=[F("organization"), F("livemode")], order_by="id")
+    first = _free().annotate(turn=turn).filter(turn__lte=AT_ONCE_OF_ONE_TENANT).order_by("turn", "id")
+    rows = first.values_list("id", "organization_id", "livemode")[: fair_claims.LOOKED_AT]
+    leased = Job.objects.filter(FETCHING, fetch_leased_until__gt=timezone.now())
+    in_work = Counter(
+        Lane(TenantKey(*tenant)) for tenant in leased.values_list("organization_id", "livemode")
+    )
+    waiting = [
+        Waiting(job_id, Lane(TenantKey(organization_id, livemode)))
+        for job_id, organization_id, livemode in rows
+    ]
+    return fair_claims.choose(waiting, in_work, lambda _: AT_ONCE_OF_ONE_TENANT, places)
+
+
+def renew_leases(fetches: Iterable[Fetch]) -> None:
+    """Keep what this process fetches, and interrupt what waits for its files no more, as it was canceled."""
+    by_job = {fetch.job_id: fetch for fetch in fetches}
+    waiting = Job.objects.filter(FETCHING, pk__in=by_job)
+    for gone in by_job.keys() - set(waiting.values_list("id", flat=True)):
+        by_job[gone].interrupt.request()
+    waiting.update(fetch_leased_until=timezone.now() + LEASE)
+
+
+def give_back(fetches: Iterable[Fetch]) -> None:
+    """End this process's part in fetches that another is to make."""
+    by_job = {fetch.job_id: fetch for fetch in fetches}
+    for fetch in by_job.values():
+        fetch.interrupt.request()
+    Job.objects.filter(FETCHING, pk__in=by_job).update(fetch_leased_until=None)
+
+
+def fetch_inputs(fetch: Fetch) -> None:
+    """Fetch, check and store what a job waits for."""
+    waiting = Job.objects.filter(FETCHING, pk=fetch.job_id)
+    job = waiting.select_related("organization__plan", "organization__test_plan", "api_key").first()
+    if job is not None:
+        with tracing.work_for(job, "fetch"):
+            _fetch(job, fetch.interrupt)
+
+
+def _fetch(job: Job, interrupt: Interrupt) -> None:
     limits = effective_limits(job.organization, job.api_key, livemode=job.livemode)
     try:
         with inputs.scratch_folder() as scratch:
-            fetched = [_fetched(job, file, limits, scratch) for file in _files_of(job)]
+            fetched = [_fetched(job, file, limits, scratch, interrupt) for file in _files_of(job)]
             _take_in(job, fetched, limits)
+    except InterruptedExchangeError:
+        log.info("the fetch was interrupted")
     except (SourceError, IntakeError) as error:
         transitions.fail_fetch(job.id, error.code, error.detail)
 
@@ -97,7 +169,9 @@ def _files_of(job: Job) -> list[RequestedFile]:
     return [requested_file(field, Remote(url)) for field, url in job.urls.items()]
 
 
-def _fetched(job: Job, file: RequestedFile, limits: Limits, scratch: Path) -> CheckedFile:
+def _fetched(
+    job: Job, file: RequestedFile, limits: Limits, scratch: Path, interrupt: Interrupt
+) -> CheckedFile:
     """Raises: SourceError, IntakeError: with the field in front of what is wrong."""
     assert job.fetch_deadline is not None
     assert isinstance(file.source, Remote)
@@ -110,8 +184,10 @@ def _fetched(job: Job, file: RequestedFile, limits: Limits, scratch: Path) -> Ch
             max_bytes=limits.max_upload_bytes,
             seconds=min(left, MAX_FILE_SECONDS),
             folder=scratch,
+            interrupt=interrupt,
         )
-        return inputs.probed(file, path, limits, scratch)
+        with _probing:
+            return inputs.probed(file, path, limits, scratch)
     except (SourceError, IntakeError) as error:
         raise type(error)(error.code, f"{file.field}: {error.detail}") from error
 
@@ -138,12 +214,3 @@ def _remove_unless_kept(job: Job) -> None:
     """A job that was deleted meanwhile, or forgotten, would leave what was stored after that."""
     if not Job.objects.filter(pk=job.pk, expired=False).exists():
         retention.expire(job)
-
-
-def _is_being_fetched(job_id: str) -> bool:
-    with _lock_of(job_id) as mine:
-        return not mine
-
-
-def _lock_of(job_id: str) -> AbstractContextManager[bool]:
-    return advisory_lock(f"fetch {job_id}")

@@ -51,6 +51,8 @@ class Job(models.Model):
     # Addresses to fetch first, by field; encrypted because they may hold credentials, gone once fetched.
     urls = EncryptedJSONField(null=True, blank=True)
     fetch_deadline = models.DateTimeField(null=True, blank=True)
+    # While a worker is fetching them.
+    fetch_leased_until = models.DateTimeField(null=True, blank=True)
     num_frames = models.PositiveIntegerField(default=0)
     webhook_url = EncryptedTextField(null=True, blank=True)
     retry_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")

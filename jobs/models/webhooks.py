@@ -4,7 +4,7 @@ from functools import partial
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.utils import timezone
 from encrypted_fields.fields import EncryptedTextField
 
@@ -96,6 +96,8 @@ class WebhookDelivery(models.Model):
     leased_until = models.DateTimeField(null=True, blank=True)
     last_status = models.PositiveSmallIntegerField(null=True, blank=True)
     last_error = models.CharField(max_length=255, blank=True)
+    # What came of the last tries, oldest first; see `jobs.webhooks.attempts`.
+    attempts = models.JSONField(default=list, db_default=Value([], models.JSONField()))
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
 

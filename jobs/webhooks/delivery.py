@@ -7,7 +7,8 @@ is sent again, under the same id.
 
 import logging
 import random
-from contextlib import nullcontext
+import time
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,9 +20,10 @@ from django.utils import timezone
 
 from avatar_api.common import outbound
 from avatar_api.common.after_commit import after_commit
-from jobs import counters, tracing
+from jobs import counters
 from jobs.models import WebhookDelivery, WebhookEndpoint
-from jobs.webhooks import endpoints, messages, outbox, signing
+from jobs.scheduling import fair_claims
+from jobs.webhooks import attempts, endpoints, messages, outbox, signing
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +42,17 @@ State = WebhookDelivery.State
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a try: a status, or a sentence that says why there is none."""
+    """What came of a try: a status, or a sentence that says why there is none.
+
+    Attributes:
+        answer: The beginning of the answer's body.
+        seconds: How long it took.
+    """
 
     status: int | None = None
     error: str = ""
+    answer: str = ""
+    seconds: float = 0.0
 
     @property
     def succeeded(self) -> bool:
@@ -63,24 +72,26 @@ class Claim:
     began: datetime
 
 
-def deliver(delivery_id: str) -> None:
-    """Make the try that is due; a delivery that another worker has, or that is done, is left alone."""
-    claim = _claim(delivery_id)
-    if claim is None:
-        return
-    job = claim.delivery.job
-    with tracing.work_for(job, "deliver") if job else nullcontext():
-        outcome = _send(claim)
-        log.info("try %d was answered with %s", claim.delivery.tries, outcome.status or "nothing")
-        _settle(claim, outcome)
+@dataclass(frozen=True)
+class Message:
+    """What is sent, and where."""
+
+    url: str
+    body: bytes
+    headers: dict[str, str]
 
 
 @transaction.atomic
-def _claim(delivery_id: str) -> Claim | None:
-    rows = outbox.due().select_for_update(of=("self",), skip_locked=True).select_related("endpoint", "job")
-    delivery = rows.filter(pk=delivery_id).first()
-    if delivery is None or outbox.is_busy(delivery.organization_id):
-        return None  # It is enqueued again when one of the tenant's others is through.
+def claim_due(places: int) -> list[Claim]:
+    """Take the deliveries whose turn it is, `places` at most."""
+    fair_claims.one_at_a_time("claim deliveries")
+    rows = outbox.due().select_for_update(of=("self",), skip_locked=True)
+    chosen = rows.filter(pk__in=outbox.next_ids(places)).select_related("endpoint", "job", "organization")
+    claims = [_claimed(delivery) for delivery in chosen]
+    return [claim for claim in claims if claim is not None]
+
+
+def _claimed(delivery: WebhookDelivery) -> Claim | None:
     now = timezone.now()
     if delivery.endpoint is not None and delivery.endpoint.disabled_at is not None:
         delivery.last_error = endpoints.NOT_SENT
@@ -92,22 +103,31 @@ def _claim(delivery_id: str) -> Claim | None:
     return Claim(delivery, now)
 
 
-def _send(claim: Claim) -> Outcome:
+def message_of(claim: Claim) -> Message:
+    """What a claimed delivery says at this moment, signed."""
     delivery = claim.delivery
     body = messages.body_of(delivery, settings.PUBLIC_URL)
     url, keys = endpoints.address_and_keys(delivery)
-    headers = {
-        "Content-Type": "application/json",
-        **signing.signed_headers(delivery.id, claim.began, body, keys),
-    }
+    signed = signing.signed_headers(delivery.id, claim.began, body, keys)
+    return Message(url, body, {"Content-Type": "application/json", **signed})
+
+
+async def send(message: Message) -> Outcome:
+    """Needs no database: it may wait for a receiver."""
+    began = time.monotonic()
     try:
-        return Outcome(status=outbound.post(url, body, headers, TIMEOUT_SECONDS).status)
+        posted = await outbound.post(
+            message.url, message.body, message.headers, TIMEOUT_SECONDS, answer_bytes=attempts.ANSWER_BYTES
+        )
     except outbound.OutboundError as error:
-        return Outcome(error=str(error))
+        return Outcome(error=str(error), seconds=time.monotonic() - began)
+    answer = attempts.as_text(posted.beginning)
+    return Outcome(status=posted.status, answer=answer, seconds=time.monotonic() - began)
 
 
 @transaction.atomic
-def _settle(claim: Claim, outcome: Outcome) -> None:
+def settle(claim: Claim, outcome: Outcome) -> None:
+    """Take down what came of a try, unless another worker has taken the delivery over."""
     # The endpoint is locked before its deliveries, here and where it is disabled.
     endpoint = _locked_endpoint(claim.delivery.endpoint_id)
     mine = WebhookDelivery.objects.select_for_update(of=("self",)).filter(
@@ -116,10 +136,17 @@ def _settle(claim: Claim, outcome: Outcome) -> None:
     delivery = mine.first()
     if delivery is None:
         return  # Deleted with its endpoint, given up with it, or taken over after our lease.
-    outbox.enqueue_next(delivery.organization_id)
     delivery.last_status, delivery.last_error = outcome.status, outcome.error[:255]
-    if not outcome.is_final and delivery.tries < len(TRIES_AT):
-        _try_again(delivery, claim.began)
+    delivery.attempts = attempts.appended(
+        delivery.attempts,
+        began=claim.began,
+        status=outcome.status,
+        seconds=outcome.seconds,
+        answer=outcome.answer or outcome.error,
+    )
+    next_try_at = None if outcome.is_final else _next_try_at(delivery, claim.began)
+    if next_try_at is not None:
+        _try_again(delivery, next_try_at)
         _count("failed")
         return
     _finish(delivery, State.SUCCEEDED if outcome.succeeded else State.FAILED)
@@ -136,12 +163,20 @@ def _locked_endpoint(endpoint_id: str | None) -> WebhookEndpoint | None:
     return WebhookEndpoint.objects.select_for_update(no_key=True).filter(pk=endpoint_id).first()
 
 
-def _try_again(delivery: WebhookDelivery, began: datetime) -> None:
-    delay = TRIES_AT[delivery.tries] - TRIES_AT[delivery.tries - 1]
-    jitter = 1 + random.uniform(0, JITTER)  # noqa: S311
-    delivery.next_try_at = began + timedelta(seconds=delay * jitter)
+def _next_try_at(delivery: WebhookDelivery, began: datetime) -> datetime | None:
+    """When the next try is due, counted from the event; times that passed before this try are skipped."""
+    passed = bisect_right(TRIES_AT, (began - delivery.created_at).total_seconds())
+    index = max(delivery.tries, passed)
+    if index >= len(TRIES_AT):
+        return None
+    jitter = random.uniform(0, JITTER) * (TRIES_AT[index] - TRIES_AT[index - 1])  # noqa: S311
+    return delivery.created_at + timedelta(seconds=TRIES_AT[index] + jitter)
+
+
+def _try_again(delivery: WebhookDelivery, at: datetime) -> None:
+    delivery.next_try_at = at
     delivery.leased_until = None
-    delivery.save(update_fields=["next_try_at", "leased_until", "last_status", "last_error"])
+    delivery.save(update_fields=["next_try_at", "leased_until", "last_status", "last_error", "attempts"])
 
 
 def _finish(delivery: WebhookDelivery, state: str) -> None:

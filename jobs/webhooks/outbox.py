@@ -4,6 +4,8 @@ An entry that is lost is replaced: whatever is due and isn't in the queue is put
 """
 
 import secrets
+import threading
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 
@@ -17,14 +19,20 @@ from avatar_api.common.redis import redis_client
 from gpu_worker.contract.queues import enqueue
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
 from jobs.queues import DELIVER_FUNCTION, outbound_queue
+from jobs.scheduling import fair_claims
+from jobs.scheduling.fair_claims import Lane, Waiting
+from jobs.scheduling.fair_queue import TenantKey
 from jobs.states import Status
 from jobs.webhooks import messages
 
-ENQUEUED_AT_ONCE = 1000
-ENQUEUED_OF_ONE_TENANT = 50
-"""So that the deliveries of one tenant, however many, keep nobody else's out of the queue."""
-AT_ONCE_OF_ONE_TENANT = 2
-"""Receivers may take 15 seconds to answer: with three workers, one of them is always for others."""
+ENQUEUED_AT_ONCE = 200
+AT_ONCE_TO_ONE_ENDPOINT = 8
+"""So that a receiver that doesn't answer holds up its own messages alone."""
+AT_ONCE_TO_OWN_ADDRESSES = 256
+"""Of one tenant's jobs together, each of which may have another receiver."""
+
+due_soon = threading.Event()
+"""Set when the queue says that there is something to deliver."""
 
 EVENT_OF_STATUS = {
     Status.PROCESSING: WebhookEventType.PROCESSING,
@@ -85,50 +93,51 @@ def due() -> QuerySet[WebhookDelivery]:
     return WebhookDelivery.objects.filter(free, state=WebhookDelivery.State.PENDING, next_try_at__lte=now)
 
 
+def next_ids(places: int) -> list[str]:
+    """Whose turn it is among the deliveries that are due: each receiver has a lane of its own."""
+    lanes = ("organization_id", "livemode", "endpoint_id")
+    turn = Window(RowNumber(), partition_by=[F(name) for name in lanes], order_by="next_try_at")
+    first = due().annotate(turn=turn).filter(turn__lte=AT_ONCE_TO_OWN_ADDRESSES)
+    rows = first.order_by("turn", "next_try_at").values_list("id", *lanes)[: fair_claims.LOOKED_AT]
+    sending = WebhookDelivery.objects.filter(
+        state=WebhookDelivery.State.PENDING, leased_until__gt=timezone.now()
+    )
+    in_work = Counter(_lane(*names) for names in sending.values_list(*lanes))
+    waiting = [Waiting(delivery_id, _lane(*names)) for delivery_id, *names in rows]
+    return fair_claims.choose(waiting, in_work, _bound, places)
+
+
+def _lane(organization_id: str, livemode: bool, endpoint_id: str | None) -> Lane:
+    return Lane(TenantKey(organization_id, livemode), endpoint_id or "")
+
+
+def _bound(lane: Lane) -> int:
+    return AT_ONCE_TO_ONE_ENDPOINT if lane.name else AT_ONCE_TO_OWN_ADDRESSES
+
+
 def enqueue_due() -> int:
-    """Enqueue what is due and isn't in the queue.
+    """Enqueue what could be sent now and isn't in the queue.
 
     Returns:
         How many deliveries were put there.
     """
-    turn = Window(RowNumber(), partition_by=F("organization"), order_by="next_try_at")
-    of_each = due().annotate(turn=turn).filter(turn__lte=ENQUEUED_OF_ONE_TENANT)
-    rows = list(of_each.only("id").order_by("turn", "next_try_at")[:ENQUEUED_AT_ONCE])
-    if not rows:
+    ids = next_ids(ENQUEUED_AT_ONCE)
+    if not ids:
         return 0
     with redis_client() as redis:
         waiting = {rq_id.partition("-")[0] for rq_id in outbound_queue(redis).job_ids}
-        missing = [row for row in rows if row.id not in waiting]
+        missing = [delivery_id for delivery_id in ids if delivery_id not in waiting]
         _enqueue(missing, redis)
     return len(missing)
 
 
-def is_busy(organization_id: str) -> bool:
-    """Whether as many of the tenant's deliveries are being sent as may be.
-
-    Two that are claimed in the same moment may not see each other.
-    """
-    sending = WebhookDelivery.objects.filter(
-        organization_id=organization_id,
-        state=WebhookDelivery.State.PENDING,
-        leased_until__gt=timezone.now(),
-    )
-    return sending.count() >= AT_ONCE_OF_ONE_TENANT
-
-
-def enqueue_next(organization_id: str) -> None:
-    """Enqueue the tenant's next delivery, which may have been passed over while others were being sent."""
-    rows = due().filter(organization_id=organization_id).order_by("next_try_at")[:1]
-    enqueue_after_commit(list(rows))
-
-
 def _enqueue_rows(rows: list[WebhookDelivery]) -> None:
     with redis_client() as redis:
-        _enqueue(rows, redis)
+        _enqueue([row.id for row in rows], redis)
 
 
-def _enqueue(rows: Iterable[WebhookDelivery], redis: Redis) -> None:
+def _enqueue(delivery_ids: Iterable[str], redis: Redis) -> None:
     queue = outbound_queue(redis)
-    for row in rows:
+    for delivery_id in delivery_ids:
         # An id of its own each time: a worker may have taken the last one a moment ago.
-        enqueue(queue, DELIVER_FUNCTION, row.id, rq_id=f"{row.id}-{secrets.token_hex(4)}")
+        enqueue(queue, DELIVER_FUNCTION, delivery_id, rq_id=f"{delivery_id}-{secrets.token_hex(4)}")

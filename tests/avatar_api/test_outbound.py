@@ -3,9 +3,12 @@
 Here 127.0.0.1 plays the public internet and 127.0.0.2 our own network.
 """
 
+import asyncio
+import contextlib
 import hashlib
 import io
 import ipaddress
+import socket
 import ssl
 import threading
 import time
@@ -22,12 +25,16 @@ from avatar_api.common import outbound
 from avatar_api.common.outbound import (
     Fetched,
     ForbiddenAddressError,
+    Interrupt,
+    InterruptedExchangeError,
     InvalidUrlError,
+    MinimumRate,
     OutboundError,
     Rules,
     TimedOutError,
     TooLargeError,
     TooManyRedirectsError,
+    TooSlowError,
     UnexpectedStatusError,
     UnreachableError,
 )
@@ -59,10 +66,17 @@ def rules(resolve: outbound.Resolver | None = None, **fields: Any) -> Rules:
 
 
 def fetch(
-    url: str, ruled: Rules | None = None, *, into: io.BytesIO | None = None, seconds: float = 5
+    url: str,
+    ruled: Rules | None = None,
+    *,
+    into: io.BytesIO | None = None,
+    seconds: float = 5,
+    **options: Any,
 ) -> Fetched:
     target = io.BytesIO() if into is None else into
-    return outbound.fetch_to_file(url, target, max_bytes=100_000, seconds=seconds, rules=ruled or rules())
+    return outbound.fetch_to_file(
+        url, target, max_bytes=100_000, seconds=seconds, rules=ruled or rules(), **options
+    )
 
 
 @pytest.fixture
@@ -124,7 +138,7 @@ class TestWhereItMayGo:
             "::", "::1", "fe80::1", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "2001:db8::1",
             "::ffff:10.0.0.1", "::ffff:93.184.216.34", "::10.0.0.1", "::ffff:0:10.0.0.1",
             "64:ff9b::10.0.0.1", "64:ff9b:1::10.0.0.1", "2002:0a00:0001::1", "2001:0:4136:e378::1", "100::1",
-            "4000::1",
+            "4000::1", "192.0.0.192", "192.0.0.9", "192.88.99.1", "3fff::1", "3fff:fff::1", "2001:20::1",
         ],
     )  # fmt: skip
     def test_addresses_that_are_not_on_the_public_internet_are_forbidden(self, address: str) -> None:
@@ -213,6 +227,41 @@ class TestWhereItMayGo:
             call_command("check")
 
 
+class TestWhenAnAddressIsSet:
+    @pytest.mark.parametrize(
+        "host",
+        ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[fe80::1]", "[fc00::1]", "[::ffff:10.0.0.1]",
+         "2130706433", "0x7f.1", "127.1", "0.0.0.0"],
+    )  # fmt: skip
+    def test_a_private_literal_is_refused_and_the_setting_for_development_named(self, host: str) -> None:
+        with pytest.raises(ForbiddenAddressError, match="OUTBOUND_ALLOW_PRIVATE"):
+            outbound.check_when_set(f"https://{host}/hook")
+
+    @pytest.mark.parametrize("host", ["93.184.216.34", "[2606:4700:4700::1111]", "example.com", "localhost"])
+    def test_public_literals_and_all_names_pass(self, host: str) -> None:
+        assert outbound.check_when_set(f"https://{host}/hook").host == host.strip("[]")
+
+    def test_a_developers_setting_lets_private_literals_pass(self, settings: Settings) -> None:
+        settings.OUTBOUND_ALLOW_PRIVATE = True
+        assert outbound.check_when_set("http://127.0.0.1:3000/hook").port == 3000
+
+
+class TestAPost:
+    def test_the_beginning_of_the_answer_is_kept(self) -> None:
+        answer = b"HTTP/1.1 400 No\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000
+        with serving(answering(answer)) as server:
+            url = f"http://media.example:{server.port}/"
+            posted = asyncio.run(outbound.post(url, b"{}", {}, 5, answer_bytes=2048, rules=rules()))
+        assert posted == outbound.Posted(400, b"x" * 2048)
+
+    def test_a_status_counts_although_the_body_breaks_off(self) -> None:
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nfine"
+        with serving(answering(answer)) as server:
+            url = f"http://media.example:{server.port}/"
+            posted = asyncio.run(outbound.post(url, b"{}", {}, 5, answer_bytes=2048, rules=rules()))
+        assert posted == outbound.Posted(200, b"fine")
+
+
 class TestRedirects:
     def test_three_are_followed(self) -> None:
         hops = answering(redirect("/1"), redirect("/2"), redirect("3"), OK)
@@ -237,7 +286,8 @@ class TestRedirects:
     def test_a_post_follows_none(self) -> None:
         with serving(answering(redirect("/elsewhere"))) as server:
             url = f"http://media.example:{server.port}/"
-            assert outbound.post(url, b"{}", {}, 5, rules=rules()).status == 302
+            posted = asyncio.run(outbound.post(url, b"{}", {}, 5, answer_bytes=9, rules=rules()))
+        assert posted.status == 302
         assert len(server.requests) == 1
 
 
@@ -274,6 +324,55 @@ class TestHowLongAndHowLarge:
         with serving(repeating(beginning, b"x", ended)) as server, pytest.raises(TimedOutError):
             fetch(f"http://media.example:{server.port}/", seconds=0.3)
         assert time.monotonic() - began < 2
+
+    @pytest.mark.parametrize("piece", [b"x", b""], ids=["drips", "says no more"])
+    def test_a_file_that_comes_slower_than_the_minimum_rate_is_given_up(self, piece: bytes) -> None:
+        def answer(connection: socket.socket) -> None:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n" + b"x" * 5000)
+            while piece:
+                connection.sendall(piece)
+                time.sleep(0.02)
+            connection.recv(1)  # Until the client leaves.
+
+        rate = MinimumRate(bytes_per_second=20_000, seconds=0.2)
+        with serving(answer) as server, pytest.raises(TooSlowError):
+            fetch(f"http://media.example:{server.port}/", seconds=60, minimum_rate=rate)
+
+    def test_a_file_that_comes_fast_enough_may_take_many_periods(self) -> None:
+        def answer(connection: socket.socket) -> None:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+            for _ in range(6):
+                connection.sendall(b"x" * 10_000)
+                time.sleep(0.05)
+
+        rate = MinimumRate(bytes_per_second=10_000, seconds=0.1)
+        with serving(answer) as server:
+            fetched = fetch(f"http://media.example:{server.port}/", seconds=60, minimum_rate=rate)
+        assert fetched.size_bytes == 60_000
+
+    @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"])
+    def test_another_thread_can_give_it_up_at_any_moment(
+        self, beginning: bytes, ended: threading.Event
+    ) -> None:
+        interrupt = Interrupt()
+
+        def answer(connection: socket.socket) -> None:
+            connection.sendall(beginning)
+            interrupt.request()
+            ended.wait()
+
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(serving(answer))
+            stack.callback(ended.set)
+            stack.enter_context(pytest.raises(InterruptedExchangeError))
+            fetch(f"http://media.example:{server.port}/", seconds=600, interrupt=interrupt)
+
+    def test_what_was_given_up_before_it_began_asks_nobody(self) -> None:
+        interrupt = Interrupt()
+        interrupt.request()
+        with serving(answering(OK)) as server, pytest.raises(InterruptedExchangeError):
+            fetch(f"http://media.example:{server.port}/", interrupt=interrupt)
+        assert server.requests == []
 
     def test_a_server_that_never_shakes_hands_is_cut_off_in_time(self, ended: threading.Event) -> None:
         with serving(answering(b"")) as server, pytest.raises(TimedOutError):

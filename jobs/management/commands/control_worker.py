@@ -1,5 +1,6 @@
 import signal
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -13,7 +14,7 @@ from rq.serializers import JSONSerializer
 from avatar_api.common.redis import redis_client
 from gpu_worker.common import telemetry
 from gpu_worker.contract.queues import REPORTS, ReportJob, report_queue
-from jobs.operations import periodic
+from jobs.operations import outbound, periodic
 from jobs.queues import OUTBOUND, OutboundJob, outbound_queue, put_back
 
 QUEUES = {REPORTS: (report_queue, ReportJob), OUTBOUND: (outbound_queue, OutboundJob)}
@@ -51,7 +52,8 @@ class Command(BaseCommand):
             if queue == REPORTS:
                 # One process reads them; what its forerunner had in hand is told by nobody else.
                 put_back(worker.queues[0])
-            worker.work(logging_level="WARNING", with_scheduler=False)
+            with outbound.working() if queue == OUTBOUND else nullcontext():
+                worker.work(logging_level="WARNING", with_scheduler=False)
 
 
 def stopped() -> threading.Event:

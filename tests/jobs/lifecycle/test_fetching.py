@@ -6,7 +6,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import time_machine
 from django.db import connection
@@ -16,6 +15,7 @@ from redis import Redis
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
+from avatar_api.common.outbound import Interrupt
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.queues import render_queue
 from jobs.lifecycle import fetching
@@ -23,7 +23,6 @@ from jobs.models import Job, MonthlyUsage
 from jobs.operations.reconcile import reconcile
 from jobs.queues import outbound_queue
 from jobs.scheduling import dispatch
-from jobs.tasks import fetch_inputs
 from tests import factories
 from tests.jobs.clients import form, keyed, wav
 from tests.jobs.file_server import FileServer, serving_files
@@ -51,8 +50,15 @@ def create(client: APIClient, body: dict[str, Any]) -> Job:
     return Job.objects.get(pk=response.json()["id"])
 
 
+def fetch_all() -> None:
+    """Fetch what jobs wait for, as an `outbound` process does."""
+    while fetches := fetching.claim_fetches(10):
+        for fetch in fetches:
+            fetching.fetch_inputs(fetch)
+
+
 def after_fetching(job: Job) -> Job:
-    fetch_inputs(job.id)
+    fetch_all()
     job.refresh_from_db()
     return job
 
@@ -89,10 +95,8 @@ def test_fetched_files_are_checked_stored_and_rendered(
         job = create(acme_client, asked(server))
     assert outbound_queue(redis).job_ids == [f"fetch-{job.id}"]
     assert render_queue(EngineName.PREVIEW, redis).job_ids == []
-    entry = outbound_queue(redis).fetch_job(f"fetch-{job.id}")
-    assert entry is not None
     with django_capture_on_commit_callbacks(execute=True):
-        entry.perform()
+        fetch_all()
     job.refresh_from_db()
     assert (job.urls, job.fetch_deadline) == (None, None)
     assert (job.num_frames, job.windows, job.reserved_seconds) == (13, 1, Decimal("0.5"))
@@ -171,7 +175,7 @@ class TestFaults:
         self, acme_client: APIClient, server: FileServer, settings: Settings
     ) -> None:
         settings.OUTBOUND_ALLOW_PRIVATE = False
-        body = asked(server, image_url=f"https://127.0.0.1:{server.port}/portrait.png")
+        body = asked(server, image_url=f"https://localhost:{server.port}/portrait.png")
         body["audio_url"] = "https://localhost/speech.wav"
         job = after_fetching(create(acme_client, body))
         assert (job.status, job.error_code, server.asked) == ("failed", "download_forbidden", [])
@@ -226,7 +230,9 @@ class TestCancel:
 
         limits = fetching.effective_limits(job.organization, livemode=False)
         with fetching.inputs.scratch_folder() as scratch:
-            fetched = [fetching._fetched(job, file, limits, scratch) for file in fetching._files_of(job)]
+            fetched = [
+                fetching._fetched(job, file, limits, scratch, Interrupt()) for file in fetching._files_of(job)
+            ]
             assert acme_client.delete(f"/v1/jobs/{job.id}").status_code == 204
             fetching._take_in(job, fetched, limits)
         job.refresh_from_db()
@@ -245,17 +251,23 @@ class TestLostFetches:
         self, acme_client: APIClient, server: FileServer
     ) -> None:
         job = create(acme_client, asked(server))
-        url = connection.settings_dict
-        with psycopg.connect(
-            host=url["HOST"], port=url["PORT"], user=url["USER"], password=url["PASSWORD"], dbname=url["NAME"]
-        ) as other:
-            other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"fetch {job.id}"])
-            assert (after_fetching(job).urls is None, server.asked) == (False, [])
-            assert reconcile().fetches == 0
-        with connection.cursor() as cursor:  # Waits until Postgres knows that the other is gone.
-            cursor.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"fetch {job.id}"])
-            cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [f"fetch {job.id}"])
-        assert reconcile().fetches == 1
+        (lost,) = fetching.claim_fetches(10)
+        assert (fetching.claim_fetches(10), reconcile().fetches) == ([], 0)
+        with time_machine.travel(timezone.now() + fetching.LEASE, tick=False):
+            fetching.renew_leases([lost])
+            assert fetching.claim_fetches(10) == []
+        with time_machine.travel(timezone.now() + 2 * fetching.LEASE, tick=False):
+            assert reconcile().fetches == 1
+            assert after_fetching(job).urls is None
+
+    def test_what_a_worker_gives_back_another_fetches_at_once(
+        self, acme_client: APIClient, server: FileServer
+    ) -> None:
+        job = create(acme_client, asked(server))
+        given_back = fetching.claim_fetches(10)
+        fetching.give_back(given_back)
+        fetching.fetch_inputs(given_back[0])
+        assert server.asked == []
         assert after_fetching(job).urls is None
 
     def test_a_fetch_that_is_done_is_not_done_again(self, acme_client: APIClient, server: FileServer) -> None:

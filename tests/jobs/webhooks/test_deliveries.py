@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,13 +22,15 @@ from gpu_worker.contract.spec import ReportKind
 from jobs.lifecycle import transitions
 from jobs.management.commands import control_worker
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint
+from jobs.operations import outbound
 from jobs.operations.reconcile import reconcile
 from jobs.queues import outbound_queue
-from jobs.tasks import deliver, record
+from jobs.tasks import record
 from jobs.webhooks import endpoints, outbox
 from tests import factories
 from tests.jobs.loopback import OK, Server, answering, serving, status
 from tests.jobs.reports import dispatched, report
+from tests.jobs.webhooks.sending import deliver_next, send_due
 
 pytestmark = pytest.mark.usefixtures("redis", "store")
 
@@ -67,15 +70,6 @@ def message(server: Server, index: int = -1) -> tuple[dict[str, str], str]:
     head, _, body = server.requests[index].partition(b"\r\n\r\n")
     headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
     return headers, body.decode()
-
-
-def send_due() -> list[WebhookDelivery]:
-    """Make every try that is due now."""
-    due = list(outbox.due())
-    for row in due:
-        deliver(row.id)
-        row.refresh_from_db()
-    return due
 
 
 def test_a_succeeded_job_is_told_with_a_signature_that_the_standards_library_verifies(
@@ -273,17 +267,17 @@ class TestTries:
         factories.webhook(acme, f"https://127.0.0.1:{receiver.port}/")
         transitions.cancel(factories.job(acme).id)
         (delivery,) = send_due()
-        refused = "The URL resolves to a private address, which is not allowed: 127.0.0.1."
-        assert (delivery.last_error, delivery.tries) == (refused, 1)
+        assert delivery.last_error.startswith("The URL leads to a private address")
+        assert "OUTBOUND_ALLOW_PRIVATE" in delivery.last_error
         assert receiver.requests == []
 
     def test_a_success_is_not_repeated(self, acme: Organization, receiver: Server) -> None:
         factories.webhook(acme, address(receiver), event_types=["job.canceled"])
         transitions.cancel(factories.job(acme).id)
-        (delivery,) = send_due()
-        deliver(delivery.id)
+        send_due()
+        deliver_next()
         with time_machine.travel(timezone.now() + DAY):
-            deliver(delivery.id)
+            deliver_next()
         assert len(receiver.requests) == 1
 
 
@@ -321,8 +315,9 @@ class TestWorkers:
         factories.webhook(acme, address(receiver), event_types=["job.canceled"])
         transitions.cancel(factories.job(acme).id)
         forbidden = outbound_queue(redis).enqueue("os.mkdir", args=(str(tmp_path / "made"),))
-        control_worker.worker_of("outbound", redis).work(burst=True, logging_level="CRITICAL")
-        assert WebhookDelivery.objects.get().state == "succeeded"
+        with outbound.working():
+            control_worker.worker_of("outbound", redis).work(burst=True, logging_level="CRITICAL")
+            wait_for(lambda: WebhookDelivery.objects.get().state == "succeeded")
         assert forbidden.get_status() == "failed"
         assert list(tmp_path.glob("made")) == []
 
@@ -330,7 +325,7 @@ class TestWorkers:
         factories.webhook(acme, address(receiver), event_types=["job.canceled"])
         transitions.cancel(factories.job(acme).id)
         delivery = WebhookDelivery.objects.get()
-        together(8, lambda: deliver(delivery.id))
+        together(8, deliver_next)
         delivery.refresh_from_db()
         assert (len(receiver.requests), delivery.tries, delivery.state) == (1, 1, "succeeded")
 
@@ -342,10 +337,10 @@ class TestWorkers:
         delivery = WebhookDelivery.objects.get()
         # As a worker leaves it that is killed while it sends.
         WebhookDelivery.objects.update(tries=1, leased_until=timezone.now() + timedelta(seconds=60))
-        deliver(delivery.id)
+        deliver_next()
         assert receiver.requests == []
         with time_machine.travel(timezone.now() + timedelta(seconds=61)):
-            deliver(delivery.id)
+            deliver_next()
         delivery.refresh_from_db()
         assert (delivery.state, delivery.tries) == ("succeeded", 2)
         assert message(receiver)[0]["webhook-id"] == delivery.id
@@ -362,7 +357,7 @@ class TestWorkers:
             factories.webhook(acme, address(server), event_types=["job.canceled"])
             transitions.cancel(factories.job(acme).id)
             delivery = WebhookDelivery.objects.get()
-            thread = in_thread(lambda: deliver(delivery.id))
+            thread = in_thread(deliver_next)
             while not server.requests:
                 thread.join(0.01)
             WebhookDelivery.objects.update(tries=2)
@@ -370,6 +365,12 @@ class TestWorkers:
             thread.join()
         delivery.refresh_from_db()
         assert (delivery.state, delivery.tries, delivery.last_status) == ("pending", 2, None)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until it holds; the test's own time-out ends a wait in vain."""
+    while not condition():
+        time.sleep(0.02)
 
 
 def in_thread(action: Callable[[], object]) -> threading.Thread:
@@ -401,7 +402,7 @@ class TestGivingUp:
             hook = factories.webhook(acme, address(server), event_types=["job.canceled"])
             for _ in range(2):
                 transitions.cancel(factories.job(acme).id)
-            deliver(WebhookDelivery.objects.order_by("id")[0].id)
+            deliver_next()
         hook.refresh_from_db()
         assert (hook.disabled_at is not None, hook.disabled_reason) == (
             True,
@@ -492,46 +493,3 @@ def test_secrets_and_a_jobs_own_address_are_encrypted_at_rest(acme: Organization
             (stored,) = cursor.fetchone()
             assert "whsec_" not in stored
             assert "s3cret" not in stored
-
-
-class TestTurns:
-    def test_a_tenant_whose_receiver_is_slow_leaves_workers_to_others(
-        self, acme: Organization, initech: Organization, receiver: Server
-    ) -> None:
-        for organization in (acme, initech):
-            factories.webhook(organization, address(receiver), event_types=["job.canceled"])
-        for organization in (acme, acme, acme, initech):
-            transitions.cancel(factories.job(organization).id)
-        slow = list(WebhookDelivery.objects.filter(organization=acme).order_by("id"))
-        in_work = [row.pk for row in slow[: outbox.AT_ONCE_OF_ONE_TENANT]]
-        WebhookDelivery.objects.filter(pk__in=in_work).update(
-            leased_until=timezone.now() + timedelta(minutes=1)
-        )
-        send_due()
-        assert len(receiver.requests) == 1
-        assert json.loads(message(receiver)[1])["data"]["id"] == Job.objects.get(organization=initech).id
-
-    def test_what_was_passed_over_is_sent_after_what_was_in_the_way(
-        self, acme: Organization, receiver: Server, redis: Redis, django_capture_on_commit_callbacks: Any
-    ) -> None:
-        factories.webhook(acme, address(receiver), event_types=["job.canceled"])
-        for _ in range(2):
-            transitions.cancel(factories.job(acme).id)
-        first, second = WebhookDelivery.objects.order_by("id")
-        outbound_queue(redis).empty()
-        with django_capture_on_commit_callbacks(execute=True):
-            deliver(first.id)
-        assert [rq_id.partition("-")[0] for rq_id in outbound_queue(redis).job_ids] == [second.id]
-
-    def test_a_tenants_many_deliveries_keep_no_other_from_being_rung_for(
-        self, acme: Organization, initech: Organization, redis: Redis, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(outbox, "ENQUEUED_AT_ONCE", 3)
-        for organization, number in ((acme, 5), (initech, 1)):
-            factories.webhook(organization, event_types=["job.canceled"])
-            for _ in range(number):
-                transitions.cancel(factories.job(organization).id)
-        outbound_queue(redis).empty()
-        assert outbox.enqueue_due() == 3
-        rung_for = {rq_id.partition("-")[0] for rq_id in outbound_queue(redis).job_ids}
-        assert WebhookDelivery.objects.get(organization=initech).id in rung_for
