@@ -34,7 +34,7 @@ class MetadataField(serializers.DictField):
 
 
 class WebhookUrlField(StrictCharField):
-    """An address that webhooks may be sent to. Where it leads is looked at when something is sent."""
+    """An address that webhooks may be sent to: where a name leads is checked when something is sent."""
 
     default_error_messages = {
         "credentials": "URLs with a user name or password are not accepted; messages are signed instead.",
@@ -46,9 +46,11 @@ class WebhookUrlField(StrictCharField):
     def to_internal_value(self, data: Any) -> str:
         url = super().to_internal_value(data)
         try:
-            target = outbound.Target.parse(url, outbound.deployment_rules())
+            target = outbound.check_when_set(url)
         except outbound.InvalidUrlError as error:
             raise serializers.ValidationError(str(error), "invalid") from error
+        except outbound.ForbiddenAddressError as error:
+            raise serializers.ValidationError(str(error), "private_address") from error
         if target.authorization is not None:
             self.fail("credentials")
         return url

@@ -74,14 +74,16 @@ def read_url(value: str) -> Inline | Remote:
     """What an address stands for.
 
     Raises:
-        SourceError: It is neither an address that we would ask nor a `data:` URI.
+        SourceError: It is neither a `data:` URI nor an address that may be requested.
     """
     if value[:5].lower() == "data:":
         return Inline(decode_data_uri(value))
     try:
-        outbound.Target.parse(value, outbound.deployment_rules())
+        outbound.check_when_set(value)
     except InvalidUrlError as error:
         raise SourceError("invalid", str(error)) from error
+    except ForbiddenAddressError as error:
+        raise SourceError("private_address", str(error)) from error
     return Remote(value)
 
 

@@ -237,6 +237,13 @@ class TestWhenAnAddressIsSet:
         with pytest.raises(ForbiddenAddressError, match="OUTBOUND_ALLOW_PRIVATE"):
             outbound.check_when_set(f"https://{host}/hook")
 
+    @pytest.mark.parametrize("url", ["http://localhost:3000/hook", "http://127.0.0.1:3000/hook"])
+    def test_a_receiver_on_a_developers_machine_is_told_of_the_setting_before_the_scheme(
+        self, url: str
+    ) -> None:
+        with pytest.raises(ForbiddenAddressError, match="OUTBOUND_ALLOW_PRIVATE"):
+            outbound.check_when_set(url)
+
     @pytest.mark.parametrize("host", ["93.184.216.34", "[2606:4700:4700::1111]", "example.com", "localhost"])
     def test_public_literals_and_all_names_pass(self, host: str) -> None:
         assert outbound.check_when_set(f"https://{host}/hook").host == host.strip("[]")

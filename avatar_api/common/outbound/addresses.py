@@ -21,6 +21,7 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], list[str]]
 
 MAX_URL = 2048
+LOCALHOST = "localhost"
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -166,9 +167,16 @@ def check_when_set(url: str) -> Target:
         ForbiddenAddressError: Its host is written as an address that may not be reached.
     """
     rules = deployment_rules()
-    target = Target.parse(url, rules)
-    rules.refuse_literal(target.host)
-    return target
+    parts = _parts(url)
+    host = parts.host.strip("[]") if parts is not None and parts.host else ""
+    # Before the scheme: whoever develops writes http and wants to hear of the setting that allows both.
+    rules.refuse_literal(host)
+    try:
+        return Target.parse(url, rules)
+    except InvalidUrlError:
+        if host == LOCALHOST:
+            raise ForbiddenAddressError(host) from None
+        raise
 
 
 def begin_lookup(target: Target, rules: Rules) -> Future[list[str]]:

@@ -180,6 +180,17 @@ class TestFaults:
         job = after_fetching(create(acme_client, body))
         assert (job.status, job.error_code, server.asked) == ("failed", "download_forbidden", [])
 
+    @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/estimates"])
+    def test_an_address_that_is_private_as_it_stands_is_refused_with_its_field(
+        self, acme_client: APIClient, server: FileServer, settings: Settings, path: str
+    ) -> None:
+        settings.OUTBOUND_ALLOW_PRIVATE = False
+        body = {"image_url": "https://169.254.169.254/a.png", "audio_url": "https://a.example/a.wav"}
+        response: Any = acme_client.post(path, body, format="json")
+        assert response.status_code == 422
+        (error,) = response.json()["errors"]
+        assert (error["field"], error["code"]) == ("image_url", "private_address")
+
     def test_a_file_above_the_plans_limit_is_forbidden(
         self, acme: Organization, acme_client: APIClient, server: FileServer
     ) -> None:

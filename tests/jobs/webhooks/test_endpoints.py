@@ -51,6 +51,10 @@ def test_a_new_webhook_shows_its_secret_this_once(acme_client: APIClient) -> Non
         ({"url": "receiver.example"}, {"url": "invalid"}),
         ({"url": "https://"}, {"url": "invalid"}),
         ({"url": "https://alice:secret@receiver.example"}, {"url": "credentials"}),
+        ({"url": "https://127.0.0.1/hook"}, {"url": "private_address"}),
+        ({"url": "https://[fe80::1]/hook"}, {"url": "private_address"}),
+        ({"url": "https://0x7f.1/hook"}, {"url": "private_address"}),
+        ({"url": "http://localhost:3000/hook"}, {"url": "private_address"}),
         ({"url": "https://receiver.example/" + "x" * 2048}, {"url": "invalid"}),
         ({"url": HOOK, "event_types": []}, {"event_types": "min_length"}),
         ({"url": HOOK, "event_types": ["job.eaten"]}, {"event_types": "invalid_choice"}),
@@ -186,7 +190,15 @@ class TestAJobsOwnAddress:
         assert Job.objects.get().webhook_url == f"{HOOK}?token=s3cret"
         assert "s3cret" not in response.content.decode()
 
-    @pytest.mark.parametrize("url", ["http://receiver.example", "https://a:b@receiver.example", "nonsense"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://receiver.example",
+            "https://a:b@receiver.example",
+            "https://192.168.1.1/hook",
+            "nonsense",
+        ],
+    )
     def test_one_that_does_not_fit_is_refused(
         self, acme_client: APIClient, portrait: bytes, speech: bytes, url: str
     ) -> None:
