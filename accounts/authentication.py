@@ -11,7 +11,7 @@ from accounts import api_keys, key_lookup
 from accounts.choice import choice_of
 from accounts.limits import effective_limits
 from accounts.models import ApiKey, User
-from accounts.scopes import ROLE_SCOPES
+from accounts.scopes import ROLE_SCOPES, with_included
 from accounts.tenant import Tenant
 from avatar_api.common.problems import Problem
 
@@ -70,7 +70,7 @@ def tenant_of_key(api_key: ApiKey) -> Tenant:
     return Tenant(
         organization=api_key.organization,
         livemode=api_key.livemode,
-        scopes=frozenset(api_key.scopes),
+        scopes=with_included(api_key.scopes),
         limits=effective_limits(api_key.organization, api_key),
         api_key=api_key,
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from accounts.models import ApiKey
+from accounts.scopes import with_included
 
 
 class BeyondAuthorityError(Exception):
@@ -28,7 +29,7 @@ class Authority:
 
     @classmethod
     def of_key(cls, api_key: ApiKey) -> Self:
-        return cls(frozenset(api_key.scopes), tuple(api_key.allowed_ips), api_key.lifetime_ends_at)
+        return cls(with_included(api_key.scopes), tuple(api_key.allowed_ips), api_key.lifetime_ends_at)
 
     def require(self, other: "Authority") -> None:
         """Raises: BeyondAuthorityError: `other` reaches further than this."""

@@ -105,10 +105,11 @@ class WebhookDeliveryAdmin(WebhooksAdmin):
     fieldsets = [
         (None, {"fields": ["id", "event_type", "receiver", "job_id", ("organization", "shown_mode")]}),
         ("Tries", {"fields": [("shown_state", "tries"), ("last_status", "last_error"), "next_try_at"]}),
+        ("Answers", {"fields": ["shown_attempts"]}),
         ("History", {"fields": [("created_at", "finished_at")]}),
         ("Message, as it is kept", {"fields": ["message"]}),
     ]
-    readonly_fields = ["job_id", "message"]
+    readonly_fields = ["job_id", "message", "shown_attempts"]
 
     @display(description="State", label={"succeeded": "success", "pending": "info", "failed": "danger"})
     def shown_state(self, delivery: WebhookDelivery) -> str:
@@ -118,6 +119,10 @@ class WebhookDeliveryAdmin(WebhooksAdmin):
     def receiver(self, delivery: WebhookDelivery) -> str:
         """A job's own address may hold what is secret."""
         return delivery.endpoint.url if delivery.endpoint else "the job's own address"
+
+    @display(description="Attempts")
+    def shown_attempts(self, delivery: WebhookDelivery) -> SafeString:
+        return format_html("<pre>{}</pre>", json.dumps(delivery.attempts, indent=2, ensure_ascii=False))
 
     @display(description="Message")
     def message(self, delivery: WebhookDelivery) -> SafeString:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from jobs.api.views import account, assets, files, jobs, streams, webhooks
+from jobs.api.views import account, assets, deliveries, files, jobs, streams, webhooks
 
 # A malformed id is looked up like any other, so that the response, headers included, reveals nothing.
 urlpatterns = [
@@ -11,6 +11,12 @@ urlpatterns = [
     path("jobs/<str:job_id>/content", jobs.JobContentView.as_view(), name="job-content"),
     path("jobs/<str:job_id>/cancel", jobs.JobCancelView.as_view(), name="job-cancel"),
     path("jobs/<str:job_id>/retry", jobs.JobRetryView.as_view(), name="job-retry"),
+    path("jobs/<str:job_id>/deliveries", deliveries.JobDeliveryListView.as_view(), name="job-deliveries"),
+    path(
+        "jobs/<str:job_id>/deliveries/<str:delivery_id>/redeliver",
+        deliveries.JobRedeliverView.as_view(),
+        name="job-redeliver",
+    ),
     path("webhooks", webhooks.WebhookListView.as_view(), name="webhooks"),
     path("webhooks/secret", webhooks.WebhookSecretView.as_view(), name="webhook-secret"),
     path("webhooks/<str:webhook_id>", webhooks.WebhookView.as_view(), name="webhook"),
@@ -22,12 +28,12 @@ urlpatterns = [
     path("webhooks/<str:webhook_id>/test", webhooks.WebhookTestView.as_view(), name="webhook-test"),
     path(
         "webhooks/<str:webhook_id>/deliveries",
-        webhooks.DeliveryListView.as_view(),
+        deliveries.WebhookDeliveryListView.as_view(),
         name="webhook-deliveries",
     ),
     path(
         "webhooks/<str:webhook_id>/deliveries/<str:delivery_id>/redeliver",
-        webhooks.DeliveryRedeliverView.as_view(),
+        deliveries.WebhookRedeliverView.as_view(),
         name="webhook-redeliver",
     ),
     path("estimates", jobs.EstimateView.as_view(), name="estimates"),

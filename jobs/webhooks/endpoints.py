@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Organization
 from avatar_api.common.problems import Problem
+from jobs.intake.sources import Remote
 from jobs.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
 from jobs.webhooks import messages, outbox, signing
 
@@ -124,6 +125,14 @@ def address_and_keys(delivery: WebhookDelivery) -> tuple[str, list[str]]:
         assert endpoint.previous_secret
         keys.append(endpoint.previous_secret)
     return endpoint.url, keys
+
+
+def shown_address(delivery: WebhookDelivery) -> str:
+    """Where a delivery goes, as its tenant may see it: a job's own address may hold a secret in its query."""
+    if delivery.endpoint is not None:
+        return delivery.endpoint.url
+    assert delivery.job is not None
+    return Remote(delivery.job.webhook_url or "").shown
 
 
 def _locked(endpoint: WebhookEndpoint) -> WebhookEndpoint:

@@ -14,6 +14,7 @@ from avatar_api.common.fields import (
 )
 from jobs.intake.fields import WebhookUrlField
 from jobs.models import WebhookDelivery, WebhookEndpoint, WebhookEventType
+from jobs.webhooks import endpoints
 
 DAY = 24 * 3600
 
@@ -113,12 +114,34 @@ class WebhookSecretSerializer(serializers.Serializer):
     secret = serializers.CharField()
 
 
+class AttemptSerializer(serializers.Serializer):
+    """One try of a delivery."""
+
+    at = serializers.DateTimeField(help_text="When it began.")
+    status = serializers.IntegerField(
+        allow_null=True, help_text="What the receiver answered; null when there was no answer."
+    )
+    seconds = serializers.FloatField(help_text="How long the answer took.")
+    answer = serializers.CharField(
+        help_text="The first 2 kB of the receiver's answer, or the reason why there was none."
+    )
+
+
 class DeliverySerializer(serializers.ModelSerializer):
-    """One message to one endpoint; `id` is what it carries as `webhook-id`."""
+    """One message to one receiver; `id` is what it carries as `webhook-id`."""
 
     object = serializers.CharField(default="webhook_delivery", read_only=True)
-    job_id = serializers.CharField(read_only=True, allow_null=True)
-    next_try_at = TimestampField(read_only=True, allow_null=True)
+    job = serializers.CharField(
+        source="job_id", read_only=True, allow_null=True, help_text="Null for the type `webhook.test`."
+    )
+    url = serializers.SerializerMethodField(
+        help_text="Where it is sent: the webhook's address, or the job's own without its query."
+    )
+    status = serializers.ChoiceField(source="state", choices=WebhookDelivery.State.choices, read_only=True)
+    attempts = AttemptSerializer(many=True, read_only=True, help_text="The last 20, oldest first.")
+    next_attempt_at = TimestampField(source="next_try_at", read_only=True, allow_null=True)
+    job_id = serializers.CharField(read_only=True, allow_null=True, help_text="The same as `job`.")
+    next_try_at = TimestampField(read_only=True, allow_null=True, help_text="The same as `next_attempt_at`.")
     created_at = TimestampField(read_only=True)
     finished_at = TimestampField(read_only=True, allow_null=True)
 
@@ -128,6 +151,11 @@ class DeliverySerializer(serializers.ModelSerializer):
             "id",
             "object",
             "event_type",
+            "job",
+            "url",
+            "status",
+            "attempts",
+            "next_attempt_at",
             "job_id",
             "state",
             "tries",
@@ -138,6 +166,9 @@ class DeliverySerializer(serializers.ModelSerializer):
             "finished_at",
         ]
         read_only_fields = fields
+
+    def get_url(self, delivery: WebhookDelivery) -> str:
+        return endpoints.shown_address(delivery)
 
 
 class DeliveryPageSerializer(serializers.Serializer):

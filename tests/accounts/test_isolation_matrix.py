@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from accounts import api_keys, services
 from accounts.models import ApiKey, Organization
+from accounts.scopes import with_included
 from accounts.tenancy import TenantView
 from avatar_api.common.ids import new_id
 from jobs.models import Asset, Job, WebhookDelivery, WebhookEndpoint
@@ -183,7 +184,8 @@ def intruders(organization: Organization, scope: str | None) -> dict[str, Intrud
         "a key from elsewhere": Intruder(elsewhere.headers, 403, "ip_not_allowed"),
     }
     if scope is not None:
-        without = make_key(organization, scopes=services.ALL_SCOPES - {scope})
+        others = frozenset(other for other in services.ALL_SCOPES if scope not in with_included([other]))
+        without = make_key(organization, scopes=others)
         found["a key without the scope"] = Intruder(without.headers, 403, "permission_denied")
     return found
 

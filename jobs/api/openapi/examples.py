@@ -165,6 +165,11 @@ DELIVERY: Json = {
     "id": f"msg_{TAIL}",
     "object": "webhook_delivery",
     "event_type": "job.succeeded",
+    "job": JOB_ID,
+    "url": "https://receiver.example/avatar",
+    "status": "succeeded",
+    "attempts": [{"at": FINISHED, "status": 204, "seconds": 0.21, "answer": ""}],
+    "next_attempt_at": None,
     "job_id": JOB_ID,
     "state": "succeeded",
     "tries": 1,
@@ -175,6 +180,9 @@ DELIVERY: Json = {
     "finished_at": FINISHED,
 }
 PENDING: Json = DELIVERY | {
+    "status": "pending",
+    "attempts": [],
+    "next_attempt_at": FINISHED,
     "state": "pending",
     "tries": 0,
     "next_try_at": FINISHED,
@@ -298,9 +306,13 @@ ANSWERS: dict[tuple[str, str], dict[str, Json]] = {
         "disabled": WEBHOOK | {"enabled": False, "disabled_at": FINISHED, "disabled_reason": "By request."}
     },
     ("rotate_webhook_secret", "200"): {"webhook": WEBHOOK | {"secret": SIGNING_KEY}},
-    ("test_webhook", "202"): {"message": PENDING | {"event_type": "webhook.test", "job_id": None}},
+    ("test_webhook", "202"): {
+        "message": PENDING | {"event_type": "webhook.test", "job": None, "job_id": None}
+    },
     ("list_webhook_deliveries", "200"): {"page": page(DELIVERY)},
     ("redeliver_webhook_delivery", "202"): {"message": PENDING},
+    ("list_job_deliveries", "200"): {"page": page(DELIVERY)},
+    ("redeliver_job_delivery", "202"): {"message": PENDING},
     ("get_webhook_secret", "200"): {
         "secret": {"object": "webhook_secret", "livemode": True, "secret": SIGNING_KEY}
     },

@@ -14,10 +14,9 @@ from avatar_api.common.pagination import page_of
 from avatar_api.common.parameters import refuse_unknown
 from avatar_api.common.problems import Problem
 from avatar_api.common.strict_json import object_of
-from jobs.models import WebhookDelivery, WebhookEndpoint
+from jobs.models import WebhookEndpoint
 from jobs.webhooks import endpoints
 from jobs.webhooks.serializers import (
-    DeliveryPageSerializer,
     DeliverySerializer,
     SecretRotationSerializer,
     WebhookChangeSerializer,
@@ -29,13 +28,15 @@ from jobs.webhooks.serializers import (
 )
 
 WEBHOOK_ID = re.compile(id_pattern("whk"))
-DELIVERY_ID = re.compile(id_pattern("msg"))
 
 
 class WebhooksView(TenantView):
     """What all views of webhooks share: the scope, and the tenant's own webhooks."""
 
-    required_scope = dict.fromkeys(["GET", "POST", "PATCH", "DELETE"], Scope.WEBHOOKS_WRITE.value)
+    required_scope = {
+        "GET": Scope.WEBHOOKS_READ.value,
+        **dict.fromkeys(["POST", "PATCH", "DELETE"], Scope.WEBHOOKS_WRITE.value),
+    }
 
     def endpoints(self) -> QuerySet[WebhookEndpoint]:
         return WebhookEndpoint.objects.for_organization(
@@ -45,14 +46,6 @@ class WebhooksView(TenantView):
     def endpoint(self, webhook_id: str) -> WebhookEndpoint:
         """Raises: Problem: `not_found` for an id that never was and for a stranger's alike."""
         found = self.endpoints().filter(pk=webhook_id if WEBHOOK_ID.fullmatch(webhook_id) else "").first()
-        if found is None:
-            raise Problem("not_found")
-        return found
-
-    def delivery(self, webhook_id: str, delivery_id: str) -> WebhookDelivery:
-        """Raises: Problem: `not_found`, for another webhook's delivery too."""
-        deliveries = WebhookDelivery.objects.filter(endpoint=self.endpoint(webhook_id))
-        found = deliveries.filter(pk=delivery_id if DELIVERY_ID.fullmatch(delivery_id) else "").first()
         if found is None:
             raise Problem("not_found")
         return found
@@ -126,30 +119,9 @@ class WebhookTestView(WebhooksView):
         return Response(DeliverySerializer(delivery).data, status=202)
 
 
-class DeliveryListView(WebhooksView):
-    @operation("list_webhook_deliveries", parameters=PAGE_PARAMETERS, responses=DeliveryPageSerializer)
-    def get(self, request: Request, webhook_id: str) -> Response:
-        """The messages to a webhook, newest first, and what became of each."""
-        deliveries = WebhookDelivery.objects.filter(endpoint=self.endpoint(webhook_id))
-        refuse_unknown(request.query_params, {"limit", "cursor"})
-        page = page_of(deliveries, request.query_params, id_pattern("msg"))
-        return Response(DeliveryPageSerializer({"data": page.rows, "next_cursor": page.next_cursor}).data)
-
-
-class DeliveryRedeliverView(WebhooksView):
-    @operation(
-        "redeliver_webhook_delivery",
-        raises=["conflict"],
-        request=None,
-        responses={202: DeliverySerializer},
-    )
-    def post(self, request: Request, webhook_id: str, delivery_id: str) -> Response:
-        """Send the same message once more, under the same `webhook-id`."""
-        delivery = endpoints.redeliver(delivery=self.delivery(webhook_id, delivery_id))
-        return Response(DeliverySerializer(delivery).data, status=202)
-
-
 class WebhookSecretView(WebhooksView):
+    required_scope = {"GET": Scope.WEBHOOKS_WRITE.value}
+
     @operation("get_webhook_secret", responses=WebhookSecretSerializer)
     def get(self, request: Request) -> Response:
         """The secret that signs messages to the `webhook_url` of a job of this mode."""
