@@ -26,7 +26,7 @@ FETCHES = 16
 """At once in one process."""
 WATCH_SECONDS = 1.0
 # A container gets ten seconds to end in.
-CLOSE_SECONDS = 8.0
+CLOSE_SECONDS = 5.0
 
 
 @contextmanager

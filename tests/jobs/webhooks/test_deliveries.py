@@ -236,6 +236,36 @@ class TestTries:
             assert at <= wait <= 1.1 * at
         assert (delivery.state, delivery.tries, len(refuser.requests)) == ("failed", 7, 7)
 
+    def test_a_retry_is_due_by_the_time_of_the_event_however_long_the_try_took(
+        self, delivery: WebhookDelivery
+    ) -> None:
+        with time_machine.travel(delivery.created_at + timedelta(seconds=3), tick=False):
+            send_due()
+        delivery.refresh_from_db()
+        assert delivery.next_try_at is not None
+        assert 5 <= (delivery.next_try_at - delivery.created_at).total_seconds() <= 5.5
+
+    def test_after_an_outage_of_ours_the_tries_that_were_missed_are_not_made_up_for(
+        self, delivery: WebhookDelivery
+    ) -> None:
+        with time_machine.travel(delivery.created_at + timedelta(hours=1), tick=False):
+            send_due()
+        delivery.refresh_from_db()
+        assert delivery.next_try_at is not None
+        assert 7200 <= (delivery.next_try_at - delivery.created_at).total_seconds() <= 1.1 * 7200
+
+    def test_one_that_is_sent_again_after_its_last_try_is_tried_once(
+        self, delivery: WebhookDelivery, refuser: Server
+    ) -> None:
+        with time_machine.travel(delivery.created_at + timedelta(hours=6), tick=False):
+            send_due()
+            delivery.refresh_from_db()
+            assert delivery.state == "failed"
+            endpoints.redeliver(delivery=delivery)
+            send_due()
+        delivery.refresh_from_db()
+        assert (delivery.state, len(refuser.requests)) == ("failed", 2)
+
     def test_each_is_the_same_message_signed_anew(self, delivery: WebhookDelivery, refuser: Server) -> None:
         send_due()
         with time_machine.travel(timezone.now() + timedelta(seconds=6)):
