@@ -1,5 +1,6 @@
 """How much of one kind somebody may have open at once in this process."""
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ class Slots:
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._open: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     @contextmanager
     def taken(self, owner: str, most: int) -> Iterator[None]:
@@ -25,12 +27,14 @@ class Slots:
         Raises:
             Problem: `concurrency_limited`: the owner has `most` already.
         """
-        if self._open[owner] >= most:
-            raise Problem("concurrency_limited", f"At most {most} {self._kind} at once.", headers=SOON)
-        self._open[owner] += 1
+        with self._lock:
+            if self._open[owner] >= most:
+                raise Problem("concurrency_limited", f"At most {most} {self._kind} at once.", headers=SOON)
+            self._open[owner] += 1
         try:
             yield
         finally:
-            self._open[owner] -= 1
-            if not self._open[owner]:
-                del self._open[owner]
+            with self._lock:
+                self._open[owner] -= 1
+                if not self._open[owner]:
+                    del self._open[owner]

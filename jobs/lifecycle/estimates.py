@@ -1,14 +1,19 @@
 """What a job would be, take and cost, without making one."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from django.conf import settings
 
 from accounts.limits import Limits
 from accounts.tenant import Tenant
 from avatar_api.common.ids import new_id
 from avatar_api.common.problems import Problem
+from avatar_api.common.slots import Slots
 from gpu_worker.contract import costs
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.presets import PresetName, Resolution
@@ -24,7 +29,11 @@ from jobs.scheduling import window_times
 
 FETCH_SECONDS = 10.0
 """For all files at addresses together: the client waits."""
+AT_ONCE_OF_ONE_TENANT = 2
+EVERYBODY = ""
 SIDES = {Resolution.P480: 480, Resolution.P720: 720}
+
+_fetching = Slots("estimates of files by address")
 
 
 @dataclass(frozen=True)
@@ -58,10 +67,11 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
     """Check everything about a request, files at addresses included; nothing is queued or kept.
 
     Raises:
-        Problem: `not_in_plan`, `payload_too_large`, or `validation_error` with the file's fault.
+        Problem: `not_in_plan`, `payload_too_large`, `concurrency_limited`, or `validation_error` with the
+            file's fault.
     """
     drafts.check(job_request, tenant)
-    with inputs.scratch_folder() as scratch:
+    with _fetching_allowed(job_request, tenant), inputs.scratch_folder() as scratch:
         checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant.limits, scratch)
     items = {file.requested.name: inputs.item_of(file) for file in checked}
     job = drafts.draft(new_id("job"), tenant, job_request, items)
@@ -76,6 +86,22 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
         estimated_cost_usd=str(pricing.cost_usd(job.reserved_seconds, job) if job.livemode else 0),
         warnings=warnings_of(job, tenant, is_measured=measured is not None),
     )
+
+
+@contextmanager
+def _fetching_allowed(job_request: JobRequest, tenant: Tenant) -> Iterator[None]:
+    """Servers may drip, and each holds one of the threads that answer everybody's requests.
+
+    Raises:
+        Problem: `concurrency_limited`: the tenant, or all together, have as many fetches as may be.
+    """
+    if not any(isinstance(file.source, Remote) for file in job_request.files):
+        yield
+        return
+    owner = f"{tenant.organization.pk}:{tenant.livemode}"
+    half = max(1, settings.WEB_THREADS // 2)
+    with _fetching.taken(owner, AT_ONCE_OF_ONE_TENANT), _fetching.taken(EVERYBODY, half):
+        yield
 
 
 def fetched(job_request: JobRequest, limits: Limits, scratch: Path) -> list[CheckedFile]:

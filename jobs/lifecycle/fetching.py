@@ -21,6 +21,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from accounts.limits import Limits, effective_limits
+from avatar_api.common.advisory_lock import lock_until_commit
 from avatar_api.common.outbound import Interrupt, InterruptedExchangeError
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import storage_keys
@@ -98,7 +99,7 @@ def reconcile_fetches() -> int:
 @transaction.atomic
 def claim_fetches(places: int) -> list[Fetch]:
     """Lease the jobs whose turn it is to this process, `places` at most."""
-    fair_claims.one_at_a_time("claim fetches")
+    lock_until_commit("claim fetches")  # So that bounds hold between processes.
     rows = _free().select_for_update(of=("self",), skip_locked=True).filter(pk__in=_next_ids(places))
     fetches = [Fetch(job_id) for job_id in rows.values_list("id", flat=True)]
     renew_leases(fetches)

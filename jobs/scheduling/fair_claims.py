@@ -8,8 +8,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from django.db import connection
-
 from jobs.scheduling.fair_queue import TenantKey
 
 LOOKED_AT = 1000
@@ -66,9 +64,3 @@ def choose(
         of_tenants[lane.tenant] += 1
         chosen.append(lines[lane].popleft())
     return chosen
-
-
-def one_at_a_time(name: str) -> None:
-    """Let no other transaction claim meanwhile, so that bounds hold between processes; until the commit."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])

@@ -19,10 +19,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from avatar_api.common import outbound
+from avatar_api.common.advisory_lock import lock_until_commit
 from avatar_api.common.after_commit import after_commit
 from jobs import counters
 from jobs.models import WebhookDelivery, WebhookEndpoint
-from jobs.scheduling import fair_claims
 from jobs.webhooks import attempts, endpoints, messages, outbox, signing
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Message:
 @transaction.atomic
 def claim_due(places: int) -> list[Claim]:
     """Take the deliveries whose turn it is, `places` at most."""
-    fair_claims.one_at_a_time("claim deliveries")
+    lock_until_commit("claim deliveries")  # So that bounds hold between processes.
     rows = outbox.due().select_for_update(of=("self",), skip_locked=True)
     chosen = rows.filter(pk__in=outbox.next_ids(places)).select_related("endpoint", "job", "organization")
     claims = [_claimed(delivery) for delivery in chosen]

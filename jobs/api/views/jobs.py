@@ -112,7 +112,7 @@ class JobListView(JobRequestView):
 class EstimateView(JobRequestView):
     @operation(
         "create_estimate",
-        raises=["not_in_plan"],
+        raises=["not_in_plan", "concurrency_limited"],
         request=REQUEST_SCHEMA,
         responses={200: EstimateSerializer},
     )

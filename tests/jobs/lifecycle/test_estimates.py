@@ -1,11 +1,17 @@
 """What a job would be, take and cost: asked before it is made."""
 
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import close_old_connections
 from pytest_django import Settings
 from redis import Redis
 from rest_framework.test import APIClient
@@ -18,6 +24,7 @@ from jobs.scheduling import window_times
 from tests import factories
 from tests.jobs.clients import form, keyed, wav
 from tests.jobs.file_server import FileServer, serving_files
+from tests.jobs.loopback import serving
 
 pytestmark = pytest.mark.usefixtures("redis", "store")
 
@@ -202,3 +209,36 @@ class TestAddresses:
         body = {"image_url": server.url("/a.png"), "audio_url": server.url("/a.wav")}
         response = acme_client.post("/v1/estimates", body, format="json")
         assert response.json()["errors"][0]["code"] == "download_failed"
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_a_tenant_whose_servers_hang_holds_no_more_than_two_threads(
+    acme: Organization, portrait: bytes, settings: Settings
+) -> None:
+    settings.OUTBOUND_ALLOW_PRIVATE = True
+    client, ended = keyed(factories.key(acme)), threading.Event()
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(lambda connection: stop_waiting(connection, ended)))
+        pool = stack.enter_context(ThreadPoolExecutor())
+        stack.callback(ended.set)
+        sent = {"image_url": f"http://127.0.0.1:{server.port}/", "audio_url": "https://a.example/a.wav"}
+        hanging = [pool.submit(estimated, client, sent) for _ in range(estimates.AT_ONCE_OF_ONE_TENANT)]
+        while len(server.requests) < len(hanging):
+            time.sleep(0.01)
+        assert estimated(client, sent) == (429, "concurrency_limited")
+        ended.set()
+        assert {future.result() for future in hanging} == {(422, "validation_error")}
+        assert estimated(client, sent) == (422, "validation_error")
+
+
+def stop_waiting(connection: socket.socket, ended: threading.Event) -> None:
+    ended.wait()
+    connection.close()
+
+
+def estimated(client: APIClient, sent: dict[str, str]) -> tuple[int, str]:
+    try:
+        response: Any = client.post("/v1/estimates", sent, format="json")
+        return response.status_code, response.json()["code"]
+    finally:
+        close_old_connections()
