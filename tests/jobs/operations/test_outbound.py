@@ -13,6 +13,7 @@ from accounts.models import Organization
 from jobs.lifecycle import fetching, transitions
 from jobs.models import Job, WebhookDelivery
 from jobs.operations import outbound
+from jobs.webhooks import sender
 from tests import factories
 from tests.jobs.clients import keyed
 from tests.jobs.file_server import FileServer, serving_files
@@ -149,3 +150,18 @@ def test_a_hook_that_never_answers_holds_up_no_other_hook_of_the_same_customer(
     with outbound.working():
         wait_for(lambda: production.deliveries.filter(state="succeeded").count() == 20)
         wait_for(lambda: len(silent.requests) == 8)
+
+
+def test_a_message_that_cannot_be_made_is_a_failed_try_and_holds_up_no_other(
+    acme: Organization, receiver: Server
+) -> None:
+    factories.webhook(acme, url(receiver), event_types=["job.canceled"])
+    canceled(acme)
+    broken = WebhookDelivery.objects.get()
+    WebhookDelivery.objects.update(payload={})
+    canceled(acme)
+    with outbound.working():
+        wait_for(lambda: WebhookDelivery.objects.filter(state="succeeded").exists())
+        wait_for(lambda: WebhookDelivery.objects.get(pk=broken.pk).attempts != [])
+    broken.refresh_from_db()
+    assert (broken.state, broken.tries, broken.last_error) == ("pending", 1, sender.NOT_MADE)
