@@ -57,7 +57,8 @@ schema = loaded()
 # must be there and readable, addresses that must be public. Valid by the schema, they may still be a 422.
 RULES_IN_WORDS = frozenset(
     {
-        *("list_jobs", "list_api_keys", "list_webhooks", "list_webhook_deliveries", "get_usage"),
+        *("list_jobs", "list_api_keys", "list_webhooks", "get_usage"),
+        *("list_webhook_deliveries", "list_job_deliveries"),
         *("create_job", "create_estimate", "create_asset", "create_api_key"),
         *("create_webhook", "update_webhook"),
     }
