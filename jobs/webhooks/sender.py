@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -10,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from django.db import close_old_connections
 
+from avatar_api.common.transient_errors import transient_cause
 from gpu_worker.common import logs
 from jobs import tracing
 from jobs.webhooks import delivery
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 PLACES = 500
 """Messages at once in one process."""
 DATABASE_THREADS = 4
+RETRY_SECONDS = 1.0
 NOT_MADE = "The message couldn't be made."
 
 
@@ -62,7 +65,7 @@ class Sender:
         ):
             outcome = await self._send(claim)
             log.info("try %d was answered with %s", claim.delivery.tries, outcome.status or "nothing")
-            await self._in_database(delivery.settle, claim, outcome)
+            await self._settle(claim, outcome)
 
     async def _send(self, claim: Claim) -> Outcome:
         try:
@@ -71,6 +74,18 @@ class Sender:
             log.exception("the message can't be made")
             return Outcome(error=NOT_MADE)
         return await delivery.send(message)
+
+    async def _settle(self, claim: Claim, outcome: Outcome) -> None:
+        """Wait for a database that is away, until the lease is over and the message is sent again."""
+        last = time.monotonic() + delivery.LEASE.total_seconds()
+        while True:
+            try:
+                return await self._in_database(delivery.settle, claim, outcome)
+            except Exception as error:
+                if transient_cause(error) is None or time.monotonic() > last:
+                    raise
+                log.warning("%s: the outcome of a try waits for it", transient_cause(error))
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _in_database(
         self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs

@@ -1,5 +1,6 @@
 """What an `outbound` process does at once: nobody's slow server holds up anybody else."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from django.db import connection
 from pytest_django import Settings
 
 from accounts.models import Organization
@@ -165,3 +167,34 @@ def test_a_message_that_cannot_be_made_is_a_failed_try_and_holds_up_no_other(
         wait_for(lambda: WebhookDelivery.objects.get(pk=broken.pk).attempts != [])
     broken.refresh_from_db()
     assert (broken.state, broken.tries, broken.last_error) == ("pending", 1, sender.NOT_MADE)
+
+
+def test_a_message_is_sent_once_although_the_database_takes_no_writes_when_it_is_answered(
+    acme: Organization, stack: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    answered = threading.Event()
+
+    def answer(receiving: socket.socket) -> None:
+        answered.wait()
+        receiving.sendall(OK)
+
+    server = stack.enter_context(serving(answer))
+    stack.callback(answered.set)
+    factories.webhook(acme, url(server), event_types=["job.canceled"])
+    canceled(acme)
+    with outbound.working():
+        wait_for(lambda: len(server.requests) == 1)
+        set_read_only("on")
+        stack.callback(set_read_only, "off")
+        answered.set()
+        wait_for(lambda: "the outcome of a try waits" in caplog.text)
+        set_read_only("off")
+        wait_for(lambda: WebhookDelivery.objects.get().state == "succeeded")
+    assert len(server.requests) == 1
+
+
+def set_read_only(value: str) -> None:
+    """For connections that are opened from now on, as after a failover to a standby."""
+    name = connection.settings_dict["NAME"]
+    with connection.cursor() as cursor:
+        cursor.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {value}')
