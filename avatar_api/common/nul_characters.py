@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from django.core.exceptions import BadRequest
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
+
+from avatar_api.common.problems import page_or_document
 
 NUL = "\0"
 API = "/v1/"
@@ -17,9 +18,9 @@ class NulCharactersMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if NUL in request.path:
-            raise Http404
+            return page_or_document(request, "not_found")
         if not request.path.startswith(API) and any(map(has_nul, request.GET.lists())):
-            raise BadRequest("a NUL in the query")
+            return page_or_document(request, "parse_error")
         return self.get_response(request)
 
 

@@ -116,6 +116,7 @@ def _job(folder: Path, preset: PresetName, speakers: int) -> EngineJob:
         preset=preset,
         seed=1,
         num_frames=NUM_FRAMES,
+        sampling=PRESETS[preset].sampling(Resolution.P480),
     )
 
 
