@@ -25,6 +25,8 @@ MAX_SEED = 2**32 - 1
 REFERENCE_FIELDS = ("image", "image_url", "image_asset", "video", "video_url", "video_asset")
 AUDIO_FIELDS = ("audio", "audio_url", "audio_asset")
 AUDIO_2_FIELDS = ("audio_2", "audio_2_url", "audio_2_asset")
+PORTRAIT = "The portrait: JPEG, PNG, WebP, AVIF, HEIC, BMP, TIFF or GIF."
+SPEECH = "The speech: WAV, MP3, M4A, FLAC, OGG, WebM, CAF, AIFF, AMR, or a video's sound."
 FILE_FIELDS = REFERENCE_FIELDS + AUDIO_FIELDS + AUDIO_2_FIELDS
 
 
@@ -84,11 +86,11 @@ class SpeakerBoxSerializer(StrictSerializer):
 class JobRequestSerializer(StrictSerializer):
     """The fields of `POST /v1/jobs` as JSON. Image and video exclude each other; speech is needed."""
 
-    image_url = FileUrlField(required=False, help_text="The portrait: an https URL or a data: URI.")
+    image_url = FileUrlField(required=False, help_text=f"{PORTRAIT} An https URL or a data: URI.")
     image_asset = AssetIdField(required=False, help_text="The portrait: an asset.")
     video_url = FileUrlField(required=False, help_text="Instead of an image: a video to dub.")
     video_asset = AssetIdField(required=False, help_text="Instead of an image: a video to dub.")
-    audio_url = FileUrlField(required=False, help_text="The speech: an https URL or a data: URI.")
+    audio_url = FileUrlField(required=False, help_text=f"{SPEECH} An https URL or a data: URI.")
     audio_asset = AssetIdField(required=False, help_text="The speech: an asset.")
     audio_2_url = FileUrlField(required=False, help_text="The second speaker's speech.")
     audio_2_asset = AssetIdField(required=False, help_text="The second speaker's speech.")
@@ -143,11 +145,11 @@ class JobRequestSerializer(StrictSerializer):
 class JobFormSerializer(JobRequestSerializer):
     """The fields of `POST /v1/jobs` as a multipart form: the same, and files."""
 
-    image = serializers.FileField(required=False, allow_empty_file=True, help_text="The portrait.")
+    image = serializers.FileField(required=False, allow_empty_file=True, help_text=PORTRAIT)
     video = serializers.FileField(
         required=False, allow_empty_file=True, help_text="Instead of an image: a video to dub."
     )
-    audio = serializers.FileField(required=False, allow_empty_file=True, help_text="The speech.")
+    audio = serializers.FileField(required=False, allow_empty_file=True, help_text=SPEECH)
     audio_2 = serializers.FileField(
         required=False, allow_empty_file=True, help_text="The second speaker's speech."
     )

@@ -54,10 +54,10 @@ class IntakeError(Exception):
 def unreadable(kind: MediaKind) -> IntakeError:
     """The error of a file on which decoding itself fails, in whatever way."""
     code, formats = {
-        MediaKind.IMAGE: ("image_unreadable", "a picture (JPEG, PNG, WebP, AVIF or GIF)"),
+        MediaKind.IMAGE: ("image_unreadable", "a picture (JPEG, PNG, WebP, AVIF, HEIC, BMP, TIFF or GIF)"),
         MediaKind.SPEECH: (
             "audio_unreadable",
-            "a recording (WAV, MP3, M4A, FLAC, OGG, WebM, or a video's sound)",
+            "a recording (WAV, MP3, M4A, FLAC, OGG, WebM, CAF, AIFF, AMR, or a video's sound)",
         ),
         MediaKind.VIDEO: ("video_unreadable", "a video (MP4, MOV or WebM)"),
     }[kind]

@@ -15,7 +15,7 @@ from jobs.intake.probes.base import IntakeError
 
 OPTIONS = {
     # Playlists (HLS, DASH, concat), image sequences and devices name other files: none is on the list.
-    "format_whitelist": "wav,mp3,aac,flac,ogg,mov,matroska",
+    "format_whitelist": "wav,mp3,aac,flac,ogg,mov,matroska,caf,aiff,amr",
     "protocol_whitelist": "file",
 }
 MAX_DAMAGED, MAX_DAMAGED_SHARE = 2, 0.05

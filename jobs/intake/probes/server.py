@@ -21,8 +21,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jobs.intake.probes.base import Bounds, IntakeError, IntakeLimits, MediaKind, unreadable
+from jobs.intake.probes.base import Bounds, IntakeError, IntakeLimits, MediaKind
 from jobs.intake.probes.image import probe_image
+from jobs.intake.probes.refusals import named_refusal
 from jobs.intake.probes.speech import probe_speech
 from jobs.intake.probes.video import probe_video
 
@@ -62,7 +63,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # Decoders fail in ways without number; the file is at fault in all but one.
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return {"no_space": True}
-        fault = unreadable(kind)
+        fault = named_refusal(kind, source)
     return {"error": {"code": fault.code, "detail": fault.detail}}
 
 

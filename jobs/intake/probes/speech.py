@@ -19,7 +19,10 @@ MIN_RATE, MAX_RATE = 4_000, 48_000
 SILENCE = 10 ** (-60 / 20)
 """A recording whose peak lies below −60 dB of full scale holds no speech."""
 FULL_SCALE = 32_768
-CODECS = ("aac", "alac", "flac", "mp3", "opus", "vorbis")
+CODECS = (
+    *("aac", "alac", "flac", "mp3", "opus", "vorbis", "amr_nb", "amr_wb"),
+    *("adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms"),
+)
 UNCOMPRESSED = "pcm_"
 BLOCK_SAMPLES = 4096
 
@@ -70,7 +73,8 @@ def _sound_track(container: InputContainer) -> AudioStream:
     track = container.streams.audio[0]
     codec = track.codec.canonical_name
     if codec not in CODECS and not codec.startswith(UNCOMPRESSED):
-        raise IntakeError("audio_unreadable", "The audio codec is not supported.")
+        detail = f"The audio codec {codec} is not supported: convert it to WAV, MP3 or M4A."
+        raise IntakeError("audio_unreadable", detail)
     return track
 
 

@@ -65,8 +65,10 @@ def _picture_track(container: InputContainer) -> VideoStream:
     if not container.streams.video:
         raise IntakeError("video_unreadable", "The file has no video track.")
     track = container.streams.video[0]
-    if track.codec.canonical_name not in CODECS:
-        raise IntakeError("video_unreadable", "The video codec is not supported.")
+    codec = track.codec.canonical_name
+    if codec not in CODECS:
+        detail = f"The video codec {codec} is not supported: convert it to MP4 with H.264."
+        raise IntakeError("video_unreadable", detail)
     if track.width * track.height > MAX_PIXELS:
         raise IntakeError("video_unreadable", "The video is larger than 4096 × 2304 pixels.")
     track.thread_count = THREADS
