@@ -7,7 +7,7 @@ be fetched only the address without its secrets is known.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -26,6 +26,8 @@ from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder, StoredFile
 from jobs.intake import normalize, sources
 from jobs.intake.normalize import IntakeError, IntakeLimits, NormalisedFile
+from jobs.intake.probe_memory import ProbesBusyError, probe_memory
+from jobs.intake.probes.base import MediaKind, bounds_of
 from jobs.intake.requests import JobRequest, RequestedFile
 from jobs.intake.sandbox import SandboxError
 from jobs.intake.sources import InAsset, Remote, SourceError
@@ -33,7 +35,6 @@ from jobs.intake.sources import InAsset, Remote, SourceError
 log = logging.getLogger(__name__)
 
 Item = dict[str, Any]
-Probe = Callable[[Path, IntakeLimits, Path], NormalisedFile]
 
 STEMS = {"image": "reference", "video": "reference", "audio": "speech-0", "audio_2": "speech-1"}
 EXTENSIONS = {"image": "png", "video": "mp4", "audio": "flac", "audio_2": "flac"}
@@ -54,8 +55,8 @@ def scratch_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def probe_of(name: str) -> Probe:
-    return {"image": normalize.probe_image, "video": normalize.probe_video}.get(name, normalize.probe_speech)
+def kind_of(name: str) -> MediaKind:
+    return {"image": MediaKind.IMAGE, "video": MediaKind.VIDEO}.get(name, MediaKind.SPEECH)
 
 
 def check(job_request: JobRequest, tenant: Tenant, scratch: Path) -> list[CheckedFile]:
@@ -70,14 +71,22 @@ def check(job_request: JobRequest, tenant: Tenant, scratch: Path) -> list[Checke
         if not isinstance(file.source, Remote):
             with naming(file):
                 path = sources.local_copy(file.source, tenant, scratch)
-                checked.append(probed(file, path, tenant.limits, scratch))
+                owner = owner_of(tenant.organization.pk, livemode=tenant.livemode)
+                checked.append(probed(file, path, tenant.limits, scratch, owner))
     return checked
 
 
-def probed(file: RequestedFile, path: Path, limits: Limits, scratch: Path) -> CheckedFile:
-    """Raises: IntakeError."""
+def owner_of(organization_id: str, *, livemode: bool) -> str:
+    """For whom a probe counts."""
+    return f"{organization_id}:{livemode}"
+
+
+def probed(file: RequestedFile, path: Path, limits: Limits, scratch: Path, owner: str) -> CheckedFile:
+    """Raises: IntakeError, SandboxError."""
     intake_limits = IntakeLimits(max_speech_seconds=limits.max_speech_seconds)
-    return CheckedFile(file, probe_of(file.name)(path, intake_limits, scratch))
+    kind = kind_of(file.name)
+    with probe_memory.taken(owner, bounds_of(kind, intake_limits).memory_bytes):
+        return CheckedFile(file, normalize.normalise(kind, path, intake_limits, scratch))
 
 
 @contextmanager
@@ -88,7 +97,8 @@ def naming(file: RequestedFile) -> Iterator[None]:
     except (IntakeError, SourceError) as error:
         raise invalid(FieldError(file.field, error.code, error.detail)) from error
     except SandboxError as error:
-        log.exception("uploads can't be checked at the moment")
+        if not isinstance(error, ProbesBusyError):
+            log.exception("uploads can't be checked at the moment")
         raise Problem("service_unavailable", headers={"Retry-After": "5"}) from error
 
 

@@ -47,7 +47,7 @@ def probe_image(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedF
     Raises:
         IntakeError: `image_unreadable`, `image_too_large`, `image_too_small`.
     """
-    return _normalise(MediaKind.IMAGE, source, limits, folder)
+    return normalise(MediaKind.IMAGE, source, limits, folder)
 
 
 def probe_speech(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
@@ -56,19 +56,20 @@ def probe_speech(source: Path, limits: IntakeLimits, folder: Path) -> Normalised
     Raises:
         IntakeError: `audio_unreadable`, `audio_too_long`, `audio_too_short`, `audio_silent`.
     """
-    return _normalise(MediaKind.SPEECH, source, limits, folder)
+    return normalise(MediaKind.SPEECH, source, limits, folder)
 
 
 def probe_video(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
-    """Copy a video into `folder` as H.264 without sound: upright, 25 fps, BT.709, ≤ 1280 pixels.
+    """Copy a video into `folder` as H.264 without sound: upright, ≤ 25 fps, BT.709, ≤ 1280 pixels.
 
     Raises:
         IntakeError: `video_unreadable`.
     """
-    return _normalise(MediaKind.VIDEO, source, limits, folder)
+    return normalise(MediaKind.VIDEO, source, limits, folder)
 
 
-def _normalise(kind: MediaKind, source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
+def normalise(kind: MediaKind, source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
+    """Copy a file of this kind into `folder`, as the function of the kind says."""
     with TemporaryDirectory(dir=folder, prefix=f"{kind}-") as workplace:
         copy = Path(workplace) / "copy"
         measured = run_probe(kind, source, copy, limits, bounds_of(kind, limits))

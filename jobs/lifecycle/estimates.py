@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accounts.limits import Limits
 from accounts.tenant import Tenant
 from avatar_api.common.ids import new_id
 from avatar_api.common.problems import Problem
@@ -62,7 +61,7 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
     """
     drafts.check(job_request, tenant)
     with inputs.scratch_folder() as scratch:
-        checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant.limits, scratch)
+        checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant, scratch)
     items = {file.requested.name: inputs.item_of(file) for file in checked}
     job = drafts.draft(new_id("job"), tenant, job_request, items)
     measured = measured_seconds(job)
@@ -78,18 +77,18 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
     )
 
 
-def fetched(job_request: JobRequest, limits: Limits, scratch: Path) -> list[CheckedFile]:
+def fetched(job_request: JobRequest, tenant: Tenant, scratch: Path) -> list[CheckedFile]:
     """Raises: Problem: `validation_error` naming the field whose address or file is at fault."""
     deadline = time.monotonic() + FETCH_SECONDS
     return [
-        _fetched(file, file.source, limits, scratch, deadline)
+        _fetched(file, file.source, tenant, scratch, deadline)
         for file in job_request.files
         if isinstance(file.source, Remote)
     ]
 
 
 def _fetched(
-    file: RequestedFile, source: Remote, limits: Limits, scratch: Path, deadline: float
+    file: RequestedFile, source: Remote, tenant: Tenant, scratch: Path, deadline: float
 ) -> CheckedFile:
     with inputs.naming(file):
         left = deadline - time.monotonic()
@@ -97,8 +96,10 @@ def _fetched(
             raise SourceError(
                 "download_failed", f"The files could not be downloaded within {FETCH_SECONDS:.0f} s."
             )
+        limits = tenant.limits
         path = sources.fetch(source, max_bytes=limits.max_upload_bytes, seconds=left, folder=scratch)
-        return inputs.probed(file, path, limits, scratch)
+        owner = inputs.owner_of(tenant.organization.pk, livemode=tenant.livemode)
+        return inputs.probed(file, path, limits, scratch, owner)
 
 
 def measured_seconds(job: Job) -> float | None:

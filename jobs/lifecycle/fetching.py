@@ -111,7 +111,8 @@ def _fetched(job: Job, file: RequestedFile, limits: Limits, scratch: Path) -> Ch
             seconds=min(left, MAX_FILE_SECONDS),
             folder=scratch,
         )
-        return inputs.probed(file, path, limits, scratch)
+        owner = inputs.owner_of(job.organization_id, livemode=job.livemode)
+        return inputs.probed(file, path, limits, scratch, owner)
     except (SourceError, IntakeError) as error:
         raise type(error)(error.code, f"{file.field}: {error.detail}") from error
 

@@ -74,23 +74,28 @@ class Bounds:
         cpu_seconds: Processor time.
         wall_seconds: Time from its start.
         file_bytes: The largest file that it may write.
-        memory_bytes: Its address space.
+        memory_bytes: Its address space, a quarter of a gigabyte of which all probes share.
         open_files: Its file descriptors.
     """
 
     cpu_seconds: int
     wall_seconds: float
     file_bytes: int
-    memory_bytes: int = 1536 * 2**20
+    memory_bytes: int = 2**30
     open_files: int = 32
 
 
 def bounds_of(kind: MediaKind, limits: IntakeLimits) -> Bounds:
-    """Generous for an honest file of the largest size that the limits allow, on a busy machine."""
+    """A few times what an honest file of the largest size that the limits allow takes."""
     longest = int(limits.max_speech_seconds) + 1
-    cpu_seconds, file_bytes = {
-        MediaKind.IMAGE: (20, 2**26),
-        MediaKind.SPEECH: (20 + longest // 10, 2**20 + longest * 48_000 * 4),
-        MediaKind.VIDEO: (60 + longest, 2**26 + longest * 2**22),
+    cpu_seconds, file_bytes, memory_bytes = {
+        MediaKind.IMAGE: (12, 2**26, 2**30),
+        MediaKind.SPEECH: (10 + longest // 20, 2**20 + longest * 48_000 * 4, 2**29),
+        MediaKind.VIDEO: (40 + longest * 2 // 5, 2**26 + longest * 2**22, 2**30),
     }[kind]
-    return Bounds(cpu_seconds=cpu_seconds, wall_seconds=2 * cpu_seconds, file_bytes=file_bytes)
+    return Bounds(
+        cpu_seconds=cpu_seconds,
+        wall_seconds=3 * cpu_seconds,
+        file_bytes=file_bytes,
+        memory_bytes=memory_bytes,
+    )

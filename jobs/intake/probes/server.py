@@ -29,6 +29,8 @@ from jobs.intake.probes.video import probe_video
 
 PROBES = {MediaKind.IMAGE: probe_image, MediaKind.SPEECH: probe_speech, MediaKind.VIDEO: probe_video}
 READY = b"r"
+NICENESS = 5
+"""Requests that need no probe go first."""
 
 
 def main(control_descriptor: int) -> None:
@@ -70,6 +72,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 def _confine(bounds: Bounds, folder: Path) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     signal.setitimer(signal.ITIMER_REAL, bounds.wall_seconds)  # SIGALRM ends the process, also inside C code.
+    os.nice(NICENESS)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_CPU, bounds.cpu_seconds)
     _limit(resource.RLIMIT_FSIZE, bounds.file_bytes)

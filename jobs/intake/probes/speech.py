@@ -55,7 +55,7 @@ def probe_speech(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
         IntakeError: `audio_unreadable`, `audio_too_long`, `audio_too_short`, `audio_silent`.
     """
     tally = Tally(limits.max_speech_seconds)
-    with open_container(source) as container:
+    with open_container(source, "audio_unreadable") as container:
         frames = _checked(container, _sound_track(container), tally)
         first = next(frames, None)
         if first is None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import struct
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from jobs.intake.normalize import IntakeLimits, probe_speech
 from tests.jobs.taking_in import LIMITS, accepted, refused
 from tests.media_samples import moving_picture, portrait, read_sound, tone, write_sound, write_video
+from tests.mp4_boxes import boxes
 
 FILES = Path(__file__).parent / "files"
 
@@ -312,3 +314,30 @@ def test_the_limit_comes_from_the_tenant(tmp_path: Path) -> None:
     upload = write_sound(tmp_path / "upload.flac", tone(300, 2))
 
     assert refused(probe_speech, upload, IntakeLimits(max_speech_seconds=1)) == "audio_too_long"
+
+
+@pytest.mark.parametrize("size_bytes", [4, 8])
+def test_an_mp4_with_thousands_of_edits_is_refused_before_it_is_decoded(
+    tmp_path: Path, size_bytes: int
+) -> None:
+    upload = write_sound(tmp_path / "upload.m4a", tone(300, 1), codec="aac")
+    entries = struct.pack(">Iii", 1000, 0, 0x10000) * 20_000
+    edits = struct.pack(">II", 0, 20_000) + entries
+    upload.write_bytes(with_edits(upload.read_bytes(), edits, size_bytes))
+
+    assert "edit lists have more than 500 entries" in refused(probe_speech, upload, says=True)
+
+
+def with_edits(data: bytes, edits: bytes, size_bytes: int) -> bytes:
+    """The MP4 with another edit list in its one track; its box names its size in so many bytes."""
+    changed = b""
+    for box in boxes(data):
+        payload = box.payload
+        if box.kind in ("moov", "trak", "edts"):
+            payload = with_edits(payload, edits, size_bytes)
+        if box.kind == "elst" and size_bytes == 8:
+            changed += struct.pack(">I4sQ", 1, b"elst", 16 + len(edits)) + edits
+            continue
+        payload = edits if box.kind == "elst" else payload
+        changed += struct.pack(">I", 8 + len(payload)) + box.kind.encode("latin-1") + payload
+    return changed
