@@ -13,6 +13,7 @@ from av.container import InputContainer
 
 from jobs.intake.probes.base import IntakeError, IntakeLimits, Measurements
 from jobs.intake.probes.containers import decode, open_container
+from jobs.intake.probes.timeline import keep_time
 
 MIN_SECONDS = 0.3
 MIN_RATE, MAX_RATE = 4_000, 48_000
@@ -24,6 +25,8 @@ CODECS = (
     *("adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms"),
 )
 UNCOMPRESSED = "pcm_"
+TIMED = ("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg")
+"""Containers that hold time stamps; those of other files are computed from what was decoded."""
 BLOCK_SAMPLES = 4096
 
 
@@ -79,7 +82,8 @@ def _sound_track(container: InputContainer) -> AudioStream:
 
 
 def _checked(container: InputContainer, track: AudioStream, tally: Tally) -> Iterator[av.AudioFrame]:
-    for frame in decode(container, track, "audio_unreadable"):
+    frames = decode(container, track, "audio_unreadable")
+    for frame in keep_time(frames) if container.format.name in TIMED else frames:
         samples = frame.to_ndarray()
         if samples.dtype.kind == "f" and not np.isfinite(samples).all():
             raise IntakeError("audio_unreadable", "The recording contains samples that are not numbers.")
