@@ -42,8 +42,13 @@ EXTENSIONS = {"image": "png", "video": "mp4", "audio": "flac", "audio_2": "flac"
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A file that the intake has taken in; its copy is on local disk."""
+    """What the intake has taken in of a file; the copy is on local disk.
 
+    Attributes:
+        name: What the copy is: `image`, `video`, `audio` or `audio_2`.
+    """
+
+    name: str
     requested: RequestedFile
     copy: NormalisedFile
 
@@ -72,7 +77,7 @@ def check(job_request: JobRequest, tenant: Tenant, scratch: Path) -> list[Checke
             with naming(file):
                 path = sources.local_copy(file.source, tenant, scratch)
                 owner = owner_of(tenant.organization.pk, livemode=tenant.livemode)
-                checked.append(probed(file, path, tenant.limits, scratch, owner))
+                checked.extend(probed(file, path, tenant.limits, scratch, owner))
     return checked
 
 
@@ -81,12 +86,21 @@ def owner_of(organization_id: str, *, livemode: bool) -> str:
     return f"{organization_id}:{livemode}"
 
 
-def probed(file: RequestedFile, path: Path, limits: Limits, scratch: Path, owner: str) -> CheckedFile:
-    """Raises: IntakeError, SandboxError."""
-    intake_limits = IntakeLimits(max_speech_seconds=limits.max_speech_seconds)
+def probed(file: RequestedFile, path: Path, limits: Limits, scratch: Path, owner: str) -> list[CheckedFile]:
+    """Normalise a file into `scratch`: one copy for each of its parts.
+
+    Raises:
+        IntakeError: The file's fault.
+        SandboxError: Nothing can be probed at the moment.
+    """
     kind = kind_of(file.name)
-    with probe_memory.taken(owner, bounds_of(kind, intake_limits).memory_bytes):
-        return CheckedFile(file, normalize.normalise(kind, path, intake_limits, scratch))
+    checked = []
+    for name, channel in file.parts.items():
+        intake_limits = IntakeLimits(limits.max_speech_seconds, channel)
+        with probe_memory.taken(owner, bounds_of(kind, intake_limits).memory_bytes):
+            copy = normalize.normalise(kind, path, intake_limits, scratch)
+        checked.append(CheckedFile(name, file, copy))
+    return checked
 
 
 @contextmanager
@@ -108,11 +122,11 @@ def store(checked: list[CheckedFile], prefix: str) -> dict[str, Item]:
     Returns:
         Their items by name.
     """
-    return {file.requested.name: item_of(file) | {"file": _store_file(file, prefix)} for file in checked}
+    return {file.name: item_of(file) | {"file": _store_file(file, prefix)} for file in checked}
 
 
 def _store_file(file: CheckedFile, prefix: str) -> Item:
-    name, path = file.requested.name, file.copy.path
+    name, path = file.name, file.copy.path
     key = storage_keys.input_file(prefix, f"{STEMS[name]}.{EXTENSIONS[name]}")
     with path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
@@ -126,6 +140,8 @@ def item_of(file: CheckedFile) -> Item:
     item: Item = {"facts": origin_of(file.requested) | facts_of(file.copy)}
     if file.copy.num_samples is not None:
         item["samples"] = [file.copy.num_samples, file.copy.sampling_rate]
+    if file.copy.separate_speakers:
+        item["separate_speakers"] = True
     return item
 
 
@@ -156,6 +172,7 @@ def facts_of(file: NormalisedFile) -> dict[str, Any]:
         "width": file.width,
         "height": file.height,
         "duration_seconds": file.duration_seconds,
+        "channel": file.channel,
     }
     return {name: value for name, value in facts.items() if value is not None}
 

@@ -29,6 +29,8 @@ class NormalisedFile:
         duration_seconds: Of the copy of a recording or video.
         num_samples: Of the copy of a recording, per channel.
         sampling_rate: Of the copy of a recording, in Hz.
+        channel: Of a stereo recording, the one that was kept, if only one was.
+        separate_speakers: Whether a stereo recording seems to hold one speaker on each channel.
     """
 
     path: Path
@@ -39,6 +41,8 @@ class NormalisedFile:
     duration_seconds: float | None = None
     num_samples: int | None = None
     sampling_rate: int | None = None
+    channel: str | None = None
+    separate_speakers: bool = False
 
 
 def probe_image(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
@@ -52,6 +56,8 @@ def probe_image(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedF
 
 def probe_speech(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
     """Copy a recording into `folder` as 16-bit FLAC: own loudness and rate (≤ 48 kHz), mono or stereo.
+
+    Of stereo one channel is left where the limits name it, or where both would cancel each other in mono.
 
     Raises:
         IntakeError: `audio_unreadable`, `audio_too_long`, `audio_too_short`, `audio_silent`.

@@ -80,7 +80,7 @@ def draft(job_id: str, tenant: Tenant, job_request: JobRequest, items: dict[str,
         Problem: `validation_error` with `audio_too_long` when two speeches in turn pass the plan's limit.
     """
     missing = [file for file in job_request.files if file.name not in items]
-    known = {file.name: inputs.item_to_fetch(file) for file in missing} | items
+    known = {name: inputs.item_to_fetch(file) for file in missing for name in file.parts} | items
     arranged = inputs.arrange(known, job_request.reference_kind)
     with inputs.naming(job_request.speech[-1]):
         duration = inputs.duration_of(arranged, job_request.speaking_order, tenant.limits)
@@ -94,6 +94,7 @@ def draft(job_id: str, tenant: Tenant, job_request: JobRequest, items: dict[str,
         **job_request.plain_parameters(),
         webhook_url=job_request.webhook_url,
         metadata=job_request.metadata,
+        audio_channels=job_request.audio_channels,
         reference_kind=job_request.reference_kind,
         inputs=arranged,
         urls=inputs.urls_of(missing) or None,

@@ -14,7 +14,7 @@ from gpu_worker.contract.presets import PresetName, Resolution
 from jobs.billing import pricing, quotas
 from jobs.intake import inputs, sources
 from jobs.intake.inputs import CheckedFile
-from jobs.intake.requests import JobRequest, RequestedFile
+from jobs.intake.requests import AudioChannels, JobRequest, RequestedFile
 from jobs.intake.sources import Remote, SourceError
 from jobs.lifecycle import drafts
 from jobs.models import Job
@@ -62,7 +62,7 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
     drafts.check(job_request, tenant)
     with inputs.scratch_folder() as scratch:
         checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant, scratch)
-    items = {file.requested.name: inputs.item_of(file) for file in checked}
+    items = {file.name: inputs.item_of(file) for file in checked}
     job = drafts.draft(new_id("job"), tenant, job_request, items)
     measured = measured_seconds(job)
     return Estimate(
@@ -81,15 +81,16 @@ def fetched(job_request: JobRequest, tenant: Tenant, scratch: Path) -> list[Chec
     """Raises: Problem: `validation_error` naming the field whose address or file is at fault."""
     deadline = time.monotonic() + FETCH_SECONDS
     return [
-        _fetched(file, file.source, tenant, scratch, deadline)
+        part
         for file in job_request.files
         if isinstance(file.source, Remote)
+        for part in _fetched(file, file.source, tenant, scratch, deadline)
     ]
 
 
 def _fetched(
     file: RequestedFile, source: Remote, tenant: Tenant, scratch: Path, deadline: float
-) -> CheckedFile:
+) -> list[CheckedFile]:
     with inputs.naming(file):
         left = deadline - time.monotonic()
         if left <= 0:
@@ -134,7 +135,22 @@ def warnings_of(job: Job, tenant: Tenant, *, is_measured: bool) -> list[Notice]:
             f"The reference is smaller than the video; at least {side} pixels per side give a sharper result."
         )
         found.append(Notice("reference_small", detail))
-    return found + refusals_of(job, tenant)
+    return found + sound_notices(job) + refusals_of(job, tenant)
+
+
+def sound_notices(job: Job) -> list[Notice]:
+    """What a stereo recording suggests."""
+    if job.audio_channels == AudioChannels.SPLIT:
+        return []
+    found = []
+    for name, item in zip(("audio", "audio_2"), job.inputs["speech"], strict=False):
+        if channel := item["facts"].get("channel"):
+            detail = f"{name}: the channels have opposite phases and cancel out; the {channel} one is used."
+            found.append(Notice("channels_cancel", detail))
+    if len(job.inputs["speech"]) == 1 and job.inputs["speech"][0].get("separate_speakers"):
+        detail = "Left and right hardly correlate: for one speaker on each, send audio_channels=split."
+        found.append(Notice("separate_speakers", detail))
+    return found
 
 
 def refusals_of(job: Job, tenant: Tenant) -> list[Notice]:

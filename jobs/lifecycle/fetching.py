@@ -24,7 +24,7 @@ from jobs import tracing
 from jobs.intake import inputs, sources
 from jobs.intake.inputs import CheckedFile
 from jobs.intake.normalize import IntakeError
-from jobs.intake.requests import RequestedFile, requested_file
+from jobs.intake.requests import AudioChannels, RequestedFile, requested_file
 from jobs.intake.sources import Remote, SourceError
 from jobs.lifecycle import drafts, retention, transitions
 from jobs.models import Job
@@ -86,7 +86,7 @@ def _fetch(job: Job) -> None:
     limits = effective_limits(job.organization, job.api_key, livemode=job.livemode)
     try:
         with inputs.scratch_folder() as scratch:
-            fetched = [_fetched(job, file, limits, scratch) for file in _files_of(job)]
+            fetched = [part for file in _files_of(job) for part in _fetched(job, file, limits, scratch)]
             _take_in(job, fetched, limits)
     except (SourceError, IntakeError) as error:
         transitions.fail_fetch(job.id, error.code, error.detail)
@@ -94,10 +94,11 @@ def _fetch(job: Job) -> None:
 
 def _files_of(job: Job) -> list[RequestedFile]:
     assert job.urls is not None
-    return [requested_file(field, Remote(url)) for field, url in job.urls.items()]
+    channels = AudioChannels(job.audio_channels)
+    return [requested_file(field, Remote(url), channels) for field, url in job.urls.items()]
 
 
-def _fetched(job: Job, file: RequestedFile, limits: Limits, scratch: Path) -> CheckedFile:
+def _fetched(job: Job, file: RequestedFile, limits: Limits, scratch: Path) -> list[CheckedFile]:
     """Raises: SourceError, IntakeError: with the field in front of what is wrong."""
     assert job.fetch_deadline is not None
     assert isinstance(file.source, Remote)
@@ -120,9 +121,7 @@ def _fetched(job: Job, file: RequestedFile, limits: Limits, scratch: Path) -> Ch
 def _take_in(job: Job, fetched: list[CheckedFile], limits: Limits) -> None:
     """Raises: IntakeError: `audio_too_long` for the plan, or for what could be reserved of the month."""
     kind = ReferenceKind(job.reference_kind)
-    items = inputs.names_of(job.inputs, kind) | {
-        file.requested.name: inputs.item_of(file) for file in fetched
-    }
+    items = inputs.names_of(job.inputs, kind) | {file.name: inputs.item_of(file) for file in fetched}
     duration = inputs.duration_of(inputs.arrange(items, kind), SpeakingOrder(job.speaking_order), limits)
     length = drafts.length_of(duration)
     if length.reserved_seconds > job.reserved_seconds:

@@ -45,6 +45,8 @@ class Job(models.Model):
     seed = models.BigIntegerField()
     speaking_order = models.CharField(max_length=24, choices=choices(SpeakingOrder))
     speaker_boxes = models.JSONField(default=list)
+    # Whether both speakers are on the channels of one recording.
+    audio_channels = models.CharField(max_length=8, default="mix", db_default="mix")
     metadata = models.JSONField(default=dict)
     reference_kind = models.CharField(max_length=8, choices=choices(ReferenceKind))
     inputs = models.JSONField()

@@ -145,6 +145,7 @@ def input_of(job: Job) -> dict[str, Any]:
         job.reference_kind: job.inputs["reference"]["facts"],
         "audio": speech[0],
         "audio_2": speech[1] if len(speech) == 2 else None,
+        "audio_channels": job.audio_channels,
         **job.plain_parameters(),
     }
 

@@ -30,6 +30,7 @@ INPUT: Json = {
         "sampling_rate": 16000,
     },
     "audio_2": None,
+    "audio_channels": "mix",
     "speaker_boxes": [],
     "speaking_order": "together",
     "prompt": "A person is talking.",

@@ -12,15 +12,25 @@ class MediaKind(StrEnum):
     VIDEO = "video"
 
 
+class Channel(StrEnum):
+    """What is wanted of a recording."""
+
+    ALL = "all"
+    LEFT = "left"
+    RIGHT = "right"
+
+
 @dataclass(frozen=True)
 class IntakeLimits:
-    """Limits that differ from tenant to tenant.
+    """What differs from tenant to tenant, and from request to request.
 
     Attributes:
         max_speech_seconds: Longest recording; a reference video is cut there, since no more of it is used.
+        channel: Of a recording, what is kept of it.
     """
 
     max_speech_seconds: float
+    channel: Channel = Channel.ALL
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,8 @@ class Measurements:
         duration_seconds: Of a recording or video.
         num_samples: Of a recording, per channel.
         sampling_rate: Of a recording, in Hz.
+        channel: Of a stereo recording, the one that was kept, if only one was.
+        separate_speakers: Whether a stereo recording seems to hold one speaker on each channel.
     """
 
     width: int | None = None
@@ -40,6 +52,8 @@ class Measurements:
     duration_seconds: float | None = None
     num_samples: int | None = None
     sampling_rate: int | None = None
+    channel: str | None = None
+    separate_speakers: bool = False
 
 
 class IntakeError(Exception):
