@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0009_choices")]
+    dependencies = [("jobs", "0010_job_sampling")]
 
     operations = [
         migrations.AddField(
