@@ -7,7 +7,7 @@ be fetched only the address without its secrets is known.
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -23,8 +23,9 @@ from accounts.tenant import Tenant
 from avatar_api.common.own_folder import own_folder
 from avatar_api.common.problems import FieldError, Problem, invalid
 from gpu_worker.contract import storage_keys
-from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder, StoredFile
-from jobs.intake import normalize, sources
+from gpu_worker.contract.presets import Resolution
+from gpu_worker.contract.spec import ReferenceKind, SpeakerBox, SpeakingOrder, StoredFile
+from jobs.intake import framing, normalize, sources
 from jobs.intake.normalize import IntakeError, IntakeLimits, NormalisedFile
 from jobs.intake.probe_memory import ProbesBusyError, probe_memory
 from jobs.intake.probes.base import MediaKind, bounds_of
@@ -140,6 +141,8 @@ def item_of(file: CheckedFile) -> Item:
     item: Item = {"facts": origin_of(file.requested) | facts_of(file.copy)}
     if file.copy.num_samples is not None:
         item["samples"] = [file.copy.num_samples, file.copy.sampling_rate]
+    if file.name in ("image", "video"):
+        item["faces"] = [asdict(face) for face in file.copy.faces]
     if file.copy.separate_speakers:
         item["separate_speakers"] = True
     return item
@@ -183,6 +186,17 @@ def arrange(items: dict[str, Item], kind: ReferenceKind) -> dict[str, Any]:
         "reference": items[kind.value],
         "speech": [items[name] for name in ("audio", "audio_2") if name in items],
     }
+
+
+def framed(
+    inputs: dict[str, Any], speaker_boxes: Sequence[SpeakerBox], resolution: Resolution
+) -> dict[str, Any]:
+    """The reference of a job's row with the crop around the speakers, once it has been looked at."""
+    reference: Item = inputs["reference"]
+    crop = framing.default_crop(reference, speaker_boxes, len(inputs["speech"]), resolution)
+    if crop is None:
+        return reference
+    return reference | {"crop": {name: round(value, 4) for name, value in asdict(crop).items()}}
 
 
 def names_of(inputs: dict[str, Any], kind: ReferenceKind) -> dict[str, Item]:

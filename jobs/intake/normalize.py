@@ -6,11 +6,11 @@ says, and leaves one normalised copy, or nothing. Engines open only these copies
 
 import hashlib
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkstemp
 
-from jobs.intake.probes.base import IntakeError, IntakeLimits, MediaKind, bounds_of, unreadable
+from jobs.intake.probes.base import Face, IntakeError, IntakeLimits, MediaKind, bounds_of, unreadable
 from jobs.intake.sandbox import run_probe
 
 __all__ = ["IntakeError", "IntakeLimits", "NormalisedFile", "probe_image", "probe_speech", "probe_video"]
@@ -31,6 +31,7 @@ class NormalisedFile:
         sampling_rate: Of the copy of a recording, in Hz.
         channel: Of a stereo recording, the one that was kept, if only one was.
         separate_speakers: Whether a stereo recording seems to hold one speaker on each channel.
+        faces: Of a picture or of a video's first frame, largest first.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class NormalisedFile:
     sampling_rate: int | None = None
     channel: str | None = None
     separate_speakers: bool = False
+    faces: tuple[Face, ...] = ()
 
 
 def probe_image(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
@@ -84,7 +86,7 @@ def normalise(kind: MediaKind, source: Path, limits: IntakeLimits, folder: Path)
         path = copy.rename(_new_file(kind, folder))
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return NormalisedFile(path, digest, source.stat().st_size, **asdict(measured))
+    return NormalisedFile(path, digest, source.stat().st_size, **vars(measured))
 
 
 def _new_file(kind: MediaKind, folder: Path) -> Path:

@@ -15,6 +15,7 @@ from avatar_api.common.fields import (
     StrictSerializer,
 )
 from avatar_api.common.problems import FieldError, invalid
+from gpu_worker.contract.framing import Box
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, RenderParameters, SpeakingOrder
 from jobs.intake.fields import AssetIdField, FileUrlField, MetadataField, WebhookUrlField
@@ -70,12 +71,14 @@ class JobRequest(RenderParameters):
         reference: The image or video.
         speech: One file a speaker, or one for both.
         audio_channels: Whether that one has the two speakers on its channels.
+        crop: What is shown of the reference; None: around the speakers.
         webhook_url: Where this job's events go, instead of the organization's endpoints.
     """
 
     reference: RequestedFile
     speech: tuple[RequestedFile, ...]
     audio_channels: AudioChannels
+    crop: Box | None
     webhook_url: str | None
     metadata: dict[str, str]
 
@@ -88,8 +91,8 @@ class JobRequest(RenderParameters):
         return (self.reference, *self.speech)
 
 
-class SpeakerBoxSerializer(StrictSerializer):
-    """Where a speaker is: fractions of the image, from its top left."""
+class BoxSerializer(StrictSerializer):
+    """A part of the image: fractions of it, from its top left."""
 
     x = StrictFloatField(min_value=0, max_value=1)
     y = StrictFloatField(min_value=0, max_value=1)
@@ -120,7 +123,12 @@ class JobRequestSerializer(StrictSerializer):
         help_text="split: the left and right channel of a stereo recording are the first and second speaker.",
     )
     speaker_boxes: serializers.ListSerializer[Any] = serializers.ListSerializer(
-        child=SpeakerBoxSerializer(), required=False, min_length=1, max_length=2
+        child=BoxSerializer(), required=False, min_length=1, max_length=2
+    )
+    crop = BoxSerializer(
+        required=False,
+        help_text="What the video shows of the image or video. Default: as much as the frame's shape allows, "
+        "around the speakers' faces.",
     )
     speaking_order = StrictChoiceField(choices=[order.value for order in SpeakingOrder], required=False)
     prompt = StrictCharField(max_length=MAX_PROMPT, default=DEFAULT_PROMPT)
@@ -168,6 +176,7 @@ class JobRequestSerializer(StrictSerializer):
             reference=files[0],
             speech=tuple(files[1:]),
             audio_channels=channels,
+            crop=Box(**data["crop"]) if "crop" in data else None,
             **RenderParameters.read(self.defaults() | data),
             webhook_url=data.get("webhook_url"),
             metadata=data["metadata"],

@@ -11,8 +11,9 @@ from avatar_api.common.problems import Problem
 from gpu_worker.contract import costs
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.spec import RenderParameters
 from jobs.billing import pricing, quotas
-from jobs.intake import inputs, sources
+from jobs.intake import framing, inputs, sources
 from jobs.intake.inputs import CheckedFile
 from jobs.intake.requests import AudioChannels, JobRequest, RequestedFile
 from jobs.intake.sources import Remote, SourceError
@@ -135,7 +136,20 @@ def warnings_of(job: Job, tenant: Tenant, *, is_measured: bool) -> list[Notice]:
             f"The reference is smaller than the video; at least {side} pixels per side give a sharper result."
         )
         found.append(Notice("reference_small", detail))
-    return found + sound_notices(job) + refusals_of(job, tenant)
+    return found + framing_notices(job) + sound_notices(job) + refusals_of(job, tenant)
+
+
+def framing_notices(job: Job) -> list[Notice]:
+    """What is wrong with the faces in the part of the reference that is shown."""
+    parameters = RenderParameters.read(job.plain_parameters())
+    found = framing.notices(
+        job.inputs["reference"],
+        job.shown_crop,
+        parameters["speaker_boxes"],
+        len(job.inputs["speech"]),
+        parameters["resolution"],
+    )
+    return [Notice(code, detail) for code, detail in found]
 
 
 def sound_notices(job: Job) -> list[Notice]:

@@ -19,9 +19,9 @@ from avatar_api.common.advisory_lock import advisory_lock
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.queues import enqueue
-from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
+from gpu_worker.contract.spec import ReferenceKind, RenderParameters, SpeakingOrder
 from jobs import tracing
-from jobs.intake import inputs, sources
+from jobs.intake import framing, inputs, sources
 from jobs.intake.inputs import CheckedFile
 from jobs.intake.normalize import IntakeError
 from jobs.intake.requests import AudioChannels, RequestedFile, requested_file
@@ -119,10 +119,17 @@ def _fetched(job: Job, file: RequestedFile, limits: Limits, scratch: Path) -> li
 
 
 def _take_in(job: Job, fetched: list[CheckedFile], limits: Limits) -> None:
-    """Raises: IntakeError: `audio_too_long` for the plan, or for what could be reserved of the month."""
+    """Store what was fetched, and let the job go on.
+
+    Raises:
+        IntakeError: `audio_too_long` for the plan, or for what could be reserved of the month;
+            `image_too_small` for the crop.
+    """
     kind = ReferenceKind(job.reference_kind)
     items = inputs.names_of(job.inputs, kind) | {file.name: inputs.item_of(file) for file in fetched}
-    duration = inputs.duration_of(inputs.arrange(items, kind), SpeakingOrder(job.speaking_order), limits)
+    arranged = inputs.arrange(items, kind)
+    framing.refuse_tiny(job.shown_crop, arranged["reference"])
+    duration = inputs.duration_of(arranged, SpeakingOrder(job.speaking_order), limits)
     length = drafts.length_of(duration)
     if length.reserved_seconds > job.reserved_seconds:
         lasts, available = length.reserved_seconds, job.reserved_seconds
@@ -130,6 +137,8 @@ def _take_in(job: Job, fetched: list[CheckedFile], limits: Limits) -> None:
         raise IntakeError("audio_too_long", detail)
     prefix = storage_keys.inputs_prefix(job.organization_id, job.id)
     stored = inputs.arrange(items | inputs.store(fetched, prefix), kind)
+    parameters = RenderParameters.read(job.plain_parameters())
+    stored["reference"] = inputs.framed(stored, parameters["speaker_boxes"], parameters["resolution"])
     if not transitions.take_in(job.id, stored, length):
         _remove_unless_kept(job)
 

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 KEPT_BY_RETRY = (
     "engine",
     "audio_channels",
+    "crop",
     "metadata",
     "reference_kind",
     "webhook_url",

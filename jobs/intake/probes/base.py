@@ -1,7 +1,9 @@
-"""What the intake and its child processes share. Stdlib only: the web process imports it."""
+"""What the intake and its child processes share. No decoder: the web process imports it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+from gpu_worker.contract.framing import Box
 
 
 class MediaKind(StrEnum):
@@ -34,6 +36,25 @@ class IntakeLimits:
 
 
 @dataclass(frozen=True)
+class Face:
+    """A face in a picture or in the first frame of a video; fractions of it, from its top left.
+
+    Attributes:
+        speaks: Whether it is seen enough from the front to be a speaker.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    speaks: bool
+
+    @property
+    def box(self) -> Box:
+        return Box(self.x, self.y, self.width, self.height)
+
+
+@dataclass(frozen=True)
 class Measurements:
     """What a probe measured on the normalised copy of a file.
 
@@ -45,6 +66,7 @@ class Measurements:
         sampling_rate: Of a recording, in Hz.
         channel: Of a stereo recording, the one that was kept, if only one was.
         separate_speakers: Whether a stereo recording seems to hold one speaker on each channel.
+        faces: Of a picture or of a video's first frame, largest first.
     """
 
     width: int | None = None
@@ -54,6 +76,7 @@ class Measurements:
     sampling_rate: int | None = None
     channel: str | None = None
     separate_speakers: bool = False
+    faces: tuple[Face, ...] = ()
 
 
 class IntakeError(Exception):
@@ -88,14 +111,14 @@ class Bounds:
         cpu_seconds: Processor time.
         wall_seconds: Time from its start.
         file_bytes: The largest file that it may write.
-        memory_bytes: Its address space, a quarter of a gigabyte of which all probes share.
+        memory_bytes: Its address space, half a gigabyte of which all probes share.
         open_files: Its file descriptors.
     """
 
     cpu_seconds: int
     wall_seconds: float
     file_bytes: int
-    memory_bytes: int = 2**30
+    memory_bytes: int = 3 * 2**29
     open_files: int = 32
 
 
@@ -103,9 +126,9 @@ def bounds_of(kind: MediaKind, limits: IntakeLimits) -> Bounds:
     """A few times what an honest file of the largest size that the limits allow takes."""
     longest = int(limits.max_speech_seconds) + 1
     cpu_seconds, file_bytes, memory_bytes = {
-        MediaKind.IMAGE: (12, 2**26, 2**30),
-        MediaKind.SPEECH: (10 + longest // 20, 2**20 + longest * 48_000 * 4, 2**29),
-        MediaKind.VIDEO: (40 + longest * 2 // 5, 2**26 + longest * 2**22, 2**30),
+        MediaKind.IMAGE: (12, 2**26, 3 * 2**29),
+        MediaKind.SPEECH: (10 + longest // 20, 2**20 + longest * 48_000 * 4, 3 * 2**28),
+        MediaKind.VIDEO: (40 + longest * 2 // 5, 2**26 + longest * 2**22, 3 * 2**29),
     }[kind]
     return Bounds(
         cpu_seconds=cpu_seconds,

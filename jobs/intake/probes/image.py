@@ -8,6 +8,7 @@ from pi_heif import register_heif_opener
 from PIL import Image, ImageCms, ImageOps
 
 from jobs.intake.probes.base import IntakeError, IntakeLimits, Measurements
+from jobs.intake.probes.faces import faces_of
 from jobs.intake.probes.png import write_png
 
 # Load the formats once in the server, not in each process.
@@ -47,7 +48,7 @@ def probe_image(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
             f"each side should have at least {MIN_SIDE}.",
         )
     write_png(out, picture)
-    return Measurements(width=picture.width, height=picture.height)
+    return Measurements(width=picture.width, height=picture.height, faces=faces_of(picture))
 
 
 def _normalised(image: Image.Image) -> Image.Image:

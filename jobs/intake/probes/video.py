@@ -11,10 +11,12 @@ import numpy.typing as npt
 from av.container import InputContainer, OutputContainer
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
+from PIL import Image
 
 from gpu_worker.contract.windows import FPS
 from jobs.intake.probes.base import IntakeError, IntakeLimits, Measurements
 from jobs.intake.probes.containers import decode, open_container
+from jobs.intake.probes.faces import faces_of
 
 MIN_SIDE = 128
 MAX_SIDE = 1280
@@ -59,7 +61,8 @@ def probe_video(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
             raise IntakeError("video_unreadable", f"Each side must have at least {MIN_SIDE} pixels.")
         changes = _at_25_fps(first, pictures, num_frames=int(limits.max_speech_seconds * FPS))
         num_frames = _write(out, changes, width=width, height=height)
-    return Measurements(width=width, height=height, duration_seconds=num_frames / FPS)
+    faces = faces_of(Image.fromarray(first.pixels))
+    return Measurements(width=width, height=height, duration_seconds=num_frames / FPS, faces=faces)
 
 
 class Work:

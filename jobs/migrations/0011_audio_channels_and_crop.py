@@ -5,6 +5,7 @@ class Migration(migrations.Migration):
     dependencies = [("jobs", "0010_job_sampling")]
 
     operations = [
+        migrations.AddField(model_name="job", name="crop", field=models.JSONField(blank=True, null=True)),
         migrations.AddField(
             model_name="job",
             name="audio_channels",
