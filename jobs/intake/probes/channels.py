@@ -71,7 +71,8 @@ def keep_channel(recording: Path, channel: Channel) -> int:
         stream = source.streams.audio[0]
         encoder = target.add_stream("flac", rate=stream.rate, layout="mono", format="s16")
         for frame in source.decode(stream):
-            samples = np.ascontiguousarray(frame.to_ndarray().reshape(-1, 2)[:, index])[None]
+            both = frame.to_ndarray().astype(np.int16, copy=False).reshape(-1, 2)
+            samples = np.ascontiguousarray(both[:, index])[None]
             peak = max(peak, int(np.abs(samples.astype(np.int32)).max()))
             part = av.AudioFrame.from_ndarray(samples, "s16", "mono")
             part.sample_rate = frame.sample_rate

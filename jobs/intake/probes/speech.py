@@ -54,7 +54,7 @@ class Tally:
         self.num_samples += frame.samples
         self.peak = max(self.peak, int(np.abs(samples.astype(np.int32)).max()))
         if self.channels is not None:
-            self.channels.add(samples.reshape(-1, 2))
+            self.channels.add(samples.astype(np.int16, copy=False).reshape(-1, 2))
 
 
 def probe_speech(source: Path, out: Path, limits: IntakeLimits) -> Measurements:

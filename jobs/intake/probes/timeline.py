@@ -21,7 +21,7 @@ def keep_time(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
     """
     due: Fraction | None = None
     for frame in frames:
-        start = None if frame.pts is None else frame.pts * frame.time_base
+        start = _start_of(frame)
         if due is None or start is None or start < due - MAX_OVERLAP:
             due = start if start is not None else due
         elif start > due + TOLERANCE:
@@ -35,6 +35,11 @@ def keep_time(frames: Iterable[av.AudioFrame]) -> Iterator[av.AudioFrame]:
         yield frame
         if due is not None:
             due += Fraction(frame.samples, frame.sample_rate)
+
+
+def _start_of(frame: av.AudioFrame) -> Fraction | None:
+    """In seconds; None for a frame without a time stamp."""
+    return None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
 
 
 def _silence(like: av.AudioFrame, num_samples: int) -> Iterator[av.AudioFrame]:

@@ -13,9 +13,10 @@ from rest_framework.test import APIClient
 
 from accounts.models import Organization
 from gpu_worker.contract.coordination import WorkerFacts, write_worker
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.framing import Box
 from gpu_worker.contract.queues import render_queue
-from gpu_worker.contract.spec import EngineName, RenderSpec
+from gpu_worker.contract.spec import RenderSpec
 from jobs.lifecycle import fetching
 from jobs.models import Job
 from jobs.scheduling import dispatch
