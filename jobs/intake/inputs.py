@@ -21,7 +21,7 @@ from django.core.files.storage import default_storage
 from accounts.limits import Limits
 from accounts.tenant import Tenant
 from avatar_api.common.own_folder import own_folder
-from avatar_api.common.problems import FieldError, Problem, invalid
+from avatar_api.common.problems import SOON, FieldError, Problem, invalid
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.presets import Resolution
 from gpu_worker.contract.spec import ReferenceKind, SpeakerBox, SpeakingOrder, StoredFile
@@ -111,10 +111,12 @@ def naming(file: RequestedFile) -> Iterator[None]:
         yield
     except (IntakeError, SourceError) as error:
         raise invalid(FieldError(file.field, error.code, error.detail)) from error
+    except ProbesBusyError as error:
+        log.warning("an upload was not checked in time: %s", error)
+        raise Problem("service_unavailable", headers=SOON) from error
     except SandboxError as error:
-        if not isinstance(error, ProbesBusyError):
-            log.exception("uploads can't be checked at the moment")
-        raise Problem("service_unavailable", headers={"Retry-After": "5"}) from error
+        log.exception("uploads can't be checked at the moment")
+        raise Problem("service_unavailable", headers=SOON) from error
 
 
 def store(checked: list[CheckedFile], prefix: str) -> dict[str, Item]:
