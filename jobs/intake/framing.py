@@ -19,7 +19,7 @@ Notices = list[tuple[str, str]]
 
 
 def faces_of(item: dict[str, Any]) -> list[Face]:
-    """What the intake found in the reference of a job's row; nothing as long as it hasn't looked."""
+    """What the intake found in a reference; nothing as long as it hasn't looked."""
     return [Face(**face) for face in item.get("faces", ())]
 
 

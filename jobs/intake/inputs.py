@@ -155,8 +155,17 @@ def item_to_fetch(file: RequestedFile) -> Item:
 
 
 def urls_of(files: list[RequestedFile]) -> dict[str, str]:
-    """The addresses among the sources of these files, by field."""
-    return {file.field: file.source.url for file in files if isinstance(file.source, Remote)}
+    """The addresses among the sources of these files, by the fields of what each stands for.
+
+    Of a recording that is split both have it: so the release before this one, which knows no split, gives
+    each speaker the whole recording instead of failing over a second one that it lacks.
+    """
+    return {
+        f"{name}_url": file.source.url
+        for file in files
+        if isinstance(file.source, Remote)
+        for name in file.parts
+    }
 
 
 def origin_of(file: RequestedFile) -> dict[str, str]:
@@ -193,12 +202,13 @@ def arrange(items: dict[str, Item], kind: ReferenceKind) -> dict[str, Any]:
 def framed(
     inputs: dict[str, Any], speaker_boxes: Sequence[SpeakerBox], resolution: Resolution
 ) -> dict[str, Any]:
-    """The reference of a job's row with the crop around the speakers, once it has been looked at."""
+    """The reference of a job once it was probed: the crop around the speakers in place of the faces."""
     reference: Item = inputs["reference"]
     crop = framing.default_crop(reference, speaker_boxes, len(inputs["speech"]), resolution)
     if crop is None:
         return reference
-    return reference | {"crop": {name: round(value, 4) for name, value in asdict(crop).items()}}
+    kept = {name: value for name, value in reference.items() if name != "faces"}
+    return kept | {"crop": {name: round(value, 4) for name, value in asdict(crop).items()}}
 
 
 def names_of(inputs: dict[str, Any], kind: ReferenceKind) -> dict[str, Item]:

@@ -14,7 +14,7 @@ from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import RenderParameters
 from jobs.billing import pricing, quotas
 from jobs.intake import framing, inputs, sources
-from jobs.intake.inputs import CheckedFile
+from jobs.intake.inputs import CheckedFile, Item
 from jobs.intake.requests import AudioChannels, JobRequest, RequestedFile
 from jobs.intake.sources import Remote, SourceError
 from jobs.lifecycle import drafts
@@ -74,7 +74,7 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
         windows=job.windows,
         estimated_seconds=round(counted_seconds(job) if measured is None else measured, 1),
         estimated_cost_usd=str(pricing.cost_usd(job.reserved_seconds, job) if job.livemode else 0),
-        warnings=warnings_of(job, tenant, is_measured=measured is not None),
+        warnings=warnings_of(job, items, tenant, is_measured=measured is not None),
     )
 
 
@@ -123,7 +123,7 @@ def counted_seconds(job: Job) -> float:
     )
 
 
-def warnings_of(job: Job, tenant: Tenant, *, is_measured: bool) -> list[Notice]:
+def warnings_of(job: Job, items: dict[str, Item], tenant: Tenant, *, is_measured: bool) -> list[Notice]:
     found = []
     if not is_measured:
         found.append(
@@ -136,14 +136,14 @@ def warnings_of(job: Job, tenant: Tenant, *, is_measured: bool) -> list[Notice]:
             f"The reference is smaller than the video; at least {side} pixels per side give a sharper result."
         )
         found.append(Notice("reference_small", detail))
-    return found + framing_notices(job) + sound_notices(job) + refusals_of(job, tenant)
+    return found + framing_notices(job, items) + sound_notices(job) + refusals_of(job, tenant)
 
 
-def framing_notices(job: Job) -> list[Notice]:
+def framing_notices(job: Job, items: dict[str, Item]) -> list[Notice]:
     """What is wrong with the faces in the part of the reference that is shown."""
     parameters = RenderParameters.read(job.plain_parameters())
     found = framing.notices(
-        job.inputs["reference"],
+        items[job.reference_kind],
         job.shown_crop,
         parameters["speaker_boxes"],
         len(job.inputs["speech"]),

@@ -95,7 +95,8 @@ def _fetch(job: Job) -> None:
 def _files_of(job: Job) -> list[RequestedFile]:
     assert job.urls is not None
     channels = AudioChannels(job.audio_channels)
-    return [requested_file(field, Remote(url), channels) for field, url in job.urls.items()]
+    files = [requested_file(field, Remote(url), channels) for field, url in job.urls.items()]
+    return [file for file in files if channels is AudioChannels.MIX or file.name != "audio_2"]
 
 
 def _fetched(job: Job, file: RequestedFile, limits: Limits, scratch: Path) -> list[CheckedFile]:
