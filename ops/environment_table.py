@@ -48,6 +48,8 @@ MEANINGS = {
     "SDK's other "
     "`OTEL_` variables count, too",
     "OUTBOUND_ALLOW_PRIVATE": "for development: webhooks and fetches may reach private addresses",
+    "PROBE_MEMORY_BYTES": "address space of all uploaded files that are checked at once in a process: "
+    "1.5 GiB for a picture or video, of which it uses 600 MiB at most, half of that for a recording",
     "PROMETHEUS_MULTIPROC_DIR": "a folder in memory, needed where one server runs several web processes: "
     "each then "
     "tells what all of them count",

@@ -191,6 +191,8 @@ GPU_BUDGET_USD_PER_DAY = env.float("GPU_BUDGET_USD_PER_DAY", 0)
 
 # Requests that the web process serves at once.
 WEB_THREADS = env.int("WEB_THREADS", 8)
+# Address space of all probes of uploaded files that run at once in a process.
+PROBE_MEMORY_BYTES = env.int("PROBE_MEMORY_BYTES", 4_831_838_208)
 
 
 def database(url: str, **options: object) -> dict[str, object]:

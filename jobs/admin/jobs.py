@@ -44,6 +44,7 @@ class JobAdmin(ScopedAdmin):
                 ("resolution", "seed"),
                 ("prompt", "negative_prompt"),
                 ("speaking_order", "speaker_boxes"),
+                ("audio_channels", "crop"),
                 ("metadata", "retry_of"),
             ],
             "classes": ["tab"],

@@ -7,7 +7,7 @@ be fetched only the address without its secrets is known.
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -21,11 +21,14 @@ from django.core.files.storage import default_storage
 from accounts.limits import Limits
 from accounts.tenant import Tenant
 from avatar_api.common.own_folder import own_folder
-from avatar_api.common.problems import FieldError, Problem, invalid
+from avatar_api.common.problems import SOON, FieldError, Problem, invalid
 from gpu_worker.contract import storage_keys
-from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder, StoredFile
-from jobs.intake import normalize, sources
+from gpu_worker.contract.presets import Resolution
+from gpu_worker.contract.spec import ReferenceKind, SpeakerBox, SpeakingOrder, StoredFile
+from jobs.intake import framing, normalize, sources
 from jobs.intake.normalize import IntakeError, IntakeLimits, NormalisedFile
+from jobs.intake.probe_memory import ProbesBusyError, probe_memory
+from jobs.intake.probes.base import MediaKind, bounds_of
 from jobs.intake.requests import JobRequest, RequestedFile
 from jobs.intake.sandbox import SandboxError
 from jobs.intake.sources import InAsset, Remote, SourceError
@@ -33,7 +36,6 @@ from jobs.intake.sources import InAsset, Remote, SourceError
 log = logging.getLogger(__name__)
 
 Item = dict[str, Any]
-Probe = Callable[[Path, IntakeLimits, Path], NormalisedFile]
 
 STEMS = {"image": "reference", "video": "reference", "audio": "speech-0", "audio_2": "speech-1"}
 EXTENSIONS = {"image": "png", "video": "mp4", "audio": "flac", "audio_2": "flac"}
@@ -41,8 +43,13 @@ EXTENSIONS = {"image": "png", "video": "mp4", "audio": "flac", "audio_2": "flac"
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A file that the intake has taken in; its copy is on local disk."""
+    """What the intake has taken in of a file; the copy is on local disk.
 
+    Attributes:
+        name: What the copy is: `image`, `video`, `audio` or `audio_2`.
+    """
+
+    name: str
     requested: RequestedFile
     copy: NormalisedFile
 
@@ -54,8 +61,8 @@ def scratch_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def probe_of(name: str) -> Probe:
-    return {"image": normalize.probe_image, "video": normalize.probe_video}.get(name, normalize.probe_speech)
+def kind_of(name: str) -> MediaKind:
+    return {"image": MediaKind.IMAGE, "video": MediaKind.VIDEO}.get(name, MediaKind.SPEECH)
 
 
 def check(job_request: JobRequest, tenant: Tenant, scratch: Path) -> list[CheckedFile]:
@@ -70,14 +77,31 @@ def check(job_request: JobRequest, tenant: Tenant, scratch: Path) -> list[Checke
         if not isinstance(file.source, Remote):
             with naming(file):
                 path = sources.local_copy(file.source, tenant, scratch)
-                checked.append(probed(file, path, tenant.limits, scratch))
+                owner = owner_of(tenant.organization.pk, livemode=tenant.livemode)
+                checked.extend(probed(file, path, tenant.limits, scratch, owner))
     return checked
 
 
-def probed(file: RequestedFile, path: Path, limits: Limits, scratch: Path) -> CheckedFile:
-    """Raises: IntakeError."""
-    intake_limits = IntakeLimits(max_speech_seconds=limits.max_speech_seconds)
-    return CheckedFile(file, probe_of(file.name)(path, intake_limits, scratch))
+def owner_of(organization_id: str, *, livemode: bool) -> str:
+    """For whom a probe counts."""
+    return f"{organization_id}:{livemode}"
+
+
+def probed(file: RequestedFile, path: Path, limits: Limits, scratch: Path, owner: str) -> list[CheckedFile]:
+    """Normalise a file into `scratch`: one copy for each of its parts.
+
+    Raises:
+        IntakeError: The file's fault.
+        SandboxError: Nothing can be probed at the moment.
+    """
+    kind = kind_of(file.name)
+    checked = []
+    for name, channel in file.parts.items():
+        intake_limits = IntakeLimits(limits.max_speech_seconds, channel)
+        with probe_memory.taken(owner, bounds_of(kind, intake_limits).memory_bytes):
+            copy = normalize.normalise(kind, path, intake_limits, scratch)
+        checked.append(CheckedFile(name, file, copy))
+    return checked
 
 
 @contextmanager
@@ -87,9 +111,12 @@ def naming(file: RequestedFile) -> Iterator[None]:
         yield
     except (IntakeError, SourceError) as error:
         raise invalid(FieldError(file.field, error.code, error.detail)) from error
+    except ProbesBusyError as error:
+        log.warning("an upload was not checked in time: %s", error)
+        raise Problem("service_unavailable", headers=SOON) from error
     except SandboxError as error:
         log.exception("uploads can't be checked at the moment")
-        raise Problem("service_unavailable", headers={"Retry-After": "5"}) from error
+        raise Problem("service_unavailable", headers=SOON) from error
 
 
 def store(checked: list[CheckedFile], prefix: str) -> dict[str, Item]:
@@ -98,11 +125,11 @@ def store(checked: list[CheckedFile], prefix: str) -> dict[str, Item]:
     Returns:
         Their items by name.
     """
-    return {file.requested.name: item_of(file) | {"file": _store_file(file, prefix)} for file in checked}
+    return {file.name: item_of(file) | {"file": _store_file(file, prefix)} for file in checked}
 
 
 def _store_file(file: CheckedFile, prefix: str) -> Item:
-    name, path = file.requested.name, file.copy.path
+    name, path = file.name, file.copy.path
     key = storage_keys.input_file(prefix, f"{STEMS[name]}.{EXTENSIONS[name]}")
     with path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
@@ -116,6 +143,10 @@ def item_of(file: CheckedFile) -> Item:
     item: Item = {"facts": origin_of(file.requested) | facts_of(file.copy)}
     if file.copy.num_samples is not None:
         item["samples"] = [file.copy.num_samples, file.copy.sampling_rate]
+    if file.name in ("image", "video"):
+        item["faces"] = [asdict(face) for face in file.copy.faces]
+    if file.copy.separate_speakers:
+        item["separate_speakers"] = True
     return item
 
 
@@ -124,8 +155,17 @@ def item_to_fetch(file: RequestedFile) -> Item:
 
 
 def urls_of(files: list[RequestedFile]) -> dict[str, str]:
-    """The addresses among the sources of these files, by field."""
-    return {file.field: file.source.url for file in files if isinstance(file.source, Remote)}
+    """The addresses among the sources of these files, by the fields of what each stands for.
+
+    Of a recording that is split both have it: so the release before this one, which knows no split, gives
+    each speaker the whole recording instead of failing over a second one that it lacks.
+    """
+    return {
+        f"{name}_url": file.source.url
+        for file in files
+        if isinstance(file.source, Remote)
+        for name in file.parts
+    }
 
 
 def origin_of(file: RequestedFile) -> dict[str, str]:
@@ -146,6 +186,7 @@ def facts_of(file: NormalisedFile) -> dict[str, Any]:
         "width": file.width,
         "height": file.height,
         "duration_seconds": file.duration_seconds,
+        "channel": file.channel,
     }
     return {name: value for name, value in facts.items() if value is not None}
 
@@ -156,6 +197,18 @@ def arrange(items: dict[str, Item], kind: ReferenceKind) -> dict[str, Any]:
         "reference": items[kind.value],
         "speech": [items[name] for name in ("audio", "audio_2") if name in items],
     }
+
+
+def framed(
+    inputs: dict[str, Any], speaker_boxes: Sequence[SpeakerBox], resolution: Resolution
+) -> dict[str, Any]:
+    """The reference of a job once it was probed: the crop around the speakers in place of the faces."""
+    reference: Item = inputs["reference"]
+    crop = framing.default_crop(reference, speaker_boxes, len(inputs["speech"]), resolution)
+    if crop is None:
+        return reference
+    kept = {name: value for name, value in reference.items() if name != "faces"}
+    return kept | {"crop": {name: round(value, 4) for name, value in asdict(crop).items()}}
 
 
 def names_of(inputs: dict[str, Any], kind: ReferenceKind) -> dict[str, Item]:

@@ -6,11 +6,11 @@ says, and leaves one normalised copy, or nothing. Engines open only these copies
 
 import hashlib
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkstemp
 
-from jobs.intake.probes.base import IntakeError, IntakeLimits, MediaKind, bounds_of, unreadable
+from jobs.intake.probes.base import Face, IntakeError, IntakeLimits, MediaKind, bounds_of, unreadable
 from jobs.intake.sandbox import run_probe
 
 __all__ = ["IntakeError", "IntakeLimits", "NormalisedFile", "probe_image", "probe_speech", "probe_video"]
@@ -29,6 +29,9 @@ class NormalisedFile:
         duration_seconds: Of the copy of a recording or video.
         num_samples: Of the copy of a recording, per channel.
         sampling_rate: Of the copy of a recording, in Hz.
+        channel: Of a stereo recording, the one that was kept, if only one was.
+        separate_speakers: Whether a stereo recording seems to hold one speaker on each channel.
+        faces: Of a picture or of a video's first frame, largest first.
     """
 
     path: Path
@@ -39,6 +42,9 @@ class NormalisedFile:
     duration_seconds: float | None = None
     num_samples: int | None = None
     sampling_rate: int | None = None
+    channel: str | None = None
+    separate_speakers: bool = False
+    faces: tuple[Face, ...] = ()
 
 
 def probe_image(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
@@ -47,28 +53,31 @@ def probe_image(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedF
     Raises:
         IntakeError: `image_unreadable`, `image_too_large`, `image_too_small`.
     """
-    return _normalise(MediaKind.IMAGE, source, limits, folder)
+    return normalise(MediaKind.IMAGE, source, limits, folder)
 
 
 def probe_speech(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
     """Copy a recording into `folder` as 16-bit FLAC: own loudness and rate (≤ 48 kHz), mono or stereo.
 
+    Of stereo one channel is left where the limits name it, or where both would cancel each other in mono.
+
     Raises:
         IntakeError: `audio_unreadable`, `audio_too_long`, `audio_too_short`, `audio_silent`.
     """
-    return _normalise(MediaKind.SPEECH, source, limits, folder)
+    return normalise(MediaKind.SPEECH, source, limits, folder)
 
 
 def probe_video(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
-    """Copy a video into `folder` as H.264 without sound: upright, 25 fps, BT.709, ≤ 1280 pixels.
+    """Copy a video into `folder` as H.264 without sound: upright, ≤ 25 fps, BT.709, ≤ 1280 pixels.
 
     Raises:
         IntakeError: `video_unreadable`.
     """
-    return _normalise(MediaKind.VIDEO, source, limits, folder)
+    return normalise(MediaKind.VIDEO, source, limits, folder)
 
 
-def _normalise(kind: MediaKind, source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
+def normalise(kind: MediaKind, source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:
+    """Copy a file of this kind into `folder`, as the function of the kind says."""
     with TemporaryDirectory(dir=folder, prefix=f"{kind}-") as workplace:
         copy = Path(workplace) / "copy"
         measured = run_probe(kind, source, copy, limits, bounds_of(kind, limits))
@@ -77,7 +86,7 @@ def _normalise(kind: MediaKind, source: Path, limits: IntakeLimits, folder: Path
         path = copy.rename(_new_file(kind, folder))
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return NormalisedFile(path, digest, source.stat().st_size, **asdict(measured))
+    return NormalisedFile(path, digest, source.stat().st_size, **vars(measured))
 
 
 def _new_file(kind: MediaKind, folder: Path) -> Path:

@@ -11,7 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs.intake.probes.base import Bounds, IntakeError, IntakeLimits, Measurements, MediaKind, unreadable
+from jobs.intake.probes.base import (
+    Bounds,
+    Face,
+    IntakeError,
+    IntakeLimits,
+    Measurements,
+    MediaKind,
+    unreadable,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 START = (
@@ -96,7 +104,9 @@ def run_probe(kind: MediaKind, source: Path, out: Path, limits: IntakeLimits, bo
         raise SandboxError("no space is left for the copies of uploads")
     if "error" in answer:
         raise IntakeError(**answer["error"])
-    return Measurements(**answer["measurements"])
+    measured = answer["measurements"]
+    faces = tuple(Face(**face) for face in measured.pop("faces"))
+    return Measurements(**measured, faces=faces)
 
 
 def _exchange(request: dict[str, Any], seconds: float) -> dict[str, Any] | None:

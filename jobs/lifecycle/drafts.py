@@ -1,5 +1,7 @@
 """A request as the row of a job, before it is saved."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -13,8 +15,9 @@ from gpu_worker.contract import windows
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.error_codes import JOB_ERROR_CODES
 from gpu_worker.contract.spec import SLOW
-from jobs.intake import inputs
+from jobs.intake import framing, inputs
 from jobs.intake.inputs import Item
+from jobs.intake.normalize import IntakeError
 from jobs.intake.requests import JobRequest
 from jobs.models import Job
 
@@ -67,6 +70,15 @@ def check_plan(job_request: JobRequest, limits: Limits) -> None:
             raise Problem("not_in_plan", f"The plan allows these for {name}: {', '.join(sorted(allowed))}.")
 
 
+@contextmanager
+def naming_crop() -> Iterator[None]:
+    """Turns the fault of a crop into the problem of its field."""
+    try:
+        yield
+    except IntakeError as error:
+        raise invalid(FieldError("crop", error.code, error.detail)) from error
+
+
 def draft(job_id: str, tenant: Tenant, job_request: JobRequest, items: dict[str, Item]) -> Job:
     """The row of a new job, not yet saved.
 
@@ -80,8 +92,11 @@ def draft(job_id: str, tenant: Tenant, job_request: JobRequest, items: dict[str,
         Problem: `validation_error` with `audio_too_long` when two speeches in turn pass the plan's limit.
     """
     missing = [file for file in job_request.files if file.name not in items]
-    known = {file.name: inputs.item_to_fetch(file) for file in missing} | items
+    known = {name: inputs.item_to_fetch(file) for file in missing for name in file.parts} | items
     arranged = inputs.arrange(known, job_request.reference_kind)
+    with naming_crop():
+        framing.refuse_tiny(job_request.crop, arranged["reference"])
+    arranged["reference"] = inputs.framed(arranged, job_request.speaker_boxes, job_request.resolution)
     with inputs.naming(job_request.speech[-1]):
         duration = inputs.duration_of(arranged, job_request.speaking_order, tenant.limits)
     return Job(
@@ -94,6 +109,8 @@ def draft(job_id: str, tenant: Tenant, job_request: JobRequest, items: dict[str,
         **job_request.plain_parameters(),
         webhook_url=job_request.webhook_url,
         metadata=job_request.metadata,
+        audio_channels=job_request.audio_channels,
+        crop=None if job_request.crop is None else asdict(job_request.crop),
         reference_kind=job_request.reference_kind,
         inputs=arranged,
         urls=inputs.urls_of(missing) or None,

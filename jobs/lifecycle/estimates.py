@@ -9,7 +9,6 @@ from typing import Any
 
 from django.conf import settings
 
-from accounts.limits import Limits
 from accounts.tenant import Tenant
 from avatar_api.common.ids import new_id
 from avatar_api.common.problems import Problem
@@ -17,10 +16,11 @@ from avatar_api.common.slots import Slots
 from gpu_worker.contract import costs
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.spec import RenderParameters
 from jobs.billing import pricing, quotas
-from jobs.intake import inputs, sources
-from jobs.intake.inputs import CheckedFile
-from jobs.intake.requests import JobRequest, RequestedFile
+from jobs.intake import framing, inputs, sources
+from jobs.intake.inputs import CheckedFile, Item
+from jobs.intake.requests import AudioChannels, JobRequest, RequestedFile
 from jobs.intake.sources import Remote, SourceError
 from jobs.lifecycle import drafts
 from jobs.models import Job
@@ -72,8 +72,8 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
     """
     drafts.check(job_request, tenant)
     with _fetching_allowed(job_request, tenant), inputs.scratch_folder() as scratch:
-        checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant.limits, scratch)
-    items = {file.requested.name: inputs.item_of(file) for file in checked}
+        checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant, scratch)
+    items = {file.name: inputs.item_of(file) for file in checked}
     job = drafts.draft(new_id("job"), tenant, job_request, items)
     measured = measured_seconds(job)
     return Estimate(
@@ -84,7 +84,7 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
         windows=job.windows,
         estimated_seconds=round(counted_seconds(job) if measured is None else measured, 1),
         estimated_cost_usd=str(pricing.cost_usd(job.reserved_seconds, job) if job.livemode else 0),
-        warnings=warnings_of(job, tenant, is_measured=measured is not None),
+        warnings=warnings_of(job, items, tenant, is_measured=measured is not None),
     )
 
 
@@ -104,27 +104,30 @@ def _fetching_allowed(job_request: JobRequest, tenant: Tenant) -> Iterator[None]
         yield
 
 
-def fetched(job_request: JobRequest, limits: Limits, scratch: Path) -> list[CheckedFile]:
+def fetched(job_request: JobRequest, tenant: Tenant, scratch: Path) -> list[CheckedFile]:
     """Raises: Problem: `validation_error` naming the field whose address or file is at fault."""
     deadline = time.monotonic() + FETCH_SECONDS
     return [
-        _fetched(file, file.source, limits, scratch, deadline)
+        part
         for file in job_request.files
         if isinstance(file.source, Remote)
+        for part in _fetched(file, file.source, tenant, scratch, deadline)
     ]
 
 
 def _fetched(
-    file: RequestedFile, source: Remote, limits: Limits, scratch: Path, deadline: float
-) -> CheckedFile:
+    file: RequestedFile, source: Remote, tenant: Tenant, scratch: Path, deadline: float
+) -> list[CheckedFile]:
     with inputs.naming(file):
         left = deadline - time.monotonic()
         if left <= 0:
             raise SourceError(
                 "download_failed", f"The files could not be downloaded within {FETCH_SECONDS:.0f} s."
             )
+        limits = tenant.limits
         path = sources.fetch(source, max_bytes=limits.max_upload_bytes, seconds=left, folder=scratch)
-        return inputs.probed(file, path, limits, scratch)
+        owner = inputs.owner_of(tenant.organization.pk, livemode=tenant.livemode)
+        return inputs.probed(file, path, limits, scratch, owner)
 
 
 def measured_seconds(job: Job) -> float | None:
@@ -146,7 +149,7 @@ def counted_seconds(job: Job) -> float:
     )
 
 
-def warnings_of(job: Job, tenant: Tenant, *, is_measured: bool) -> list[Notice]:
+def warnings_of(job: Job, items: dict[str, Item], tenant: Tenant, *, is_measured: bool) -> list[Notice]:
     found = []
     if not is_measured:
         found.append(
@@ -159,7 +162,35 @@ def warnings_of(job: Job, tenant: Tenant, *, is_measured: bool) -> list[Notice]:
             f"The reference is smaller than the video; at least {side} pixels per side give a sharper result."
         )
         found.append(Notice("reference_small", detail))
-    return found + refusals_of(job, tenant)
+    return found + framing_notices(job, items) + sound_notices(job) + refusals_of(job, tenant)
+
+
+def framing_notices(job: Job, items: dict[str, Item]) -> list[Notice]:
+    """What is wrong with the faces in the part of the reference that is shown."""
+    parameters = RenderParameters.read(job.plain_parameters())
+    found = framing.notices(
+        items[job.reference_kind],
+        job.shown_crop,
+        parameters["speaker_boxes"],
+        len(job.inputs["speech"]),
+        parameters["resolution"],
+    )
+    return [Notice(code, detail) for code, detail in found]
+
+
+def sound_notices(job: Job) -> list[Notice]:
+    """What a stereo recording suggests."""
+    if job.audio_channels == AudioChannels.SPLIT:
+        return []
+    found = []
+    for name, item in zip(("audio", "audio_2"), job.inputs["speech"], strict=False):
+        if channel := item["facts"].get("channel"):
+            detail = f"{name}: the channels have opposite phases and cancel out; the {channel} one is used."
+            found.append(Notice("channels_cancel", detail))
+    if len(job.inputs["speech"]) == 1 and job.inputs["speech"][0].get("separate_speakers"):
+        detail = "Left and right hardly correlate: for one speaker on each, send audio_channels=split."
+        found.append(Notice("separate_speakers", detail))
+    return found
 
 
 def refusals_of(job: Job, tenant: Tenant) -> list[Notice]:

@@ -26,12 +26,12 @@ from avatar_api.common.outbound import Interrupt, InterruptedExchangeError
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.queues import enqueue
-from gpu_worker.contract.spec import ReferenceKind, SpeakingOrder
+from gpu_worker.contract.spec import ReferenceKind, RenderParameters, SpeakingOrder
 from jobs import tracing
-from jobs.intake import inputs, sources
+from jobs.intake import framing, inputs, sources
 from jobs.intake.inputs import CheckedFile
 from jobs.intake.normalize import IntakeError
-from jobs.intake.requests import RequestedFile, requested_file
+from jobs.intake.requests import AudioChannels, RequestedFile, requested_file
 from jobs.intake.sources import Remote, SourceError
 from jobs.lifecycle import drafts, retention, transitions
 from jobs.models import Job
@@ -157,7 +157,9 @@ def _fetch(job: Job, interrupt: Interrupt) -> None:
     limits = effective_limits(job.organization, job.api_key, livemode=job.livemode)
     try:
         with inputs.scratch_folder() as scratch:
-            fetched = [_fetched(job, file, limits, scratch, interrupt) for file in _files_of(job)]
+            fetched = [
+                part for file in _files_of(job) for part in _fetched(job, file, limits, scratch, interrupt)
+            ]
             _take_in(job, fetched, limits)
     except InterruptedExchangeError:
         log.info("the fetch was interrupted")
@@ -167,12 +169,14 @@ def _fetch(job: Job, interrupt: Interrupt) -> None:
 
 def _files_of(job: Job) -> list[RequestedFile]:
     assert job.urls is not None
-    return [requested_file(field, Remote(url)) for field, url in job.urls.items()]
+    channels = AudioChannels(job.audio_channels)
+    files = [requested_file(field, Remote(url), channels) for field, url in job.urls.items()]
+    return [file for file in files if channels is AudioChannels.MIX or file.name != "audio_2"]
 
 
 def _fetched(
     job: Job, file: RequestedFile, limits: Limits, scratch: Path, interrupt: Interrupt
-) -> CheckedFile:
+) -> list[CheckedFile]:
     """Raises: SourceError, IntakeError: with the field in front of what is wrong."""
     assert job.fetch_deadline is not None
     assert isinstance(file.source, Remote)
@@ -187,19 +191,25 @@ def _fetched(
             folder=scratch,
             interrupt=interrupt,
         )
+        owner = inputs.owner_of(job.organization_id, livemode=job.livemode)
         with _probing:
-            return inputs.probed(file, path, limits, scratch)
+            return inputs.probed(file, path, limits, scratch, owner)
     except (SourceError, IntakeError) as error:
         raise type(error)(error.code, f"{file.field}: {error.detail}") from error
 
 
 def _take_in(job: Job, fetched: list[CheckedFile], limits: Limits) -> None:
-    """Raises: IntakeError: `audio_too_long` for the plan, or for what could be reserved of the month."""
+    """Store what was fetched, and let the job go on.
+
+    Raises:
+        IntakeError: `audio_too_long` for the plan, or for what could be reserved of the month;
+            `image_too_small` for the crop.
+    """
     kind = ReferenceKind(job.reference_kind)
-    items = inputs.names_of(job.inputs, kind) | {
-        file.requested.name: inputs.item_of(file) for file in fetched
-    }
-    duration = inputs.duration_of(inputs.arrange(items, kind), SpeakingOrder(job.speaking_order), limits)
+    items = inputs.names_of(job.inputs, kind) | {file.name: inputs.item_of(file) for file in fetched}
+    arranged = inputs.arrange(items, kind)
+    framing.refuse_tiny(job.shown_crop, arranged["reference"])
+    duration = inputs.duration_of(arranged, SpeakingOrder(job.speaking_order), limits)
     length = drafts.length_of(duration)
     if length.reserved_seconds > job.reserved_seconds:
         lasts, available = length.reserved_seconds, job.reserved_seconds
@@ -207,6 +217,8 @@ def _take_in(job: Job, fetched: list[CheckedFile], limits: Limits) -> None:
         raise IntakeError("audio_too_long", detail)
     prefix = storage_keys.inputs_prefix(job.organization_id, job.id)
     stored = inputs.arrange(items | inputs.store(fetched, prefix), kind)
+    parameters = RenderParameters.read(job.plain_parameters())
+    stored["reference"] = inputs.framed(stored, parameters["speaker_boxes"], parameters["resolution"])
     if not transitions.take_in(job.id, stored, length):
         _remove_unless_kept(job)
 

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 # What a retry takes over of its job beside the parameters of the render.
 KEPT_BY_RETRY = (
     "engine",
+    "audio_channels",
+    "crop",
     "metadata",
     "reference_kind",
     "webhook_url",

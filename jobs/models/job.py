@@ -16,6 +16,7 @@ from avatar_api.common.choices import preset_choices, resolution_choices
 from avatar_api.common.ids import new_id
 from avatar_api.common.tenant_queryset import TenantQuerySet
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.framing import Box
 from gpu_worker.contract.spec import PARAMETER_NAMES, ReferenceKind, SpeakingOrder
 from jobs.states import Status
 
@@ -45,6 +46,10 @@ class Job(models.Model):
     seed = models.BigIntegerField()
     speaking_order = models.CharField(max_length=24, choices=choices(SpeakingOrder))
     speaker_boxes = models.JSONField(default=list)
+    # The part of the reference that was asked for; the one around the speakers lies in `inputs`.
+    crop = models.JSONField(null=True, blank=True)
+    # Whether both speakers are on the channels of one recording.
+    audio_channels = models.CharField(max_length=8, default="mix", db_default="mix")
     metadata = models.JSONField(default=dict)
     reference_kind = models.CharField(max_length=8, choices=choices(ReferenceKind))
     inputs = models.JSONField()
@@ -148,6 +153,18 @@ class Job(models.Model):
     def plain_parameters(self) -> dict[str, Any]:
         """The columns of `RenderParameters`, by name."""
         return {name: getattr(self, name) for name in PARAMETER_NAMES}
+
+    @property
+    def shown_crop(self) -> Box | None:
+        """What is shown of the reference; None: its centre, or while nothing is known of it.
+
+        A job keeps the centre when it began on a worker that knows no crop: that one left no `sampling`.
+        """
+        if self.crop is not None:
+            return Box(**self.crop)
+        around_speakers = self.inputs["reference"].get("crop")
+        began_without = self.attempt > 0 and self.sampling is None
+        return None if around_speakers is None or began_without else Box(**around_speakers)
 
     @property
     def is_expired(self) -> bool:

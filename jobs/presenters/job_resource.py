@@ -1,6 +1,6 @@
 """A job as a client sees it: one dataclass that is filled here and serialized as it is."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -145,6 +145,8 @@ def input_of(job: Job) -> dict[str, Any]:
         job.reference_kind: job.inputs["reference"]["facts"],
         "audio": speech[0],
         "audio_2": speech[1] if len(speech) == 2 else None,
+        "audio_channels": job.audio_channels,
+        "crop": None if job.shown_crop is None else asdict(job.shown_crop),
         **job.plain_parameters(),
     }
 

@@ -74,7 +74,8 @@ def first_of_each_tenant(
 
     Left out are those that need a newer version of the spec than `newest_version`.
     """
-    sendable = WAITING if newest_version > OLDEST_SPEC_VERSION else WAITING & Q(sampling__isnull=True)
+    any_version = Q(sampling__isnull=True, crop__isnull=True)
+    sendable = WAITING if newest_version > OLDEST_SPEC_VERSION else WAITING & any_version
     position = Window(RowNumber(), partition_by=[F("organization"), F("livemode")], order_by="id")
     waiting = (
         Job.objects.filter(sendable, engine=engine).annotate(position=position).filter(position__lte=depth)

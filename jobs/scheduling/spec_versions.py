@@ -40,5 +40,5 @@ def read_versions(redis: Redis, engine: EngineName) -> ReadableVersions:
 
 
 def needed_version(job: Job) -> int:
-    """The oldest version that can say what the job began with."""
-    return OLDEST_SPEC_VERSION if job.sampling is None else SPEC_VERSION
+    """The oldest version that can say what the job began with, and what was asked for."""
+    return OLDEST_SPEC_VERSION if job.sampling is None and job.crop is None else SPEC_VERSION

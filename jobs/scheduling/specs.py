@@ -29,6 +29,7 @@ def spec_of(job: Job, *, token: str, prefix: str, version: int) -> RenderSpec:
         resume=Resume(tuple(job.window_prefixes), job.step_prefix or None),
         origin=Origin(job.organization_id, job.request_id, job.traceparent),
         sampling=None if job.sampling is None else sampling_from_dict(job.sampling),
+        crop=job.shown_crop,
         version=version,
         simulate=None if job.livemode else job.metadata.get("simulate"),
     )

@@ -21,10 +21,10 @@ def accepted(probe: Probe, source: Path, limits: IntakeLimits = LIMITS) -> Norma
     return file
 
 
-def refused(probe: Probe, source: Path, limits: IntakeLimits = LIMITS) -> str:
-    """The code of the error; nothing is left behind."""
+def refused(probe: Probe, source: Path, limits: IntakeLimits = LIMITS, *, says: bool = False) -> str:
+    """The code of the error, or what it says; nothing is left behind."""
     with TemporaryDirectory(dir=source.parent) as folder:
         with pytest.raises(IntakeError) as caught:
             probe(source, limits, Path(folder))
         assert list(Path(folder).iterdir()) == []
-    return caught.value.code
+    return caught.value.detail if says else caught.value.code

@@ -23,15 +23,19 @@ class FoundFace:
     speaks: bool
 
 
-def find_faces(picture: Image.Image) -> tuple[FoundFace, ...]:
+def find_faces(picture: Image.Image, finder: FaceFinder | None = None) -> tuple[FoundFace, ...]:
     """The faces of an upright RGB picture, largest first.
+
+    Args:
+        picture: Of any size.
+        finder: With its networks loaded; None: loads them.
 
     Raises:
         RenderError: `model_unavailable`: a file of the networks is missing or damaged.
     """
     width, height = picture.size
     found = []
-    for face in FaceFinder().find(np.asarray(picture.convert("RGB"))):
+    for face in (finder or FaceFinder()).find(np.asarray(picture.convert("RGB"))):
         left, top, right, bottom = face.box
         box = Box(left / width, top / height, (right - left) / width, (bottom - top) / height)
         found.append(FoundFace(box, face.yaw <= MAX_YAW))

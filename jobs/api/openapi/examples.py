@@ -30,6 +30,8 @@ INPUT: Json = {
         "sampling_rate": 16000,
     },
     "audio_2": None,
+    "audio_channels": "mix",
+    "crop": {"x": 0.0, "y": 0.0, "width": 1.0, "height": 1.0},
     "speaker_boxes": [],
     "speaking_order": "together",
     "prompt": "A person is talking.",

@@ -6,6 +6,7 @@ from typing import Any
 from jobs.intake.requests import AUDIO_2_FIELDS, AUDIO_FIELDS, REFERENCE_FIELDS
 
 REQUESTS = ("JobRequestRequest", "JobFormRequest")
+SPLIT = {"required": ["audio_channels"], "properties": {"audio_channels": {"const": "split"}}}
 
 
 def add_rules(result: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -17,10 +18,12 @@ def add_rules(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         schema["allOf"] = [one_of(REFERENCE_FIELDS, known), one_of(AUDIO_FIELDS, known)]
         schema["dependentRequired"] = {field: ["speaking_order"] for field in second}
         schema["dependentSchemas"] = {
-            "speaking_order": one_of(AUDIO_2_FIELDS, known),
+            **{field: {"properties": {"audio_channels": {"const": "mix"}}} for field in second},
+            "speaking_order": {"anyOf": [one_of(AUDIO_2_FIELDS, known), SPLIT]},
             "speaker_boxes": {
                 "anyOf": [
                     {"required": ["speaking_order"]},
+                    SPLIT,
                     {"properties": {"speaker_boxes": {"maxItems": 1}}},
                 ]
             },

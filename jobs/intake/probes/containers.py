@@ -12,22 +12,27 @@ from av.error import InvalidDataError
 from av.video.stream import VideoStream
 
 from jobs.intake.probes.base import IntakeError
+from jobs.intake.probes.edit_lists import MAX_EDITS, has_too_many_edits
 
 OPTIONS = {
     # Playlists (HLS, DASH, concat), image sequences and devices name other files: none is on the list.
-    "format_whitelist": "wav,mp3,aac,flac,ogg,mov,matroska",
+    "format_whitelist": "wav,mp3,aac,flac,ogg,mov,matroska,caf,aiff,amr",
     "protocol_whitelist": "file",
 }
 MAX_DAMAGED, MAX_DAMAGED_SHARE = 2, 0.05
 """Packets that may be damaged, whichever is more: players skip a few as well, e.g. where a file was cut."""
 
 
-def open_container(source: Path) -> InputContainer:
+def open_container(source: Path, unreadable: str) -> InputContainer:
     """Open `source` by its content; neither its name nor a declared type plays a part.
 
     Raises:
+        IntakeError: With the code `unreadable`: it has too many edits.
         av.error.FFmpegError: It is no accepted container.
     """
+    if has_too_many_edits(source):
+        detail = f"The file's edit lists have more than {MAX_EDITS} entries: export it anew, without edits."
+        raise IntakeError(unreadable, detail)
     return av.open(str(source), "r", options=OPTIONS, metadata_errors="replace")
 
 

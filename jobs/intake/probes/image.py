@@ -4,14 +4,18 @@ import io
 import warnings
 from pathlib import Path
 
+from pi_heif import register_heif_opener
 from PIL import Image, ImageCms, ImageOps
 
 from jobs.intake.probes.base import IntakeError, IntakeLimits, Measurements
+from jobs.intake.probes.faces import faces_of
 from jobs.intake.probes.png import write_png
 
-Image.init()  # Loads Pillow's formats: once in the server, not in each process.
+# Load the formats once in the server, not in each process.
+Image.init()
+register_heif_opener(thumbnails=False, aux_images=False, depth_images=False, decode_threads=2)
 
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "HEIF")
 MAX_PIXELS = 50_000_000
 """Enough for the 48-megapixel pictures that telephones take."""
 MIN_SIDE = 128
@@ -44,7 +48,7 @@ def probe_image(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
             f"each side should have at least {MIN_SIDE}.",
         )
     write_png(out, picture)
-    return Measurements(width=picture.width, height=picture.height)
+    return Measurements(width=picture.width, height=picture.height, faces=faces_of(picture))
 
 
 def _normalised(image: Image.Image) -> Image.Image:
@@ -58,6 +62,9 @@ def _normalised(image: Image.Image) -> Image.Image:
 
 def _without_palette(image: Image.Image) -> Image.Image:
     """Modes in which resampling or conversion would go wrong become those in which they don't."""
+    if image.mode in ("F", "I"):
+        detail = "A picture with 32 bits a channel is not supported: save it with 8 or 16 bits."
+        raise IntakeError("image_unreadable", detail)
     if image.mode.startswith("I;16"):
         return image.convert("I").point(lambda value: value / 256).convert("L")
     if image.mode == "1":

@@ -21,13 +21,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jobs.intake.probes.base import Bounds, IntakeError, IntakeLimits, MediaKind, unreadable
+from jobs.intake.probes.base import Bounds, IntakeError, IntakeLimits, MediaKind
 from jobs.intake.probes.image import probe_image
+from jobs.intake.probes.refusals import named_refusal
 from jobs.intake.probes.speech import probe_speech
 from jobs.intake.probes.video import probe_video
 
 PROBES = {MediaKind.IMAGE: probe_image, MediaKind.SPEECH: probe_speech, MediaKind.VIDEO: probe_video}
 READY = b"r"
+NICENESS = 5
+"""Requests that need no probe go first."""
 
 
 def main(control_descriptor: int) -> None:
@@ -62,13 +65,14 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # Decoders fail in ways without number; the file is at fault in all but one.
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return {"no_space": True}
-        fault = unreadable(kind)
+        fault = named_refusal(kind, source)
     return {"error": {"code": fault.code, "detail": fault.detail}}
 
 
 def _confine(bounds: Bounds, folder: Path) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     signal.setitimer(signal.ITIMER_REAL, bounds.wall_seconds)  # SIGALRM ends the process, also inside C code.
+    os.nice(NICENESS)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_CPU, bounds.cpu_seconds)
     _limit(resource.RLIMIT_FSIZE, bounds.file_bytes)

@@ -1,6 +1,7 @@
 """Every picture becomes an upright sRGB PNG without transparency, or is refused by its fault."""
 
 import hashlib
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -11,11 +12,12 @@ from PIL import Image, ImageCms
 
 from jobs.intake.normalize import NormalisedFile, probe_image
 from tests.jobs.taking_in import accepted, refused
-from tests.media_samples import portrait
+from tests.media_samples import portrait, tone, write_sound
 
 RED, LIME, BLUE, YELLOW, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 255, 255)
 CORNERS = [RED, LIME, BLUE, YELLOW]
 EXIF_ORIENTATION = 0x0112
+FILES = Path(__file__).parent / "files"
 
 
 def save(folder: Path, image: Image.Image, name: str = "upload", **options: object) -> Path:
@@ -49,7 +51,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF", "GIF"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF"])
 def test_each_promised_format_is_accepted_whatever_its_name(tmp_path: Path, form: str) -> None:
     upload = save(tmp_path, portrait(), "upload.txt", format=form)
 
@@ -57,6 +59,40 @@ def test_each_promised_format_is_accepted_whatever_its_name(tmp_path: Path, form
 
     assert (file.width, file.height) == (320, 240)
     assert np.abs(corners(file) - CORNERS).max() < 12
+
+
+def test_a_telephones_picture_is_accepted(tmp_path: Path) -> None:
+    upload = Path(shutil.copy(FILES / "phone.heic", tmp_path / "upload.jpg"))
+
+    file = accepted(probe_image, upload)
+
+    assert (file.width, file.height) == (400, 400)
+    with Image.open(file.path) as copy:
+        assert np.ptp(np.asarray(copy), axis=(0, 1)).min() > 100
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B"])
+def test_a_scan_with_sixteen_bits_keeps_its_brightness(tmp_path: Path, mode: str) -> None:
+    ramp = np.repeat(np.linspace(0, 65_535, 256)[None], 200, axis=0)
+    scan = Image.frombytes(mode, (256, 200), ramp.astype(">u2" if mode == "I;16B" else "<u2").tobytes())
+
+    file = accepted(probe_image, save(tmp_path, scan, format="TIFF"))
+
+    with Image.open(file.path) as copy:
+        assert np.abs(np.asarray(copy)[100, :, 0].astype(int) - np.arange(256)).max() <= 1
+
+
+def test_a_scan_turned_by_its_metadata_becomes_upright(tmp_path: Path) -> None:
+    upload = save(tmp_path, portrait(), format="TIFF", tiffinfo={EXIF_ORIENTATION: 6})
+
+    assert (corners(accepted(probe_image, upload)) == [BLUE, RED, YELLOW, LIME]).all()
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_a_picture_with_32_bits_is_refused_by_what_it_is(tmp_path: Path, mode: str) -> None:
+    upload = save(tmp_path, Image.new(mode, (200, 200)), format="TIFF")
+
+    assert "32 bits a channel" in refused(probe_image, upload, says=True)
 
 
 def test_digest_and_size_are_those_of_the_upload(tmp_path: Path) -> None:
@@ -193,7 +229,7 @@ def test_text_that_swells_a_thousand_times_is_refused(tmp_path: Path) -> None:
     assert refused(probe_image, tmp_path / "upload") == "image_unreadable"
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF", "GIF"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF"])
 @pytest.mark.parametrize("share", [0.05, 0.6])
 def test_a_truncated_picture_is_refused(tmp_path: Path, form: str, share: float) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8))
@@ -224,7 +260,29 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes) -> None:
     assert refused(probe_image, tmp_path / "upload.png") == "image_unreadable"
 
 
-@pytest.mark.parametrize("form", ["BMP", "TIFF", "PPM", "ICO"])
+NAMED = {
+    "svg": "an SVG drawing",
+    "postscript": "a PostScript drawing",
+    "pdf": "a PDF document",
+    "html": "a web page",
+    "empty": "The file is empty",
+}
+
+
+@pytest.mark.parametrize(("name", "what"), NAMED.items())
+def test_a_refusal_names_what_was_sent(tmp_path: Path, name: str, what: str) -> None:
+    (tmp_path / "upload.png").write_bytes(NOT_PICTURES[name])
+
+    assert what in refused(probe_image, tmp_path / "upload.png", says=True)
+
+
+def test_a_recording_sent_as_a_picture_is_named(tmp_path: Path) -> None:
+    upload = write_sound(tmp_path / "upload.wav", tone(300, 1), codec="pcm_s16le")
+
+    assert "is a recording: send it as audio" in refused(probe_image, upload, says=True)
+
+
+@pytest.mark.parametrize("form", ["PPM", "ICO"])
 def test_a_format_that_is_not_promised_is_refused(tmp_path: Path, form: str) -> None:
     assert refused(probe_image, save(tmp_path, portrait(), "upload.png", format=form)) == "image_unreadable"
 

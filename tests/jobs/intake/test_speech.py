@@ -1,6 +1,8 @@
 """Every recording becomes a FLAC of the same sound, or is refused by its fault."""
 
 import hashlib
+import shutil
+import struct
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,9 @@ import pytest
 from jobs.intake.normalize import IntakeLimits, probe_speech
 from tests.jobs.taking_in import LIMITS, accepted, refused
 from tests.media_samples import moving_picture, portrait, read_sound, tone, write_sound, write_video
+from tests.mp4_boxes import boxes
+
+FILES = Path(__file__).parent / "files"
 
 
 def write_floats(path: Path, samples: np.ndarray, rate: int = 48_000) -> Path:
@@ -36,6 +41,12 @@ def write_floats(path: Path, samples: np.ndarray, rate: int = 48_000) -> Path:
         ("speech.webm", "libopus"),
         ("speech.mov", "aac"),
         ("speech.mkv", "libopus"),
+        ("speech.wav", "adpcm_ima_wav"),
+        ("speech.wav", "adpcm_ms"),
+        ("speech.caf", "pcm_s16le"),
+        ("speech.caf", "alac"),
+        ("speech.caf", "adpcm_ima_qt"),
+        ("speech.aiff", "pcm_s16be"),
     ],
 )
 def test_each_promised_format_is_accepted_whatever_its_name(tmp_path: Path, name: str, codec: str) -> None:
@@ -48,6 +59,15 @@ def test_each_promised_format_is_accepted_whatever_its_name(tmp_path: Path, name
     copy = read_sound(file.path)
     assert len(copy) == file.num_samples
     assert np.std(copy[4800:-9600]) == pytest.approx(0.5 / np.sqrt(2), rel=0.05)
+
+
+def test_a_telephones_voice_memo_is_accepted(tmp_path: Path) -> None:
+    upload = Path(shutil.copy(FILES / "phone.amr", tmp_path / "upload.mp3"))
+
+    file = accepted(probe_speech, upload)
+
+    assert (file.sampling_rate, file.duration_seconds) == (8_000, pytest.approx(2, abs=0.1))
+    assert np.std(read_sound(file.path)) > 0.01
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])
@@ -186,7 +206,7 @@ def test_a_rate_at_which_nobody_speaks_is_refused(tmp_path: Path) -> None:
 def test_a_codec_that_is_not_promised_is_refused(tmp_path: Path) -> None:
     upload = write_sound(tmp_path / "upload.mkv", tone(300, 1), codec="ac3")
 
-    assert refused(probe_speech, upload) == "audio_unreadable"
+    assert "ac3 is not supported: convert it" in refused(probe_speech, upload, says=True)
 
 
 def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
@@ -198,7 +218,15 @@ def test_a_video_without_sound_is_refused(tmp_path: Path) -> None:
 def test_a_picture_is_no_recording(tmp_path: Path) -> None:
     portrait().save(tmp_path / "upload.png")
 
-    assert refused(probe_speech, tmp_path / "upload.png") == "audio_unreadable"
+    assert "is a picture: send it as image" in refused(probe_speech, tmp_path / "upload.png", says=True)
+
+
+def test_a_windows_media_file_is_refused_by_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "upload.wma").write_bytes(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + bytes(1000))
+
+    detail = refused(probe_speech, tmp_path / "upload.wma", says=True)
+
+    assert "Windows Media file, which is not supported: convert" in detail
 
 
 @pytest.mark.parametrize(
@@ -286,3 +314,30 @@ def test_the_limit_comes_from_the_tenant(tmp_path: Path) -> None:
     upload = write_sound(tmp_path / "upload.flac", tone(300, 2))
 
     assert refused(probe_speech, upload, IntakeLimits(max_speech_seconds=1)) == "audio_too_long"
+
+
+@pytest.mark.parametrize("size_bytes", [4, 8])
+def test_an_mp4_with_thousands_of_edits_is_refused_before_it_is_decoded(
+    tmp_path: Path, size_bytes: int
+) -> None:
+    upload = write_sound(tmp_path / "upload.m4a", tone(300, 1), codec="aac")
+    entries = struct.pack(">Iii", 1000, 0, 0x10000) * 20_000
+    edits = struct.pack(">II", 0, 20_000) + entries
+    upload.write_bytes(with_edits(upload.read_bytes(), edits, size_bytes))
+
+    assert "edit lists have more than 500 entries" in refused(probe_speech, upload, says=True)
+
+
+def with_edits(data: bytes, edits: bytes, size_bytes: int) -> bytes:
+    """The MP4 with another edit list in its one track; its box names its size in so many bytes."""
+    changed = b""
+    for box in boxes(data):
+        payload = box.payload
+        if box.kind in ("moov", "trak", "edts"):
+            payload = with_edits(payload, edits, size_bytes)
+        if box.kind == "elst" and size_bytes == 8:
+            changed += struct.pack(">I4sQ", 1, b"elst", 16 + len(edits)) + edits
+            continue
+        payload = edits if box.kind == "elst" else payload
+        changed += struct.pack(">I", 8 + len(payload)) + box.kind.encode("latin-1") + payload
+    return changed

@@ -7,7 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from jobs.intake.normalize import IntakeLimits, NormalisedFile, probe_video
+from gpu_worker.engines.preview.video import Reel
+from jobs.intake.normalize import IntakeError, IntakeLimits, NormalisedFile, probe_video
+from jobs.intake.probes import video
 from tests.jobs.taking_in import accepted, refused
 from tests.media_samples import moving_picture, portrait, read_video, tone, write_sound, write_video
 
@@ -62,9 +64,41 @@ def test_any_frame_rate_becomes_25_at_the_same_speed(tmp_path: Path, fps: int, n
 
     file = accepted(probe_video, write_video(tmp_path / "upload.mp4", frames, fps=fps))
 
-    shown = read_video(file.path)[:, 72, 80, 0]
-    assert len(shown) == 25
-    assert int(shown[12]) == pytest.approx(125, abs=12)
+    assert file.duration_seconds == 1
+    assert len(read_video(file.path)) <= 25
+    assert int(Reel(file.path).at(12)[72, 80, 0]) == pytest.approx(125, abs=12)
+
+
+def test_a_picture_that_stands_is_encoded_once(tmp_path: Path) -> None:
+    frames = np.stack([np.full((144, 160, 3), value, np.uint8) for value in (40, 120, 200)])
+    with av.open(str(tmp_path / "upload.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 144, "yuv420p"
+        for pixels, seconds in zip(frames, (0, 20, 40), strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            frame.pts, frame.time_base = seconds * 25, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+    file = accepted(probe_video, tmp_path / "upload.mkv")
+
+    assert file.duration_seconds == pytest.approx(40, abs=0.1)
+    assert len(read_video(file.path)) == 3
+    reel = Reel(file.path)
+    shown = [int(reel.at(frame)[72, 80, 0]) for frame in (0, 499, 501, 999, 1001)]
+    assert shown == pytest.approx([40, 40, 120, 120, 200], abs=6)
+
+
+@pytest.mark.parametrize("name", ["upload.mp4", "upload.mkv"])
+def test_more_pixels_and_frames_than_the_budget_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    upload = write_video(tmp_path / name, still(30))
+    limits = IntakeLimits(max_speech_seconds=2)
+    monkeypatch.setattr(video, "BASE_WORK", 29 * 320 * 240 - 2 * video.WORK_PER_SECOND)
+
+    with pytest.raises(IntakeError, match="too many pixels and frames"):
+        video.probe_video(upload, tmp_path / "copy", limits)
 
 
 @pytest.mark.parametrize(

@@ -241,11 +241,10 @@ class TestCancel:
 
         limits = fetching.effective_limits(job.organization, livemode=False)
         with fetching.inputs.scratch_folder() as scratch:
-            fetched = [
-                fetching._fetched(job, file, limits, scratch, Interrupt()) for file in fetching._files_of(job)
-            ]
+            (image,) = fetching._fetched(job, fetching._files_of(job)[0], limits, scratch, Interrupt())
+            (audio,) = fetching._fetched(job, fetching._files_of(job)[1], limits, scratch, Interrupt())
             assert acme_client.delete(f"/v1/jobs/{job.id}").status_code == 204
-            fetching._take_in(job, fetched, limits)
+            fetching._take_in(job, [image, audio], limits)
         job.refresh_from_db()
         assert (job.status, job.expired, stored_files(store)) == ("canceled", True, set())
 

@@ -10,7 +10,13 @@ from gpu_worker.engines.base import RenderError
 from gpu_worker.engines.preview import FaceFinder, model_files
 
 ROOT = Path(__file__).parents[4]
-FOLDERS = ("samples", "tests/gpu_worker/pictures", "gpu_worker/engines/preview/models", "tests/e2e/assets")
+FOLDERS = (
+    "samples",
+    "gpu_worker/engines/preview/models",
+    "tests/e2e/assets",
+    "tests/gpu_worker/pictures",
+    "tests/jobs/intake/files",
+)
 ROW = re.compile(r"^\| `(?P<path>[^`]+)` \|.*\| `(?P<digest>[0-9a-f]{64})` \|$", re.MULTILINE)
 
 
