@@ -270,7 +270,7 @@ def test_a_render_that_yields_goes_on_where_it_was_and_makes_the_same_video(
             keyed(factories.key(initech)).post("/v1/jobs", form(png(256, 320), wav(0.5)))
             with later(settings):
                 assert end_slices() == 1
-            wait_until(lambda: worker.attempt and worker.attempt.link.stopping.is_set(), "the request")
+            wait_until(lambda: worker.attempt and worker.attempt.channel.stopping.is_set(), "the request")
             control.release(1, 2)
         take_down_until(redis, ReportKind.HANDED_BACK)
         control.forget_visits()

@@ -16,7 +16,7 @@ from jobs.scheduling import dispatch
 from tests import factories
 from tests.jobs.render_workers import register
 
-FACTS = WorkerFacts("worker", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0, 0)
+FACTS = WorkerFacts("worker", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0)
 SAMPLING = PRESETS[PresetName.FAST].sampling(Resolution.P480)
 
 
