@@ -100,14 +100,16 @@ class ApiKeySerializer(serializers.ModelSerializer):
 
 
 class MintedApiKeySerializer(ApiKeySerializer):
-    """A key that was just made; `key` is never shown again."""
+    """A key that was just made; its text is never shown again."""
 
-    key = serializers.SerializerMethodField(help_text="The full key. It is shown only once.")
+    key = serializers.SerializerMethodField(
+        help_text="The full key, shown only once; null where an earlier request made it."
+    )
 
     class Meta(ApiKeySerializer.Meta):
         fields = [*ApiKeySerializer.Meta.fields, "key"]
 
-    def get_key(self, api_key: ApiKey) -> str:
+    def get_key(self, api_key: ApiKey) -> str | None:
         return self.context["key"]
 
 

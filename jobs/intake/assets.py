@@ -20,13 +20,13 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import idempotency
+from accounts.idempotency import IdempotentRequest
 from accounts.models import Organization
 from accounts.tenant import Tenant
 from avatar_api.common.ids import id_pattern, new_id
 from avatar_api.common.problems import FieldError, Problem, invalid
 from gpu_worker.contract import storage_keys
-from jobs.intake import idempotency
-from jobs.intake.idempotency import IdempotentRequest
 from jobs.models import Asset
 from jobs.storage import objects, presigned
 

@@ -9,6 +9,8 @@ from django.db import Error, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from accounts import idempotency
+from accounts.idempotency import IdempotentRequest
 from accounts.tenancy import Tenant
 from avatar_api.common.after_commit import after_commit
 from avatar_api.common.ids import new_id
@@ -19,8 +21,7 @@ from avatar_api.common.transient_errors import drop_lost_connection
 from gpu_worker.common import logs, telemetry
 from gpu_worker.contract import coordination, storage_keys
 from jobs.billing import quotas
-from jobs.intake import idempotency, inputs
-from jobs.intake.idempotency import IdempotentRequest
+from jobs.intake import inputs
 from jobs.intake.requests import JobRequest
 from jobs.lifecycle import drafts, fetching, retention, transitions
 from jobs.models import Job, JobEvent
@@ -104,12 +105,12 @@ def _insert(job: Job, tenant: Tenant, idempotent: IdempotentRequest | None = Non
     return job
 
 
-def retry_job(*, tenant: Tenant, job: Job) -> Job:
+def retry_job(*, tenant: Tenant, job: Job, idempotent: IdempotentRequest | None = None) -> Job:
     """Queue a new job from the same inputs.
 
     Raises:
         Problem: `conflict` while the job hasn't ended, `expired` once its inputs are gone,
-            `queue_full` or `quota_exceeded`. Nothing is left behind then.
+            `queue_full`, `quota_exceeded` or `idempotency_key_in_use`. Nothing is left behind then.
     """
     if job.status in OPEN:
         raise Problem("conflict", f"The job is {job.status}; only a job that has ended can be retried.")
@@ -118,10 +119,10 @@ def retry_job(*, tenant: Tenant, job: Job) -> Job:
     quotas.refuse_overload()
     job_id = new_id("job")
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
-    with _removed_unless_kept(job_id, prefix):
+    with idempotency.claimed(tenant, idempotent), _removed_unless_kept(job_id, prefix):
         copy = _copy_for_retry(job, tenant, job_id)
         copy.inputs = inputs.copy(job.inputs, prefix)
-        return _insert(copy, tenant)
+        return _insert(copy, tenant, idempotent)
 
 
 def _copy_for_retry(job: Job, tenant: Tenant, job_id: str) -> Job:

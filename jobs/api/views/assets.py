@@ -6,12 +6,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import idempotency
 from accounts.tenancy import TenantView
 from avatar_api.common.fields import StrictCharField, StrictIntegerField, StrictSerializer
 from avatar_api.common.openapi import operation
 from avatar_api.common.problems import Problem
 from avatar_api.common.strict_json import object_of
-from jobs.intake import assets, idempotency
+from jobs.intake import assets
 from jobs.models import Asset
 from jobs.presenters import signed_urls
 from jobs.presenters.serializers import AssetSerializer
@@ -52,9 +53,8 @@ class AssetsView(TenantView):
 class AssetListView(AssetsView):
     @operation(
         "create_asset",
-        raises=["idempotency_key_in_use", "idempotency_key_reused"],
-        accepts=["Idempotency-Key"],
-        headers={201: ["Idempotent-Replayed"]},
+        raises=["quota_exceeded"],
+        idempotent=True,
         request=AssetRequestSerializer,
         responses={201: AssetSerializer},
     )

@@ -8,6 +8,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
 
+from accounts import idempotency
 from accounts.negotiation import AlwaysJson
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.openapi import PAGE_PARAMETERS, operation
@@ -19,7 +20,6 @@ from jobs.api.filters import filtered
 from jobs.api.multipart import read_form
 from jobs.api.views.base import JobsView
 from jobs.api.views.documented import ENDED_OR_ESTIMATED, FILTERS, REFUSALS, VALIDATE_ONLY, VARIANT
-from jobs.intake import idempotency
 from jobs.intake.requests import BrowsableJobForm, JobFormSerializer, JobRequest, JobRequestSerializer
 from jobs.intake.sources import MAX_DATA_URI_BYTES
 from jobs.lifecycle import estimates, services
@@ -75,11 +75,12 @@ class JobListView(JobRequestView):
 
     @operation(
         "create_job",
-        raises=[*REFUSALS, "idempotency_key_in_use", "idempotency_key_reused"],
-        accepts=["Idempotency-Key", "Prefer"],
+        raises=REFUSALS,
+        accepts=["Prefer"],
+        idempotent=True,
         headers={
             200: ["Preference-Applied"],
-            202: ["Location", "Idempotent-Replayed", "Preference-Applied"],
+            202: ["Location", "Preference-Applied"],
         },
         request=REQUEST_SCHEMA,
         responses={202: JobSerializer, 200: ENDED_OR_ESTIMATED},
@@ -148,13 +149,18 @@ class JobRetryView(JobsView):
     @operation(
         "retry_job",
         raises=[*REFUSALS, "conflict", "expired"],
+        idempotent=True,
         headers={202: ["Location"]},
         request=None,
         responses={202: JobSerializer},
     )
     def post(self, request: Request, job_id: str) -> Response:
         """Ask for the same video again, as a new job, while the inputs are kept."""
-        return self.accepted(services.retry_job(tenant=self.tenant, job=self.job(job_id)))
+        job = self.job(job_id)
+        idempotent = idempotency.request_of(request.headers.get(idempotency.HEADER), "retry", {"job": job.id})
+        if idempotent and (claim := idempotency.replay(self.tenant, idempotent)):
+            return self.accepted(self.job(claim.object_id), replayed=True)
+        return self.accepted(services.retry_job(tenant=self.tenant, job=job, idempotent=idempotent))
 
 
 class JobContentView(JobsView):

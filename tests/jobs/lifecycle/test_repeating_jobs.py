@@ -14,11 +14,12 @@ from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.models import Organization
+from accounts import idempotency
+from accounts.models import IdempotencyClaim, Organization
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import PARAMETER_NAMES, ReportKind
-from jobs.intake import idempotency, inputs
-from jobs.models import IdempotencyClaim, Job
+from jobs.intake import inputs
+from jobs.models import Job
 from jobs.tasks import record
 from tests import factories
 from tests.jobs.clients import form, keyed, wav

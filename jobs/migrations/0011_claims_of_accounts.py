@@ -1,0 +1,14 @@
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    # `accounts` has the model from its next migration on; the table stays where it is.
+    dependencies = [
+        ("jobs", "0010_job_sampling"),
+    ]
+
+    operations = [
+        migrations.SeparateDatabaseAndState(
+            state_operations=[migrations.DeleteModel(name="IdempotencyClaim")],
+        ),
+    ]
