@@ -11,7 +11,6 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from accounts.models import Organization
 from accounts.tenant import Tenant
 from avatar_api.common.problems import Problem
 from gpu_worker.contract.windows import FPS, plan
@@ -19,11 +18,14 @@ from jobs.models import Job, MonthlyUsage
 from jobs.states import Status
 
 
-def reserve(*, tenant: Tenant, seconds: Decimal | None) -> Decimal:
-    """Take a place in the queue, and in live mode the month's seconds; part of the caller's transaction.
+def reserve(*, tenant: Tenant, created_at: datetime, seconds: Decimal | None) -> Decimal:
+    """Take a place in the queue, and in live mode the month's seconds.
+
+    It is part of a transaction that has locked the organization.
 
     Args:
         tenant: Who asks.
+        created_at: Of the job; its month counts.
         seconds: Length of the video; None while nobody knows it: then as many as it might have, of those
             that are left.
 
@@ -33,12 +35,10 @@ def reserve(*, tenant: Tenant, seconds: Decimal | None) -> Decimal:
     Raises:
         Problem: `queue_full` or `quota_exceeded`; nothing is reserved then.
     """
-    # Creations of one organization pass here one by one; other updates of its row needn't wait.
-    Organization.objects.select_for_update(no_key=True).get(pk=tenant.organization.pk)
     refuse_full_queue(tenant)
     if not tenant.livemode:
         return Decimal(tenant.limits.max_speech_seconds) if seconds is None else seconds
-    month = month_of(timezone.now())
+    month = month_of(created_at)
     usage, _ = MonthlyUsage.objects.get_or_create(organization=tenant.organization, month=month)
     left = _left(usage, tenant)
     if seconds is None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from accounts import idempotency
+from accounts.creation_order import creation_time
 from accounts.idempotency import IdempotentRequest
 from accounts.tenancy import Tenant
 from avatar_api.common.after_commit import after_commit
@@ -93,7 +94,8 @@ def _removed_unless_kept(job_id: str, prefix: str) -> Iterator[None]:
 @transaction.atomic
 def _insert(job: Job, tenant: Tenant, idempotent: IdempotentRequest | None = None) -> Job:
     seconds = job.reserved_seconds if job.num_frames else None
-    job.reserved_seconds = quotas.reserve(tenant=tenant, seconds=seconds)
+    job.created_at = creation_time(Job.objects.all(), tenant.organization, livemode=tenant.livemode)
+    job.reserved_seconds = quotas.reserve(tenant=tenant, created_at=job.created_at, seconds=seconds)
     if job.urls is not None:
         job.fetch_deadline = timezone.now() + fetching.MAX_TIME
     job.request_id, job.traceparent = request_id.get(), telemetry.traceparent()
