@@ -13,6 +13,7 @@ from avatar_api.common.fields import (
     StrictCharField,
     StrictChoiceField,
     StrictIntegerField,
+    StrictListField,
     StrictSerializer,
     StrictTimeField,
     TimestampField,
@@ -40,14 +41,14 @@ class ApiKeyRequestSerializer(StrictSerializer):
     """The fields of `POST /v1/api-keys`."""
 
     name = StrictCharField(max_length=100)
-    scopes = serializers.ListField(
+    scopes = StrictListField(
         child=StrictChoiceField(choices=Scope.choices),
         required=False,
         min_length=1,
         help_text="At most those of the key or person that creates it, which is also the default.",
     )
     expires_at = StrictTimeField(required=False, allow_null=True, default=None)
-    allowed_ips = serializers.ListField(
+    allowed_ips = StrictListField(
         child=NetworkField(max_length=43),
         max_length=MAX_NETWORKS,
         default=list,

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from django.db.models import Model, QuerySet
 
+from avatar_api.common.faults import Faults
 from avatar_api.common.problems import FieldError, invalid
 from avatar_api.common.times import TimeError, read_time
 
@@ -56,7 +57,12 @@ def page_of(queryset: QuerySet[M], params: Mapping[str, str], id_pattern: str) -
     Raises:
         Problem: `validation_error` when limit or cursor can't be read.
     """
-    limit, after = read_limit(params), read_cursor(queryset, params, id_pattern)
+    faults = Faults()
+    with faults.gathered():
+        limit = read_limit(params)
+    with faults.gathered():
+        after = read_cursor(queryset, params, id_pattern)
+    faults.refuse()
     rows = queryset.order_by("-created_at", "-pk")
     if after is not None:
         # Said so that an index by time finds the place; few objects, if any, share one time.

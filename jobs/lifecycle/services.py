@@ -60,7 +60,7 @@ def create_job(
             behind then.
     """
     quotas.refuse_overload()
-    drafts.check(job_request, tenant)
+    drafts.check_plan(job_request, tenant.limits)
     job_id = new_id("job")
     logs.bind(job=job_id)
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)

@@ -12,7 +12,7 @@ from avatar_api.common.fields import StrictCharField, StrictIntegerField, Strict
 from avatar_api.common.openapi import operation
 from avatar_api.common.problems import Problem
 from avatar_api.common.strict_json import object_of
-from jobs.intake import assets
+from jobs.intake import assets, media_types
 from jobs.models import Asset
 from jobs.presenters import signed_urls
 from jobs.presenters.serializers import AssetSerializer
@@ -32,6 +32,9 @@ class AssetRequestSerializer(StrictSerializer):
     def validate_content_type(self, value: str) -> str:
         if not MEDIA_TYPE.fullmatch(value):
             raise serializers.ValidationError("Must be a media type such as audio/wav.")
+        if not media_types.is_accepted(value):
+            detail = "No job takes such a file; images, recordings and videos are accepted."
+            raise serializers.ValidationError(detail, "unsupported_media_type")
         return value
 
 

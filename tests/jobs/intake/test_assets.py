@@ -98,10 +98,19 @@ def test_a_file_above_the_plans_limit_is_not_even_announced(
     assert (response.status_code, response.json()["code"]) == (413, "payload_too_large")
 
 
-@pytest.mark.parametrize("media_type", ["audio/webm;codecs=opus", "audio/webm; codecs=opus", "image/svg+xml"])
+@pytest.mark.parametrize("media_type", ["audio/webm;codecs=opus", "audio/webm; codecs=opus", "IMAGE/png"])
 def test_a_media_type_may_have_parameters(acme_client: APIClient, media_type: str) -> None:
     asset = announce(acme_client, bytes(10), media_type).json()
     assert put(asset["upload"], bytes(10)).status_code == 204
+
+
+@pytest.mark.parametrize("media_type", ["application/pdf", "text/html; charset=utf-8", "image/svg+xml"])
+def test_what_no_job_takes_is_refused(acme_client: APIClient, media_type: str) -> None:
+    answer = announce(acme_client, bytes(10), media_type)
+    assert answer.status_code == 422
+    assert [(error["field"], error["code"]) for error in answer.json()["errors"]] == [
+        ("content_type", "unsupported_media_type")
+    ]
 
 
 def test_the_same_announcement_sent_again_makes_one_asset(acme_client: APIClient, portrait: bytes) -> None:
