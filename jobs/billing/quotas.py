@@ -1,7 +1,8 @@
 """The month's video seconds and the number of waiting jobs, counted under a lock of the organization.
 
 Seconds are reserved when a job is created and settled when it ends: all of them when it succeeded,
-the finished windows when it was canceled, none when it failed. Test mode is free and isn't counted.
+the finished windows when it was canceled, none when it failed. Test mode settles likewise, at no cost and
+outside of the month's quota.
 """
 
 from datetime import UTC, date, datetime
@@ -102,13 +103,12 @@ def settle(job: Job) -> Decimal:
     Returns:
         The charged seconds.
     """
-    if not job.livemode:
-        return Decimal(0)
     charged = chargeable_seconds(job)
-    _months_of(job).update(
-        reserved_seconds=F("reserved_seconds") - job.reserved_seconds,
-        charged_seconds=F("charged_seconds") + charged,
-    )
+    if job.livemode:
+        _months_of(job).update(
+            reserved_seconds=F("reserved_seconds") - job.reserved_seconds,
+            charged_seconds=F("charged_seconds") + charged,
+        )
     return charged
 
 

@@ -83,7 +83,7 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
         duration_seconds=float(job.reserved_seconds),
         windows=job.windows,
         estimated_seconds=round(counted_seconds(job) if measured is None else measured, 1),
-        estimated_cost_usd=str(pricing.cost_usd(job.reserved_seconds, job) if job.livemode else 0),
+        estimated_cost_usd=str(pricing.cost_usd(job.reserved_seconds, job)),
         warnings=warnings_of(job, items, tenant, is_measured=measured is not None),
     )
 
