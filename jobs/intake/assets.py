@@ -26,6 +26,7 @@ from accounts.idempotency import IdempotentRequest
 from accounts.tenant import Tenant
 from avatar_api.common.ids import id_pattern, new_id
 from avatar_api.common.problems import FieldError, Problem, invalid
+from avatar_api.common.tenant_queryset import TenantQuerySet
 from gpu_worker.contract import storage_keys
 from jobs.models import Asset
 from jobs.storage import objects, presigned
@@ -86,10 +87,13 @@ def present(asset: Asset, upload_base_url: str | None) -> AssetResource:
 
 def find(tenant: Tenant, asset_id: str) -> Asset | None:
     """The tenant's asset, or None for an id that never was, a stranger's, and one whose time is over."""
-    if not ASSET_ID.fullmatch(asset_id):
-        return None
+    return kept(tenant).filter(pk=asset_id).first() if ASSET_ID.fullmatch(asset_id) else None
+
+
+def kept(tenant: Tenant) -> TenantQuerySet[Asset]:
+    """The tenant's assets whose time isn't over."""
     assets = Asset.objects.for_organization(tenant.organization, livemode=tenant.livemode)
-    return assets.filter(pk=asset_id, expires_at__gt=timezone.now()).first()
+    return assets.filter(expires_at__gt=timezone.now())
 
 
 def create(

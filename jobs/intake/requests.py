@@ -209,6 +209,12 @@ class JobFormSerializer(JobRequestSerializer):
     )
 
 
+class JobChangeSerializer(StrictSerializer):
+    """The fields of `PATCH /v1/jobs/<id>`."""
+
+    metadata = MetadataField(help_text="Takes the place of all pairs that the job has.")
+
+
 class BrowsableJobForm(serializers.Serializer):
     """The form of the browsable API: what a person needs to try a video. All else goes as JSON."""
 

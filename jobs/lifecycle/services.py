@@ -142,6 +142,15 @@ def _copy_for_retry(job: Job, tenant: Tenant, job_id: str) -> Job:
     )
 
 
+@transaction.atomic
+def change_metadata(*, job: Job, metadata: dict[str, str]) -> Job:
+    """Replace the job's metadata; whoever watches it is told."""
+    Job.objects.filter(pk=job.pk).update(metadata=metadata)
+    after_commit(partial(transitions.notify_watchers, job.pk))
+    job.refresh_from_db()
+    return job
+
+
 def delete_job(*, job: Job) -> None:
     """Remove a job's files at once; a queued one is canceled first. The record stays, as expired.
 

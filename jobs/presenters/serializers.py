@@ -146,6 +146,11 @@ FIELD_OF_TYPE: dict[Any, type[serializers.Field]] = {
 }
 
 
+class AssetPageSerializer(serializers.Serializer):
+    data = AssetSerializer(many=True)  # type: ignore[assignment]  # A field of that name hides a property.
+    next_cursor = serializers.CharField(allow_null=True)
+
+
 class LimitsSerializer(serializers.Serializer):
     """The limits that hold: plan, organization and key taken together."""
 

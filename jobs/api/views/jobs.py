@@ -21,7 +21,13 @@ from jobs.api.filters import filtered
 from jobs.api.multipart import Form, read_form
 from jobs.api.views.base import JobsView
 from jobs.api.views.documented import ENDED_OR_ESTIMATED, FILTERS, REFUSALS, VALIDATE_ONLY, VARIANT
-from jobs.intake.requests import BrowsableJobForm, JobFormSerializer, JobRequest, JobRequestSerializer
+from jobs.intake.requests import (
+    BrowsableJobForm,
+    JobChangeSerializer,
+    JobFormSerializer,
+    JobRequest,
+    JobRequestSerializer,
+)
 from jobs.intake.sources import MAX_DATA_URI_BYTES
 from jobs.lifecycle import estimates, services
 from jobs.presenters import etags, job_resource, signed_urls
@@ -148,6 +154,14 @@ class JobView(JobsView):
         if etags.matches(request.headers.get("If-None-Match"), etag):
             return Response(status=304, headers={"ETag": etag})
         return response
+
+    @operation("update_job", request=JobChangeSerializer, responses=JobSerializer)
+    def patch(self, request: Request, job_id: str) -> Response:
+        """Change the job's metadata, whatever its state."""
+        job = self.job(job_id)
+        form = JobChangeSerializer(data=object_of(request), context={"livemode": job.livemode})
+        form.is_valid(raise_exception=True)
+        return self.answer(services.change_metadata(job=job, **form.validated_data))
 
     @operation("delete_job", raises=["conflict"], responses={204: None})
     def delete(self, request: Request, job_id: str) -> Response:

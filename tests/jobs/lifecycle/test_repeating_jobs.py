@@ -44,7 +44,16 @@ UNUSUAL: dict[str, Any] = {
 OF_ONE_RUN = {
     *("id", "retry_of_id", "created_at", "request_id", "traceparent", "inputs", "status", "attempt"),
     *("token_hash", "dispatched_at", "started_at", "attempt_started_at", "slice_ends_at", "finished_at"),
-    *("expires_at", "window_prefixes", "output", "receipt", "gpu_seconds", "attempt_gpu_seconds", "cost_usd"),
+    *(
+        "expires_at",
+        "window_prefixes",
+        "output",
+        "receipt",
+        "gpu_seconds",
+        "attempt_gpu_seconds",
+        "cost_usd",
+        "charged_seconds",
+    ),
 }
 """What a retry has of its own."""
 
