@@ -159,6 +159,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_SUFFIX": "",
     "ENUM_NAME_OVERRIDES": {
         "JobStatus": "jobs.states.Status",
+        "JobErrorCode": "jobs.presenters.serializers.ERROR_CHOICES",
         "JobStage": "jobs.states.Stage",
         "DeliveryState": "jobs.models.webhooks.WebhookDelivery.State",
         "EventType": "jobs.models.webhooks.WebhookEventType",
