@@ -5,7 +5,7 @@ They take a value as it is or refuse it: `"7"` is no integer, `7` no text.
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
@@ -63,7 +63,7 @@ class StrictSerializer(serializers.Serializer):
         try:
             value = super().to_internal_value(data)
         except serializers.ValidationError as error:
-            raise serializers.ValidationError({**error.detail, **faults}) from error
+            raise serializers.ValidationError({**cast("dict[str, Any]", error.detail), **faults}) from error
         if faults:
             raise serializers.ValidationError(faults)
         return value

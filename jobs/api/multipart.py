@@ -30,10 +30,10 @@ class Form:
 def read_form(form: QueryDict) -> Form:
     """The form's parts by name, each once; of one that came several times, the last."""
     faults = Faults()
-    for name, values in form.lists():
-        if len(values) > 1:
+    for name, sent in form.lists():
+        if len(sent) > 1:
             faults.errors.append(FieldError(name, "duplicate", "This part occurs more than once."))
-    values = {}
+    values: dict[str, Any] = {}
     for name in form:
         with faults.gathered():
             values[name] = _value(name, form[name])

@@ -4,7 +4,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
     # `accounts` has the model from its next migration on; the table stays where it is.
     dependencies = [
-        ("jobs", "0010_job_sampling"),
+        ("jobs", "0011_outbound"),
     ]
 
     operations = [

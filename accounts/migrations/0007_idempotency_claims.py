@@ -16,8 +16,8 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("accounts", "0004_choices"),
-        ("jobs", "0011_claims_of_accounts"),
+        ("accounts", "0006_scopes_known"),
+        ("jobs", "0012_claims_of_accounts"),
     ]
 
     operations = [
