@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("accounts", "0006_scopes_known"),
-        ("jobs", "0012_claims_of_accounts"),
+        ("jobs", "0013_claims_of_accounts"),
     ]
 
     operations = [

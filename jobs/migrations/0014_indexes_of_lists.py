@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ("jobs", "0012_claims_of_accounts"),
+        ("jobs", "0013_claims_of_accounts"),
     ]
 
     operations = [
