@@ -13,6 +13,7 @@ from avatar_api.common.fields import (
     StrictCharField,
     StrictChoiceField,
     StrictIntegerField,
+    StrictListField,
     StrictSerializer,
     StrictTimeField,
     TimestampField,
@@ -40,14 +41,14 @@ class ApiKeyRequestSerializer(StrictSerializer):
     """The fields of `POST /v1/api-keys`."""
 
     name = StrictCharField(max_length=100)
-    scopes = serializers.ListField(
+    scopes = StrictListField(
         child=StrictChoiceField(choices=Scope.choices),
         required=False,
         min_length=1,
         help_text="At most those of the key or person that creates it, which is also the default.",
     )
     expires_at = StrictTimeField(required=False, allow_null=True, default=None)
-    allowed_ips = serializers.ListField(
+    allowed_ips = StrictListField(
         child=NetworkField(max_length=43),
         max_length=MAX_NETWORKS,
         default=list,
@@ -100,14 +101,16 @@ class ApiKeySerializer(serializers.ModelSerializer):
 
 
 class MintedApiKeySerializer(ApiKeySerializer):
-    """A key that was just made; `key` is never shown again."""
+    """A key that was just made; its text is never shown again."""
 
-    key = serializers.SerializerMethodField(help_text="The full key. It is shown only once.")
+    key = serializers.SerializerMethodField(
+        help_text="The full key, shown only once; null where an earlier request made it."
+    )
 
     class Meta(ApiKeySerializer.Meta):
         fields = [*ApiKeySerializer.Meta.fields, "key"]
 
-    def get_key(self, api_key: ApiKey) -> str:
+    def get_key(self, api_key: ApiKey) -> str | None:
         return self.context["key"]
 
 

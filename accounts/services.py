@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import api_keys
+from accounts.creation_order import creation_time
 from accounts.key_authority import Authority
 from accounts.limits import LIMIT_NAMES, effective_limits
 from accounts.models import DEFAULT_PLAN, ApiKey, Organization, User
@@ -75,6 +76,7 @@ def mint_key(
         TooManyKeysError: The organization has as many as it may.
     """
     authority.require(Authority(scopes, tuple(allowed_ips), expires_at))
+    created_at = creation_time(ApiKey.objects.all(), organization, livemode=livemode)
     refuse_too_many_keys(organization, livemode=livemode, besides=replaces.pk if replaces else "")
     minted = api_keys.mint(livemode=livemode)
     api_key = ApiKey.objects.create(
@@ -86,6 +88,7 @@ def mint_key(
         scopes=sorted(scopes),
         allowed_ips=list(allowed_ips),
         expires_at=expires_at,
+        created_at=created_at,
         created_by=created_by,
         **(overrides or {}),
     )
@@ -93,10 +96,13 @@ def mint_key(
 
 
 def refuse_too_many_keys(organization: Organization, *, livemode: bool, besides: str = "") -> None:
-    """Hold the organization's row until the commit, so that of keys made at once none is overlooked."""
-    locked = Organization.objects.select_for_update(no_key=True).select_related(None).get(pk=organization.pk)
-    allowed = effective_limits(locked, livemode=livemode).active_keys
-    keys = ApiKey.objects.for_organization(locked, livemode=livemode).active().exclude(pk=besides)
+    """Part of a transaction that has locked the organization.
+
+    Raises:
+        TooManyKeysError: It has as many as it may.
+    """
+    allowed = effective_limits(organization, livemode=livemode).active_keys
+    keys = ApiKey.objects.for_organization(organization, livemode=livemode).active().exclude(pk=besides)
     if keys.count() >= allowed:
         raise TooManyKeysError(allowed)
 

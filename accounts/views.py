@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import services
+from accounts import idempotency, services
 from accounts.api_keys import ID_PATTERN
 from accounts.key_authority import Authority, BeyondAuthorityError
 from accounts.limits import LIMIT_NAMES
@@ -49,8 +51,9 @@ class ApiKeysView(TenantView):
         key = self.tenant.api_key
         return Authority.of_key(key) if key else Authority(self.tenant.scopes)
 
-    def minted(self, api_key: ApiKey, key: str) -> Response:
-        return Response(MintedApiKeySerializer(api_key, context={"key": key}).data, status=201)
+    def minted(self, api_key: ApiKey, key: str | None, headers: dict[str, str] | None = None) -> Response:
+        shown = MintedApiKeySerializer(api_key, context={"key": key}).data
+        return Response(shown, status=201, headers=headers)
 
 
 @contextmanager
@@ -73,14 +76,32 @@ class ApiKeyListView(ApiKeysView):
         page = page_of(self.api_keys(), request.query_params, ID_PATTERN)
         return Response(ApiKeyPageSerializer({"data": page.rows, "next_cursor": page.next_cursor}).data)
 
-    @operation("create_api_key", request=ApiKeyRequestSerializer, responses={201: MintedApiKeySerializer})
+    @operation(
+        "create_api_key",
+        raises=["quota_exceeded"],
+        idempotent=True,
+        request=ApiKeyRequestSerializer,
+        responses={201: MintedApiKeySerializer},
+    )
     def post(self, request: Request) -> Response:
-        """Mint a key of this mode. The answer is the only place where it is ever shown whole."""
-        form = ApiKeyRequestSerializer(data=object_of(request))
+        """Mint a key of this mode. The answer is the only place where it is ever shown whole.
+
+        A repetition under the same `Idempotency-Key` shows the key's row with `key` null, because its text is
+        kept nowhere.
+        """
+        body = object_of(request)
+        idempotent = idempotency.request_of(request.headers.get(idempotency.HEADER), "api-keys", body)
+        if idempotent and (claim := idempotency.replay(self.tenant, idempotent)):
+            return self.minted(self.api_key(claim.object_id), None, {"Idempotent-Replayed": "true"})
+        form = ApiKeyRequestSerializer(data=body)
         form.is_valid(raise_exception=True)
-        data = form.validated_data
+        return self.minted(*self.mint(form.validated_data, idempotent))
+
+    def mint(
+        self, data: dict[str, Any], idempotent: idempotency.IdempotentRequest | None
+    ) -> tuple[ApiKey, str]:
         maker, authority = self.tenant.api_key, self.authority()
-        with refusals():
+        with refusals(), idempotency.claimed(self.tenant, idempotent), transaction.atomic():
             api_key, key = services.mint_key(
                 organization=self.tenant.organization,
                 livemode=self.tenant.livemode,
@@ -92,7 +113,8 @@ class ApiKeyListView(ApiKeysView):
                 overrides={name: getattr(maker, name) for name in LIMIT_NAMES} if maker else None,
                 created_by=self.tenant.user,
             )
-        return self.minted(api_key, key)
+            idempotency.complete(self.tenant, idempotent, api_key.pk)
+        return api_key, key
 
 
 class ApiKeyView(ApiKeysView):

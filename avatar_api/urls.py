@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from avatar_api import documentation
 from avatar_api.common import health, problems
+from avatar_api.common.redirects import without_trailing_slash
 from jobs.metrics import page
 
 urlpatterns = [
@@ -19,6 +20,7 @@ urlpatterns = [
     path("metrics", page.metrics, name="metrics"),
     path("people/", include("accounts.people_urls")),
     path("admin/", admin.site.urls),
+    path("v1/<path:address>/", without_trailing_slash, name="trailing-slash"),
 ]
 
 handler400 = problems.bad_request

@@ -165,10 +165,10 @@ class Promises:
         """Charges that differ from what was made, and reservations that were kept."""
         due: dict[str, Decimal] = defaultdict(Decimal)
         for job in self.rows.values():
-            expected = quotas.chargeable_seconds(job) if job.livemode else Decimal(0)
+            expected = quotas.chargeable_seconds(job)
             if job.charged_seconds != expected:
                 yield f"{job.id} was charged {job.charged_seconds} s instead of {expected} s"
-            due[job.organization_id] += expected
+            due[job.organization_id] += expected if job.livemode else 0
         usage = MonthlyUsage.objects.values("organization")
         for row in usage.annotate(charged=Sum("charged_seconds"), reserved=Sum("reserved_seconds")):
             if row["charged"] != due[row["organization"]]:

@@ -3,8 +3,9 @@
 They take a value as it is or refuse it: `"7"` is no integer, `7` no text.
 """
 
+import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
@@ -47,18 +48,29 @@ class StrictBooleanField(serializers.BooleanField):
 class StrictChoiceField(serializers.ChoiceField):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
-            self.fail("invalid_choice", input=data)
+            self.fail("invalid_choice", input=json.dumps(data))
         return super().to_internal_value(data)
 
 
 class StrictSerializer(serializers.Serializer):
     """Names the fields that it doesn't know, instead of passing over them."""
 
+    default_error_messages = {"invalid": "Must be a JSON object."}
+
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict) and (unknown := set(data) - set(self.fields)):
-            detail = ErrorDetail("This field is unknown.", "unknown")
-            raise serializers.ValidationError(dict.fromkeys(sorted(unknown), detail))
-        return super().to_internal_value(data)
+        unknown = set(data) - set(self.fields) if isinstance(data, dict) else set()
+        faults = dict.fromkeys(sorted(unknown), ErrorDetail("This field is unknown.", "unknown"))
+        try:
+            value = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            raise serializers.ValidationError({**cast("dict[str, Any]", error.detail), **faults}) from error
+        if faults:
+            raise serializers.ValidationError(faults)
+        return value
+
+
+class StrictListField(serializers.ListField):
+    default_error_messages = {"not_a_list": "Must be a JSON array."}
 
 
 class StrictTimeField(serializers.DateTimeField):

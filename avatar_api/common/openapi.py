@@ -207,6 +207,7 @@ def operation(
     raises: Sequence[str] = (),
     accepts: Sequence[str] = (),
     headers: Mapping[int, Sequence[str]] | None = None,
+    idempotent: bool = False,
     **described: Any,
 ) -> Callable[[Handler], Handler]:
     """Document a handler.
@@ -216,12 +217,17 @@ def operation(
         raises: Codes of problems beyond those that follow from the operation's form.
         accepts: Request headers, of `PARAMETERS`.
         headers: By status, what answers carry beyond what all do, of `HEADERS`.
+        idempotent: Whether it takes an `Idempotency-Key`.
         described: As `drf_spectacular.utils.extend_schema` takes it.
     """
 
     def decorate(handler: Handler) -> Handler:
-        own = {str(status): tuple(names) for status, names in (headers or {}).items()}
-        handler.documented = Documented(tuple(raises), tuple(accepts), own)  # type: ignore[attr-defined]
+        documented = Documented(
+            tuple(raises),
+            tuple(accepts),
+            {str(status): tuple(names) for status, names in (headers or {}).items()},
+        )
+        handler.documented = documented.idempotent() if idempotent else documented  # type: ignore[attr-defined]
         return extend_schema(operation_id=operation_id, **described)(handler)
 
     return decorate
@@ -239,6 +245,15 @@ class Documented:
         self.raises = raises
         self.accepts = accepts
         self.headers = headers or {}
+
+    def idempotent(self) -> "Documented":
+        """The same for a handler that takes an `Idempotency-Key`, and so may answer with an older object."""
+        replayed = {made: (*self.headers.get(made, ()), "Idempotent-Replayed") for made in ("201", "202")}
+        return Documented(
+            (*self.raises, "idempotency_key_in_use", "idempotency_key_reused"),
+            ("Idempotency-Key", *self.accepts),
+            {**self.headers, **replayed},
+        )
 
 
 class Schema(AutoSchema):

@@ -119,6 +119,9 @@ LIVE_ENGINE = env.str("LIVE_ENGINE", "infinitetalk")
 # A job that has rendered for so long may be asked to yield its worker to others that wait.
 YIELD_AFTER_SECONDS = env.float("YIELD_AFTER_SECONDS", 120)
 
+# So long a forecast of a tenant's jobs serves everybody who asks for one of them.
+FORECAST_SECONDS = 0.5
+
 # The RunPod endpoint whose workers are woken when jobs wait for a GPU; without one, nobody is.
 RUNPOD_ENDPOINT_ID = env.str("RUNPOD_ENDPOINT_ID", "")
 RUNPOD_API_KEY = env.str("RUNPOD_API_KEY", "")
@@ -159,6 +162,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_SUFFIX": "",
     "ENUM_NAME_OVERRIDES": {
         "JobStatus": "jobs.states.Status",
+        "JobErrorCode": "jobs.presenters.serializers.ERROR_CHOICES",
         "JobStage": "jobs.states.Stage",
         "DeliveryState": "jobs.models.webhooks.WebhookDelivery.State",
         "EventType": "jobs.models.webhooks.WebhookEventType",

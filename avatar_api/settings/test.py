@@ -27,4 +27,6 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 RUNPOD_ENDPOINT_ID = ""  # Tests wake nobody's workers, wherever they run.
 
+FORECAST_SECONDS = 0.0  # Tests change what is forecast from one line to the next.
+
 WHITENOISE_AUTOREFRESH = True  # Nothing is collected for tests.

@@ -5,11 +5,13 @@ part of JSON each, and `metadata[key]=value` parts work too.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import QueryDict
 
 from avatar_api.common import strict_json
+from avatar_api.common.faults import Faults
 from avatar_api.common.problems import FieldError, invalid
 
 JSON_PARTS = ("metadata", "speaker_boxes", "crop")
@@ -17,16 +19,27 @@ METADATA_PART = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}")
 
 
-def read_form(form: QueryDict) -> dict[str, Any]:
-    """The form's parts by name, each once.
+@dataclass(frozen=True)
+class Form:
+    """The fields of a form, and what is wrong with the parts themselves."""
 
-    Raises:
-        Problem: `validation_error` when a part comes twice, or a JSON part isn't JSON.
-    """
-    for name, values in form.lists():
-        if len(values) > 1:
-            raise invalid(FieldError(name, "duplicate", "This part occurs more than once."))
-    return _with_metadata({name: _value(name, form[name]) for name in form})
+    fields: dict[str, Any]
+    faults: list[FieldError]
+
+
+def read_form(form: QueryDict) -> Form:
+    """The form's parts by name, each once; of one that came several times, the last."""
+    faults = Faults()
+    for name, sent in form.lists():
+        if len(sent) > 1:
+            faults.errors.append(FieldError(name, "duplicate", "This part occurs more than once."))
+    values: dict[str, Any] = {}
+    for name in form:
+        with faults.gathered():
+            values[name] = _value(name, form[name])
+    with faults.gathered():
+        values = _with_metadata(values)
+    return Form(values, faults.errors)
 
 
 def _value(name: str, value: Any) -> Any:
@@ -41,6 +54,7 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _with_metadata(values: dict[str, Any]) -> dict[str, Any]:
+    """Raises: Problem: `validation_error` when metadata came in both forms."""
     pairs = {match.group(1): name for name in values if (match := METADATA_PART.fullmatch(name))}
     if not pairs:
         return values

@@ -14,6 +14,8 @@ MICRO_USD = Decimal("0.000001")
 
 
 def cost_usd(seconds: Decimal, job: Job) -> Decimal:
-    """The price of `seconds` of the job's video in USD, to a millionth."""
+    """The price of `seconds` of the job's video in USD, to a millionth; test mode is free."""
+    if not job.livemode:
+        return Decimal(0)
     factor = PRESETS[PresetName(job.preset)].price_factor * RESOLUTION_FACTORS[Resolution(job.resolution)]
     return (seconds * job.price_per_video_second_usd * factor).quantize(MICRO_USD)

@@ -1,7 +1,8 @@
 """The month's video seconds and the number of waiting jobs, counted under a lock of the organization.
 
 Seconds are reserved when a job is created and settled when it ends: all of them when it succeeded,
-the finished windows when it was canceled, none when it failed. Test mode is free and isn't counted.
+the finished windows when it was canceled, none when it failed. Test mode settles likewise, at no cost and
+outside of the month's quota.
 """
 
 from datetime import UTC, date, datetime
@@ -11,7 +12,6 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from accounts.models import Organization
 from accounts.tenant import Tenant
 from avatar_api.common.problems import Problem
 from gpu_worker.contract.windows import FPS, plan
@@ -19,11 +19,14 @@ from jobs.models import Job, MonthlyUsage
 from jobs.states import Status
 
 
-def reserve(*, tenant: Tenant, seconds: Decimal | None) -> Decimal:
-    """Take a place in the queue, and in live mode the month's seconds; part of the caller's transaction.
+def reserve(*, tenant: Tenant, created_at: datetime, seconds: Decimal | None) -> Decimal:
+    """Take a place in the queue, and in live mode the month's seconds.
+
+    It is part of a transaction that has locked the organization.
 
     Args:
         tenant: Who asks.
+        created_at: Of the job; its month counts.
         seconds: Length of the video; None while nobody knows it: then as many as it might have, of those
             that are left.
 
@@ -33,12 +36,10 @@ def reserve(*, tenant: Tenant, seconds: Decimal | None) -> Decimal:
     Raises:
         Problem: `queue_full` or `quota_exceeded`; nothing is reserved then.
     """
-    # Creations of one organization pass here one by one; other updates of its row needn't wait.
-    Organization.objects.select_for_update(no_key=True).get(pk=tenant.organization.pk)
     refuse_full_queue(tenant)
     if not tenant.livemode:
         return Decimal(tenant.limits.max_speech_seconds) if seconds is None else seconds
-    month = month_of(timezone.now())
+    month = month_of(created_at)
     usage, _ = MonthlyUsage.objects.get_or_create(organization=tenant.organization, month=month)
     left = _left(usage, tenant)
     if seconds is None:
@@ -102,13 +103,12 @@ def settle(job: Job) -> Decimal:
     Returns:
         The charged seconds.
     """
-    if not job.livemode:
-        return Decimal(0)
     charged = chargeable_seconds(job)
-    _months_of(job).update(
-        reserved_seconds=F("reserved_seconds") - job.reserved_seconds,
-        charged_seconds=F("charged_seconds") + charged,
-    )
+    if job.livemode:
+        _months_of(job).update(
+            reserved_seconds=F("reserved_seconds") - job.reserved_seconds,
+            charged_seconds=F("charged_seconds") + charged,
+        )
     return charged
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 
 from accounts.tenant import Tenant
+from avatar_api.common.faults import Faults
 from avatar_api.common.problems import FieldError, invalid
 from jobs.models import Job
 
@@ -56,8 +57,12 @@ def read_period(params: Mapping[str, str]) -> Period:
         Problem: `validation_error` when they aren't dates, in the wrong order, or over a year apart.
     """
     today = timezone.now().astimezone(UTC).date()
-    end = _day("to", params, today)
-    start = _day("from", params, min(today, end).replace(day=1))
+    faults = Faults()
+    with faults.gathered():
+        end = _day("to", params, today)
+    with faults.gathered():
+        start = _day("from", params, min(today, end if not faults.errors else today).replace(day=1))
+    faults.refuse()
     if not timedelta(0) <= end - start < timedelta(days=MAX_DAYS):
         raise invalid(FieldError("from", "invalid", "Must be 1 to 366 days before `to`."))
     return Period(start, end)

@@ -20,13 +20,14 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import Organization
+from accounts import idempotency
+from accounts.creation_order import creation_time
+from accounts.idempotency import IdempotentRequest
 from accounts.tenant import Tenant
 from avatar_api.common.ids import id_pattern, new_id
 from avatar_api.common.problems import FieldError, Problem, invalid
+from avatar_api.common.tenant_queryset import TenantQuerySet
 from gpu_worker.contract import storage_keys
-from jobs.intake import idempotency
-from jobs.intake.idempotency import IdempotentRequest
 from jobs.models import Asset
 from jobs.storage import objects, presigned
 
@@ -86,10 +87,13 @@ def present(asset: Asset, upload_base_url: str | None) -> AssetResource:
 
 def find(tenant: Tenant, asset_id: str) -> Asset | None:
     """The tenant's asset, or None for an id that never was, a stranger's, and one whose time is over."""
-    if not ASSET_ID.fullmatch(asset_id):
-        return None
+    return kept(tenant).filter(pk=asset_id).first() if ASSET_ID.fullmatch(asset_id) else None
+
+
+def kept(tenant: Tenant) -> TenantQuerySet[Asset]:
+    """The tenant's assets whose time isn't over."""
     assets = Asset.objects.for_organization(tenant.organization, livemode=tenant.livemode)
-    return assets.filter(pk=asset_id, expires_at__gt=timezone.now()).first()
+    return assets.filter(expires_at__gt=timezone.now())
 
 
 def create(
@@ -110,6 +114,7 @@ def create(
         raise Problem("payload_too_large", f"The plan allows at most {tenant.limits.max_upload_bytes} bytes.")
     asset_id = new_id("ast")
     with idempotency.claimed(tenant, idempotent), transaction.atomic():
+        created_at = creation_time(Asset.objects.all(), tenant.organization, livemode=tenant.livemode)
         refuse_too_many(tenant, size_bytes)
         asset = Asset.objects.create(
             id=asset_id,
@@ -119,15 +124,19 @@ def create(
             size_bytes=size_bytes,
             filename=filename,
             key=storage_keys.asset_file(tenant.organization.pk, asset_id),
-            expires_at=timezone.now() + KEPT,
+            created_at=created_at,
+            expires_at=created_at + KEPT,
         )
         idempotency.complete(tenant, idempotent, asset.id)
     return asset
 
 
 def refuse_too_many(tenant: Tenant, size_bytes: int) -> None:
-    """Hold the organization's row until the commit, so that of creations at once none is overlooked."""
-    Organization.objects.select_for_update(no_key=True).get(pk=tenant.organization.pk)
+    """Part of a transaction that has locked the organization.
+
+    Raises:
+        Problem: `quota_exceeded`.
+    """
     assets = Asset.objects.for_organization(tenant.organization, livemode=tenant.livemode).open_now()
     limits = tenant.limits
     if assets.number >= limits.open_assets:

@@ -6,6 +6,8 @@ from rest_framework import serializers
 
 from avatar_api.common import outbound
 from avatar_api.common.fields import StrictCharField
+from gpu_worker.contract.error_codes import JOB_ERROR_CODES
+from gpu_worker.contract.spec import SLOW
 from jobs.intake.sources import InAsset, Inline, Remote, SourceError, read_url
 
 
@@ -13,6 +15,8 @@ class MetadataField(serializers.DictField):
     """At most 16 pairs of text: keys up to 40, values up to 500 characters, 8 kB together."""
 
     default_error_messages = {
+        "not_a_dict": "Must be a JSON object.",
+        "simulation": "In test mode, must be one of {known}.",
         "too_many": "At most 16 pairs are allowed.",
         "too_long": "Keys must have 1 to 40 characters, and all pairs together at most 8 kB.",
     }
@@ -30,7 +34,16 @@ class MetadataField(serializers.DictField):
             1 <= len(key) <= self.MAX_KEY and "\x00" not in key for key in pairs
         ):
             self.fail("too_long")
+        if self.context.get("livemode") is False:
+            self.refuse_unknown_simulation(pairs)
         return pairs
+
+    def refuse_unknown_simulation(self, pairs: dict[str, str]) -> None:
+        """A test that asks for a failure which never comes would pass for the wrong reason."""
+        known = {*JOB_ERROR_CODES, SLOW}
+        if pairs.get("simulate", SLOW) not in known:
+            detail = self.error_messages["simulation"].format(known=", ".join(sorted(known)))
+            raise serializers.ValidationError({"simulate": detail})
 
 
 class WebhookUrlField(StrictCharField):

@@ -20,6 +20,7 @@ from django.core.files.storage import default_storage
 
 from accounts.limits import Limits
 from accounts.tenant import Tenant
+from avatar_api.common.faults import Faults
 from avatar_api.common.own_folder import own_folder
 from avatar_api.common.problems import SOON, FieldError, Problem, invalid
 from gpu_worker.contract import storage_keys
@@ -69,16 +70,17 @@ def check(job_request: JobRequest, tenant: Tenant, scratch: Path) -> list[Checke
     """Probe and normalise into `scratch` each file that needn't be fetched.
 
     Raises:
-        Problem: `payload_too_large`, or `validation_error` naming the field and its fault, or
+        Problem: `payload_too_large`, or `validation_error` naming each field at fault, or
             `service_unavailable` when nothing can be probed.
     """
-    checked = []
+    checked, faults = [], Faults()
     for file in job_request.files:
         if not isinstance(file.source, Remote):
-            with naming(file):
+            with faults.gathered(), naming(file):
                 path = sources.local_copy(file.source, tenant, scratch)
                 owner = owner_of(tenant.organization.pk, livemode=tenant.livemode)
                 checked.extend(probed(file, path, tenant.limits, scratch, owner))
+    faults.refuse()
     return checked
 
 

@@ -1,12 +1,15 @@
 """A client's request, its form checked; its files are checked later, by the sandbox."""
 
 import secrets
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from rest_framework import serializers
 
+from accounts.limits import Limits
+from avatar_api.common.faults import Faults
 from avatar_api.common.fields import (
     StrictCharField,
     StrictChoiceField,
@@ -14,7 +17,7 @@ from avatar_api.common.fields import (
     StrictIntegerField,
     StrictSerializer,
 )
-from avatar_api.common.problems import FieldError, invalid
+from avatar_api.common.problems import FieldError
 from gpu_worker.contract.framing import Box
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, RenderParameters, SpeakingOrder
@@ -28,9 +31,13 @@ MAX_SEED = 2**32 - 1
 REFERENCE_FIELDS = ("image", "image_url", "image_asset", "video", "video_url", "video_asset")
 AUDIO_FIELDS = ("audio", "audio_url", "audio_asset")
 AUDIO_2_FIELDS = ("audio_2", "audio_2_url", "audio_2_asset")
+# The best first.
+RESOLUTIONS = (Resolution.P720, Resolution.P480)
 PORTRAIT = "The portrait: JPEG, PNG, WebP, AVIF, HEIC, BMP, TIFF or GIF."
 SPEECH = "The speech: WAV, MP3, M4A, FLAC, OGG, WebM, CAF, AIFF, AMR, or a video's sound."
 FILE_FIELDS = REFERENCE_FIELDS + AUDIO_FIELDS + AUDIO_2_FIELDS
+
+Choice = TypeVar("Choice", bound=str)
 
 
 class AudioChannels(StrEnum):
@@ -123,7 +130,11 @@ class JobRequestSerializer(StrictSerializer):
         help_text="split: the left and right channel of a stereo recording are the first and second speaker.",
     )
     speaker_boxes: serializers.ListSerializer[Any] = serializers.ListSerializer(
-        child=BoxSerializer(), required=False, min_length=1, max_length=2
+        child=BoxSerializer(),
+        required=False,
+        min_length=1,
+        max_length=2,
+        error_messages={"not_a_list": "Must be a JSON array."},
     )
     crop = BoxSerializer(
         required=False,
@@ -133,42 +144,44 @@ class JobRequestSerializer(StrictSerializer):
     speaking_order = StrictChoiceField(choices=[order.value for order in SpeakingOrder], required=False)
     prompt = StrictCharField(max_length=MAX_PROMPT, default=DEFAULT_PROMPT)
     negative_prompt = StrictCharField(max_length=MAX_PROMPT, allow_blank=True, default="")
-    resolution = StrictChoiceField(choices=[item.value for item in Resolution], default=Resolution.P720.value)
-    preset = StrictChoiceField(choices=[item.value for item in PresetName], default=PresetName.FAST.value)
+    resolution = StrictChoiceField(
+        choices=[item.value for item in Resolution],
+        required=False,
+        help_text="Default: the best that the plan offers.",
+    )
+    preset = StrictChoiceField(
+        choices=[item.value for item in PresetName],
+        required=False,
+        help_text="Default: fast, or the first of these that the plan offers.",
+    )
     seed = StrictIntegerField(min_value=0, max_value=MAX_SEED, required=False)
     webhook_url = WebhookUrlField(
         required=False, help_text="Where to send this job's events, instead of the organization's webhooks."
     )
     metadata = MetadataField(default=dict)
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        exactly_one(attrs, *REFERENCE_FIELDS)
-        exactly_one(attrs, *AUDIO_FIELDS)
-        second = at_most_one(attrs, *AUDIO_2_FIELDS)
-        if attrs["audio_channels"] == AudioChannels.SPLIT:
-            if second is not None:
-                detail = "The right channel of audio is the second speaker: leave this out, or send mix."
-                raise invalid(FieldError(second, "ambiguous", detail))
-            return attrs
-        if (second is not None) != ("speaking_order" in attrs):
-            missing = "audio_2" if second is None else "speaking_order"
-            detail = "A second speaker requires audio_2 and speaking_order, or audio_channels=split."
-            raise invalid(FieldError(missing, "required", detail))
-        if len(attrs.get("speaker_boxes", ())) == 2 and second is None:
-            raise invalid(FieldError("audio_2", "required", "Two boxes require two speakers."))
-        return attrs
+    def to_internal_value(self, data: Any) -> Any:
+        """Raises: Problem: `validation_error` naming every field at fault, by itself or beside others."""
+        faults = Faults()
+        with faults.gathered():
+            values = super().to_internal_value(data)
+        faults.errors += conflicts(data)
+        faults.refuse()
+        return values
 
     @staticmethod
-    def defaults() -> dict[str, Any]:
+    def defaults(limits: Limits) -> dict[str, Any]:
         """Of parameters whose absence means something, or whose default differs from job to job."""
         return {
             "speaking_order": SpeakingOrder.TOGETHER,
             "speaker_boxes": (),
+            "resolution": best(RESOLUTIONS, limits.resolutions),
+            "preset": best(PresetName, limits.presets),
             "seed": secrets.randbelow(MAX_SEED + 1),
         }
 
-    def to_job_request(self) -> JobRequest:
-        """The validated request."""
+    def to_job_request(self, limits: Limits) -> JobRequest:
+        """The validated request; where it leaves the choice, it gets the best of what the limits offer."""
         data = self.validated_data
         channels = AudioChannels(data["audio_channels"])
         files = [requested_file(field, data[field], channels) for field in FILE_FIELDS if field in data]
@@ -177,7 +190,7 @@ class JobRequestSerializer(StrictSerializer):
             speech=tuple(files[1:]),
             audio_channels=channels,
             crop=Box(**data["crop"]) if "crop" in data else None,
-            **RenderParameters.read(self.defaults() | data),
+            **RenderParameters.read(self.defaults(limits) | data),
             webhook_url=data.get("webhook_url"),
             metadata=data["metadata"],
         )
@@ -196,6 +209,12 @@ class JobFormSerializer(JobRequestSerializer):
     )
 
 
+class JobChangeSerializer(StrictSerializer):
+    """The fields of `PATCH /v1/jobs/<id>`."""
+
+    metadata = MetadataField(help_text="Takes the place of all pairs that the job has.")
+
+
 class BrowsableJobForm(serializers.Serializer):
     """The form of the browsable API: what a person needs to try a video. All else goes as JSON."""
 
@@ -208,23 +227,39 @@ class BrowsableJobForm(serializers.Serializer):
     preset = serializers.ChoiceField(choices=[item.value for item in PresetName])
 
 
-def exactly_one(attrs: dict[str, Any], *fields: str) -> None:
-    """Raises: Problem: `validation_error` when none of the fields came, or more than one."""
-    if at_most_one(attrs, *fields) is None:
-        raise invalid(FieldError(fields[0], "required", f"Send one of {', '.join(fields)}."))
+def conflicts(data: Mapping[str, Any]) -> Iterator[FieldError]:
+    """What is missing beside the fields that came, and what can't come with them."""
+    for names in (REFERENCE_FIELDS, AUDIO_FIELDS):
+        if not any(name in data for name in names):
+            yield FieldError(names[0], "required", f"Send one of {', '.join(names)}.")
+    for names in (REFERENCE_FIELDS, AUDIO_FIELDS, AUDIO_2_FIELDS):
+        first, *others = [name for name in names if name in data] or [""]
+        for name in others:
+            yield FieldError(name, "ambiguous", f"{first} was sent as well; send only one of them.")
+    second = [name for name in AUDIO_2_FIELDS if name in data]
+    split = data.get("audio_channels") == AudioChannels.SPLIT
+    if split and second:
+        detail = "The right channel of audio is the second speaker: leave this out, or send mix."
+        yield FieldError(second[0], "ambiguous", detail)
+    yield from conflicts_of_speakers(data, speakers=2 if second or split else 1)
 
 
-def at_most_one(attrs: dict[str, Any], *fields: str) -> str | None:
-    """The one of the fields that came.
+def conflicts_of_speakers(data: Mapping[str, Any], speakers: int) -> Iterator[FieldError]:
+    boxes = data.get("speaker_boxes")
+    number = len(boxes) if isinstance(boxes, list) else 0
+    if speakers == 1 and "speaking_order" in data:
+        detail = "It orders two speakers: send audio_2, or audio_channels=split."
+        yield FieldError("speaking_order", "second_speaker_required", detail)
+    if speakers == 1 and number == 2:
+        yield FieldError("audio_2", "required", "Two boxes require two speakers.")
+    if speakers == 2 and number == 1:
+        yield FieldError("speaker_boxes", "second_box_required", "Two speakers require two boxes, or none.")
 
-    Raises:
-        Problem: `validation_error` naming what came beside it.
-    """
-    sent = [field for field in fields if field in attrs]
-    if len(sent) > 1:
-        detail = f"{sent[0]} was sent as well; send only one of them."
-        raise invalid(*(FieldError(field, "ambiguous", detail) for field in sent[1:]))
-    return sent[0] if sent else None
+
+def best(preferred: Iterable[Choice], offered: Container[str]) -> Choice:
+    """The first that is offered; where none is, the first, which will then be refused."""
+    choices = list(preferred)
+    return next((choice for choice in choices if choice in offered), choices[0])
 
 
 def requested_file(field: str, source: Source, channels: AudioChannels) -> RequestedFile:

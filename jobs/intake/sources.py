@@ -40,8 +40,12 @@ class Remote:
 
     @property
     def shown(self) -> str:
-        """The address without what may be secret: user name, password, query."""
-        return str(parse_url(self.url)._replace(auth=None, query=None, fragment=None))
+        return without_secrets(self.url)
+
+
+def without_secrets(url: str) -> str:
+    """An address without what may be secret: user name, password, query."""
+    return str(parse_url(url)._replace(auth=None, query=None, fragment=None))
 
 
 @dataclass(frozen=True)

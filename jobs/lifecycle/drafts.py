@@ -13,8 +13,6 @@ from accounts.tenant import Tenant
 from avatar_api.common.problems import FieldError, Problem, invalid
 from gpu_worker.contract import windows
 from gpu_worker.contract.engines import EngineName
-from gpu_worker.contract.error_codes import JOB_ERROR_CODES
-from gpu_worker.contract.spec import SLOW
 from jobs.intake import framing, inputs
 from jobs.intake.inputs import Item
 from jobs.intake.normalize import IntakeError
@@ -39,25 +37,6 @@ def length_of(duration: Fraction | None) -> Length:
     num_frames = windows.frames_of(duration.numerator, duration.denominator)
     seconds = Decimal(duration.numerator) / duration.denominator
     return Length(num_frames, len(windows.plan(num_frames)), seconds.quantize(MILLISECOND))
-
-
-def check(job_request: JobRequest, tenant: Tenant) -> None:
-    """What can be refused before any file is looked at.
-
-    Raises:
-        Problem: `not_in_plan`, or `validation_error` for a simulation that there isn't.
-    """
-    check_plan(job_request, tenant.limits)
-    if not tenant.livemode:
-        check_simulation(job_request.metadata)
-
-
-def check_simulation(metadata: dict[str, str]) -> None:
-    """A test that asks for a failure which never comes would pass for the wrong reason."""
-    known = {*JOB_ERROR_CODES, SLOW}
-    if metadata.get("simulate", SLOW) not in known:
-        detail = f"In test mode, must be one of {', '.join(sorted(known))}."
-        raise invalid(FieldError("metadata.simulate", "invalid", detail))
 
 
 def check_plan(job_request: JobRequest, limits: Limits) -> None:

@@ -70,7 +70,7 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
         Problem: `not_in_plan`, `payload_too_large`, `concurrency_limited`, or `validation_error` with the
             file's fault.
     """
-    drafts.check(job_request, tenant)
+    drafts.check_plan(job_request, tenant.limits)
     with _fetching_allowed(job_request, tenant), inputs.scratch_folder() as scratch:
         checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant, scratch)
     items = {file.name: inputs.item_of(file) for file in checked}
@@ -83,7 +83,7 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
         duration_seconds=float(job.reserved_seconds),
         windows=job.windows,
         estimated_seconds=round(counted_seconds(job) if measured is None else measured, 1),
-        estimated_cost_usd=str(pricing.cost_usd(job.reserved_seconds, job) if job.livemode else 0),
+        estimated_cost_usd=str(pricing.cost_usd(job.reserved_seconds, job)),
         warnings=warnings_of(job, items, tenant, is_measured=measured is not None),
     )
 

@@ -9,6 +9,9 @@ from django.db import Error, transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from accounts import idempotency
+from accounts.creation_order import creation_time
+from accounts.idempotency import IdempotentRequest
 from accounts.tenancy import Tenant
 from avatar_api.common.after_commit import after_commit
 from avatar_api.common.ids import new_id
@@ -19,8 +22,7 @@ from avatar_api.common.transient_errors import drop_lost_connection
 from gpu_worker.common import logs, telemetry
 from gpu_worker.contract import coordination, storage_keys
 from jobs.billing import quotas
-from jobs.intake import idempotency, inputs
-from jobs.intake.idempotency import IdempotentRequest
+from jobs.intake import inputs
 from jobs.intake.requests import JobRequest
 from jobs.lifecycle import drafts, fetching, retention, transitions
 from jobs.models import Job, JobEvent
@@ -58,7 +60,7 @@ def create_job(
             behind then.
     """
     quotas.refuse_overload()
-    drafts.check(job_request, tenant)
+    drafts.check_plan(job_request, tenant.limits)
     job_id = new_id("job")
     logs.bind(job=job_id)
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
@@ -92,7 +94,8 @@ def _removed_unless_kept(job_id: str, prefix: str) -> Iterator[None]:
 @transaction.atomic
 def _insert(job: Job, tenant: Tenant, idempotent: IdempotentRequest | None = None) -> Job:
     seconds = job.reserved_seconds if job.num_frames else None
-    job.reserved_seconds = quotas.reserve(tenant=tenant, seconds=seconds)
+    job.created_at = creation_time(Job.objects.all(), tenant.organization, livemode=tenant.livemode)
+    job.reserved_seconds = quotas.reserve(tenant=tenant, created_at=job.created_at, seconds=seconds)
     if job.urls is not None:
         job.fetch_deadline = timezone.now() + fetching.MAX_TIME
     job.request_id, job.traceparent = request_id.get(), telemetry.traceparent()
@@ -104,12 +107,12 @@ def _insert(job: Job, tenant: Tenant, idempotent: IdempotentRequest | None = Non
     return job
 
 
-def retry_job(*, tenant: Tenant, job: Job) -> Job:
+def retry_job(*, tenant: Tenant, job: Job, idempotent: IdempotentRequest | None = None) -> Job:
     """Queue a new job from the same inputs.
 
     Raises:
         Problem: `conflict` while the job hasn't ended, `expired` once its inputs are gone,
-            `queue_full` or `quota_exceeded`. Nothing is left behind then.
+            `queue_full`, `quota_exceeded` or `idempotency_key_in_use`. Nothing is left behind then.
     """
     if job.status in OPEN:
         raise Problem("conflict", f"The job is {job.status}; only a job that has ended can be retried.")
@@ -118,10 +121,10 @@ def retry_job(*, tenant: Tenant, job: Job) -> Job:
     quotas.refuse_overload()
     job_id = new_id("job")
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
-    with _removed_unless_kept(job_id, prefix):
+    with idempotency.claimed(tenant, idempotent), _removed_unless_kept(job_id, prefix):
         copy = _copy_for_retry(job, tenant, job_id)
         copy.inputs = inputs.copy(job.inputs, prefix)
-        return _insert(copy, tenant)
+        return _insert(copy, tenant, idempotent)
 
 
 def _copy_for_retry(job: Job, tenant: Tenant, job_id: str) -> Job:
@@ -137,6 +140,15 @@ def _copy_for_retry(job: Job, tenant: Tenant, job_id: str) -> Job:
         retention_seconds=tenant.limits.retention_seconds,
         price_per_video_second_usd=tenant.limits.price_per_video_second_usd,
     )
+
+
+@transaction.atomic
+def change_metadata(*, job: Job, metadata: dict[str, str]) -> Job:
+    """Replace the job's metadata; whoever watches it is told."""
+    Job.objects.filter(pk=job.pk).update(metadata=metadata)
+    after_commit(partial(transitions.notify_watchers, job.pk))
+    job.refresh_from_db()
+    return job
 
 
 def delete_job(*, job: Job) -> None:

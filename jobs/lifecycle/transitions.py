@@ -196,10 +196,11 @@ def _move(job: Job, status: Status, event: str | None = None, *, tell: bool = Tr
 
 def _record_event(job: Job, event: str, **data: Any) -> None:
     JobEvent.objects.create(job=job, type=event, attempt=job.attempt, data=data)
-    after_commit(partial(_notify_watchers, job.id))
+    after_commit(partial(notify_watchers, job.id))
 
 
-def _notify_watchers(job_id: str) -> None:
+def notify_watchers(job_id: str) -> None:
+    """Something about the job has changed."""
     with redis_client() as redis:
         coordination.publish_change(redis, job_id)
 

@@ -58,7 +58,7 @@ class Ended(Collector):
         ]
         on_gpu = Sum("gpu_seconds", filter=Q(engine__in=ON_GPU), default=0.0)
         rows = EndedJobs.objects.values_list("organization_id").annotate(
-            gpu=on_gpu, video=Sum("charged_seconds"), usd=Sum("cost_usd")
+            gpu=on_gpu, video=Sum("charged_seconds", filter=Q(livemode=True), default=0), usd=Sum("cost_usd")
         )
         for organization, *taken in rows:
             for family, value in zip(families, taken, strict=True):

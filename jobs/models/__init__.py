@@ -2,7 +2,6 @@
 
 from jobs.models.asset import Asset
 from jobs.models.ended_jobs import EndedJobs
-from jobs.models.idempotency import IdempotencyClaim
 from jobs.models.job import Job, JobEvent
 from jobs.models.usage import MonthlyUsage
 from jobs.models.virtual_time import VirtualTime
@@ -11,7 +10,6 @@ from jobs.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookEventT
 __all__ = [
     "Asset",
     "EndedJobs",
-    "IdempotencyClaim",
     "Job",
     "JobEvent",
     "MonthlyUsage",

@@ -49,6 +49,7 @@ class Asset(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["organization", "livemode", "-id"], name="asset_list"),
+            models.Index(fields=["organization", "livemode", "-created_at", "-id"], name="asset_newest"),
             models.Index(fields=["expires_at"], name="asset_expiring"),
         ]
 

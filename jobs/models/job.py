@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.contrib.postgres.indexes import BrinIndex
+from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -117,7 +117,9 @@ class Job(models.Model):
             ),
         ]
         indexes = [
+            # The release before reads lists by id. It can be dropped once that isn't run any more.
             models.Index(fields=["organization", "livemode", "-id"], name="job_list"),
+            models.Index(fields=["organization", "livemode", "-created_at", "-id"], name="job_newest"),
             models.Index(fields=["organization", "livemode", "created_at"], name="job_period"),
             models.Index(fields=["engine", "id"], condition=Q(status=Status.QUEUED), name="job_waiting"),
             models.Index(fields=["status"], condition=Q(status=Status.PROCESSING), name="job_processing"),
@@ -143,6 +145,7 @@ class Job(models.Model):
                 condition=Q(status=Status.QUEUED, urls__isnull=False),
                 name="job_fetching",
             ),
+            GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="job_metadata"),
             # Small, as rows lie in the order of their creation: for what looks at all tenants' last weeks.
             BrinIndex(fields=["created_at"], name="job_created", pages_per_range=16),
         ]

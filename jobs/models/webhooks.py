@@ -107,6 +107,7 @@ class WebhookDelivery(models.Model):
         indexes = [
             models.Index(fields=["next_try_at"], condition=Q(state="pending"), name="delivery_due"),
             models.Index(fields=["endpoint", "-id"], name="delivery_list"),
+            models.Index(fields=["endpoint", "-created_at", "-id"], name="delivery_newest"),
             models.Index(
                 fields=["organization"],
                 condition=Q(state="pending", leased_until__isnull=False),

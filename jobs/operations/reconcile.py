@@ -18,6 +18,7 @@ from django.utils import timezone
 from redis import Redis
 from rq.serializers import JSONSerializer
 
+from accounts import idempotency
 from avatar_api.common.redis import redis_client
 from avatar_api.common.transient_errors import STORE_ERRORS
 from gpu_worker.contract import coordination, storage_keys
@@ -25,7 +26,7 @@ from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.queues import RenderJob, render_job_id, render_queue, report_queue
 from gpu_worker.contract.spec import RenderedVideo
 from jobs import queues
-from jobs.intake import assets, idempotency
+from jobs.intake import assets
 from jobs.lifecycle import fetching, retention, transitions
 from jobs.models import Job
 from jobs.queues import outbound_queue

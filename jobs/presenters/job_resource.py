@@ -6,6 +6,7 @@ from typing import Any
 
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.error_codes import ERROR_CODES
+from jobs.intake.sources import without_secrets
 from jobs.models import Job
 from jobs.presenters import hls, signed_urls
 from jobs.presenters.signed_urls import Download
@@ -148,6 +149,7 @@ def input_of(job: Job) -> dict[str, Any]:
         "audio_channels": job.audio_channels,
         "crop": None if job.shown_crop is None else asdict(job.shown_crop),
         **job.plain_parameters(),
+        "webhook_url": without_secrets(job.webhook_url) if job.webhook_url else None,
     }
 
 

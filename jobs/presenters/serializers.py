@@ -8,7 +8,10 @@ from rest_framework import serializers
 
 from accounts.limits import INTERNAL, LIMIT_NAMES, Limits
 from avatar_api.common.fields import TimestampField
+from gpu_worker.contract.error_codes import ERROR_CODES, JOB_ERROR_CODES
 from jobs.states import Stage, Status
+
+ERROR_CHOICES = [(code, ERROR_CODES[code].title) for code in JOB_ERROR_CODES]
 
 
 class SortedListField(serializers.ListField):
@@ -38,7 +41,7 @@ class OutputSerializer(serializers.Serializer):
 
 
 class JobErrorSerializer(serializers.Serializer):
-    code = serializers.CharField()
+    code = serializers.ChoiceField(choices=ERROR_CHOICES)
     detail = serializers.CharField()
     retryable = serializers.BooleanField()
 
@@ -144,6 +147,11 @@ FIELD_OF_TYPE: dict[Any, type[serializers.Field]] = {
     frozenset[str]: SortedListField,
     Decimal: serializers.CharField,
 }
+
+
+class AssetPageSerializer(serializers.Serializer):
+    data = AssetSerializer(many=True)  # type: ignore[assignment]  # A field of that name hides a property.
+    next_cursor = serializers.CharField(allow_null=True)
 
 
 class LimitsSerializer(serializers.Serializer):

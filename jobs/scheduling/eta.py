@@ -1,6 +1,7 @@
 """What is to be expected of jobs that haven't ended: progress, place in the queue, time until the end.
 
-One query tells of all that wait and run on the same engines, however many jobs are shown.
+One query tells of all that wait and run on an engine, and one simulation what comes of it: once a moment for
+all of a tenant's jobs, however many clients ask.
 """
 
 import logging
@@ -17,13 +18,14 @@ from redis.exceptions import RedisError
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from accounts.limits import limit_in_sql
-from avatar_api.common.redis import redis_client
+from avatar_api.common.redis import quick_client
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import Progress
 from gpu_worker.contract.engines import ENGINES, EngineName
 from jobs.models import Job
 from jobs.scheduling import simulation, window_times
 from jobs.scheduling.fair_queue import Clock, Share, TenantKey
+from jobs.scheduling.moments import Moments
 from jobs.scheduling.simulation import Line, Piece, Prediction, Queue, Running
 from jobs.scheduling.window_times import RenderKind, WindowSeconds
 from jobs.states import OPEN, Status
@@ -119,70 +121,111 @@ class RedisState:
 
     progress: Mapping[str, Progress] = field(default_factory=dict)
     window_seconds: WindowSeconds = field(default_factory=dict)
-    workers: Mapping[str, int] = field(default_factory=dict)
+    workers: int = 0
+
+
+class Forecast:
+    """What was expected of a tenant's jobs on an engine at one moment; it serves all who ask within it.
+
+    Attributes:
+        workers: Of the engine.
+    """
+
+    def __init__(self, tenant: TenantKey, engine: str) -> None:
+        rows = _rows(tenant, engine)
+        live = _live([row.oldest for row in rows if row.is_running], engine)
+        self.workers = live.workers
+        self._is_running = {row.job_id: row.is_running for row in rows if row.job_id and row.tenant == tenant}
+        self._simulation = simulation.simulated(_queue(tenant, rows, live, frozenset(self._is_running)))
+        self._told: dict[str, Prediction] = {}
+
+    def knows(self, jobs: Iterable[Job]) -> bool:
+        """Whether these jobs were there, and where they are now."""
+        return all(self._is_running.get(job.id) == (job.status == Status.PROCESSING) for job in jobs)
+
+    def of(self, job: Job) -> Prediction:
+        if job.id not in self._told:
+            self._told[job.id] = self._simulation.result(frozenset([job.id]))
+        return self._told[job.id]
+
+
+_forecasts = Moments[tuple[TenantKey, str], Forecast]()
 
 
 def live_status_of(jobs: Iterable[Job]) -> dict[str, LiveStatus]:
     """The prospects of those of a tenant's jobs that haven't ended, by id."""
-    shown = [job for job in jobs if job.status in OPEN]
-    if not shown:
-        return {}
-    tenant = TenantKey(shown[0].organization_id, shown[0].livemode)
-    by_engine: dict[str, list[Row]] = {job.engine: [] for job in shown}
-    for row in _rows(tenant, list(by_engine)):
-        by_engine[row.engine].append(row)
-    running = [row.oldest for rows in by_engine.values() for row in rows if row.is_running]
-    live = _live(running, list(by_engine))
-    ids = frozenset(job.id for job in shown)
-    predicted = {engine: _predict(tenant, engine, rows, live, ids) for engine, rows in by_engine.items()}
-    return {job.id: _live_status(job, predicted[job.engine], live) for job in shown}
+    open_jobs = [job for job in jobs if job.status in OPEN]
+    shown = [job for job in open_jobs if job.urls is None]  # No queue has those whose files are fetched.
+    progress = _progress_of([job.id for job in shown if job.status == Status.PROCESSING])
+    found = {job.id: LiveStatus() for job in open_jobs}
+    for engine in {job.engine for job in shown}:
+        own = [job for job in shown if job.engine == engine]
+        forecast = _forecast_for(own, engine)
+        found.update({job.id: _live_status(job, forecast, progress) for job in own})
+    return found
 
 
-def _live_status(job: Job, predicted: Prediction, live: RedisState) -> LiveStatus:
+def _forecast_for(jobs: list[Job], engine: str) -> Forecast:
+    tenant = TenantKey(jobs[0].organization_id, jobs[0].livemode)
+    return _forecasts.get(
+        (tenant, engine),
+        settings.FORECAST_SECONDS,
+        make=lambda: Forecast(tenant, engine),
+        fits=lambda forecast: forecast.knows(jobs),
+    )
+
+
+def _live_status(job: Job, forecast: Forecast, progress: Mapping[str, Progress]) -> LiveStatus:
+    predicted = forecast.of(job)
     if job.status == Status.QUEUED:
-        known = live.workers.get(job.engine, 0) > 0
-        eta = predicted.seconds.get(job.id) if known else None
+        eta = predicted.seconds.get(job.id) if forecast.workers > 0 else None
         return LiveStatus(None, predicted.positions.get(job.id), _rounded(eta))
-    progress = live.progress.get(job.id)
-    if progress is None or progress.attempt != job.attempt:
+    current = progress.get(job.id)
+    if current is None or current.attempt != job.attempt:
         return LiveStatus()
-    return LiveStatus(progress, None, _rounded(predicted.seconds.get(job.id)))
+    return LiveStatus(current, None, _rounded(predicted.seconds.get(job.id)))
+
+
+def _progress_of(running: list[str]) -> Mapping[str, Progress]:
+    """Read anew for each request: watchers are shown every step."""
+    try:
+        return coordination.read_progress(quick_client(), running) if running else {}
+    except RedisError:
+        log.exception("live progress can't be read; the finished windows are shown")
+        return {}
 
 
 def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
 
 
-def _rows(tenant: TenantKey, engines: list[str]) -> list[Row]:
+def _rows(tenant: TenantKey, engine: str) -> list[Row]:
     organization, livemode = tenant.organization_id, tenant.livemode
     with connection.cursor() as cursor:
-        cursor.execute(STANDING, {"organization": organization, "livemode": livemode, "engines": engines})
+        cursor.execute(STANDING, {"organization": organization, "livemode": livemode, "engines": [engine]})
         return [Row(*row) for row in cursor.fetchall()]
 
 
-def _live(running: list[str], engines: list[str]) -> RedisState:
+def _live(running: list[str], engine: str) -> RedisState:
+    redis = quick_client()
     try:
-        with redis_client() as redis:
-            pipeline = redis.pipeline(transaction=False)
-            pipeline.hgetall(window_times.KEY)
-            for engine in engines:
-                pipeline.scard(WORKERS_BY_QUEUE_KEY % ENGINES[EngineName(engine)].queue)
-            window_seconds, *workers = pipeline.execute()
-            progress = coordination.read_progress(redis, running)
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.hgetall(window_times.KEY)
+        pipeline.scard(WORKERS_BY_QUEUE_KEY % ENGINES[EngineName(engine)].queue)
+        window_seconds, workers = pipeline.execute()
+        progress = coordination.read_progress(redis, running)
     except RedisError:
-        log.exception("live progress can't be read; the finished windows are shown")
+        log.exception("what workers do can't be read; only the queue is known")
         return RedisState()
-    return RedisState(progress, window_times.parse(window_seconds), dict(zip(engines, workers, strict=True)))
+    return RedisState(progress, window_times.parse(window_seconds), workers)
 
 
-def _predict(
-    tenant: TenantKey, engine: str, rows: list[Row], live: RedisState, shown: frozenset[str]
-) -> Prediction:
+def _queue(tenant: TenantKey, rows: list[Row], live: RedisState, shown: frozenset[str]) -> Queue:
     running = tuple(_running(row, live) for row in rows if row.is_running)
-    queue = Queue(
+    return Queue(
         tenant=tenant,
         shown=shown,
-        workers=max(1, live.workers.get(engine, 0), len(running)),
+        workers=max(1, live.workers, len(running)),
         slice_seconds=settings.YIELD_AFTER_SECONDS,
         clock=_clock(rows),
         shares={row.tenant: Share(row.weight, row.concurrent_jobs) for row in rows},
@@ -191,7 +234,6 @@ def _predict(
         running=running,
         sent=tuple(Running(row.tenant, _piece(row, live.window_seconds)) for row in rows if _is_sent(row)),
     )
-    return simulation.predict(queue)
 
 
 def _waits(row: Row) -> bool:

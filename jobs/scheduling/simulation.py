@@ -7,7 +7,7 @@ than how many jobs wait and what they take together, so all of one tenant's take
 import heapq
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from math import ceil
 
@@ -117,14 +117,19 @@ def blended_seconds_left(
 
 def predict(queue: Queue) -> Prediction:
     """What comes of the jobs that are shown."""
-    simulation = _Simulation(queue)
+    return simulated(queue).result(queue.shown)
+
+
+def simulated(queue: Queue) -> "Simulation":
+    """The simulation at its end, which can tell of any of the jobs that are shown."""
+    simulation = Simulation(queue)
     limit = min(MOST_SLICES, max(FEWEST_SLICES, LOOKS // (1 + len(queue.lines))))
     while simulation.is_open and simulation.slices < limit and simulation.advance():
         pass
-    return simulation.result()
+    return simulation
 
 
-class _Simulation:
+class Simulation:
     """Dispatch, simulated.
 
     Attributes:
@@ -170,24 +175,29 @@ class _Simulation:
             self._compete(Running(running.tenant, Piece(running.piece.job_id, left, begun=True)))
         return True
 
-    def result(self) -> Prediction:
-        """What was simulated, and for the rest what it makes likely."""
+    def result(self, shown: frozenset[str]) -> Prediction:
+        """What was simulated of these jobs, and for the rest what it makes likely."""
+        result = Prediction(
+            {job_id: place for job_id, place in self._result.positions.items() if job_id in shown},
+            {job_id: seconds for job_id, seconds in self._result.seconds.items() if job_id in shown},
+        )
+        left = self._open & shown
         for _, _, running in self._ends:
-            if running.piece.job_id in self._open:
-                self._result.seconds[running.piece.job_id] = self._now + running.piece.seconds
-        if self._open:
-            self._extrapolate()
-        return self._result
+            if running.piece.job_id in left:
+                result.seconds[running.piece.job_id] = self._now + running.piece.seconds
+        if left:
+            self._extrapolate(left, result)
+        return result
 
-    def _extrapolate(self) -> None:
-        places = positions(self._queue)
+    def _extrapolate(self, left: frozenset[str], result: Prediction) -> None:
+        places = positions(replace(self._queue, shown=left))
         for piece in self._lines.get(self._queue.tenant, ()):
-            if piece.job_id not in self._open:
+            if piece.job_id not in left:
                 continue
             place = max(self._started + 1, places.get(piece.job_id, 0))
-            place = self._result.positions.setdefault(piece.job_id, place)
+            place = result.positions.setdefault(piece.job_id, place)
             later = self._now * max(1.0, place / max(1, self._started))
-            self._result.seconds[piece.job_id] = later + piece.seconds
+            result.seconds[piece.job_id] = later + piece.seconds
 
     def _start_next(self) -> bool:
         if self._sent:

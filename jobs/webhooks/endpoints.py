@@ -6,6 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.creation_order import creation_time
 from accounts.models import Organization
 from avatar_api.common.problems import Problem
 from jobs.intake.sources import Remote
@@ -26,12 +27,16 @@ def create(*, organization: Organization, livemode: bool, **fields: Any) -> Webh
     Raises:
         Problem: `conflict` when there are as many as there may be.
     """
-    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)  # Counted one by one.
+    created_at = creation_time(WebhookEndpoint.objects.all(), organization, livemode=livemode)
     existing = WebhookEndpoint.objects.for_organization(organization, livemode=livemode)
     if existing.count() >= MAX_ENDPOINTS:
         raise Problem("conflict", f"The limit of {MAX_ENDPOINTS} webhooks has been reached.")
     return WebhookEndpoint.objects.create(
-        organization=organization, livemode=livemode, secret=signing.new_secret(), **fields
+        organization=organization,
+        livemode=livemode,
+        secret=signing.new_secret(),
+        created_at=created_at,
+        **fields,
     )
 
 

@@ -9,6 +9,7 @@ from avatar_api.common.fields import (
     StrictCharField,
     StrictChoiceField,
     StrictIntegerField,
+    StrictListField,
     StrictSerializer,
     TimestampField,
 )
@@ -19,7 +20,7 @@ from jobs.webhooks import endpoints
 DAY = 24 * 3600
 
 
-class EventTypesField(serializers.ListField):
+class EventTypesField(StrictListField):
     """A choice of event types, each named once."""
 
     child = StrictChoiceField(choices=WebhookEventType.choices)

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from rest_framework.exceptions import ValidationError
 
 from avatar_api.common.problems import CODES, Problem
+from gpu_worker.contract.error_codes import JOB_ERROR_CODES
 from jobs.intake.requests import JobRequestSerializer
 
 COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
@@ -140,3 +141,23 @@ def is_taken(fields: dict[str, Any]) -> bool:
         return JobRequestSerializer(data=fields).is_valid(raise_exception=True)
     except (Problem, ValidationError):
         return False
+
+
+def test_no_operation_names_a_parameter_twice(document: dict[str, Any]):
+    shared = document["components"]["parameters"]
+    for operation_id, told in operations(document):
+        resolved = [
+            shared[item["$ref"].split("/")[-1]] if "$ref" in item else item for item in told["parameters"]
+        ]
+        names = [(item["in"], item["name"]) for item in resolved]
+        assert len(set(names)) == len(names), operation_id
+
+
+def test_every_media_type_is_one_that_generators_read(document: dict[str, Any]):
+    for operation_id, told in operations(document):
+        for place in (told.get("requestBody", {}), *told["responses"].values()):
+            assert not any("*" in media_type for media_type in place.get("content", {})), operation_id
+
+
+def test_every_code_of_a_failed_job_is_told(document: dict[str, Any]):
+    assert set(document["components"]["schemas"]["JobErrorCode"]["enum"]) == set(JOB_ERROR_CODES)

@@ -108,10 +108,11 @@ END = b"--x--\r\n"
 @pytest.mark.parametrize(
     ("body", "content_type", "code"),
     [
-        (b"", "multipart/form-data; boundary=x", "validation_error"),
+        (END, "multipart/form-data; boundary=x", "validation_error"),
+        (b"", "multipart/form-data; boundary=x", "parse_error"),
         (END, "multipart/form-data", "parse_error"),
         (END, "multipart/form-data; boundary=", "parse_error"),
-        (b"no parts at all", "multipart/form-data; boundary=x", "validation_error"),
+        (b"no parts at all", "multipart/form-data; boundary=x", "parse_error"),
         (part("prompt", b"a") * 2 + END, "multipart/form-data; boundary=x", "validation_error"),
         (part("image", b"a", "a.png") * 2 + END, "multipart/form-data; boundary=x", "validation_error"),
         (part("prompt", b"a") * 500 + END, "multipart/form-data; boundary=x", "parse_error"),

@@ -39,6 +39,7 @@ INPUT: Json = {
     "resolution": "480p",
     "preset": "fast",
     "seed": 1234567,
+    "webhook_url": None,
 }
 QUEUED: Json = {
     "id": JOB_ID,
@@ -277,6 +278,7 @@ REQUESTS: dict[str, Json] = {
     },
     "create_estimate": {"image_asset": ASSET_ID, "audio_asset": ASSET_ID, "preset": "balanced"},
     "create_asset": {"content_type": "audio/wav", "size_bytes": 301440, "filename": "speech.wav"},
+    "update_job": {"metadata": {"order": "18"}},
     "create_webhook": {"url": WEBHOOK["url"], "event_types": WEBHOOK["event_types"]},
     "update_webhook": {"enabled": False},
     "rotate_webhook_secret": {"overlap_seconds": 86400},
@@ -300,6 +302,8 @@ ANSWERS: dict[tuple[str, str], dict[str, Json]] = {
     ("retry_job", "202"): {"queued": QUEUED | {"retry_of": f"job_{TAIL[::-1]}"}},
     ("create_estimate", "200"): {"estimate": ESTIMATE},
     ("create_asset", "201"): {"announced": ANNOUNCED},
+    ("list_assets", "200"): {"page": page(ASSET)},
+    ("update_job", "200"): {"changed": QUEUED},
     ("get_asset", "200"): {"uploaded": ASSET},
     ("list_webhooks", "200"): {"page": page(WEBHOOK)},
     ("create_webhook", "201"): {"webhook": WEBHOOK | {"secret": SIGNING_KEY}},

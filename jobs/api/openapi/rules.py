@@ -10,25 +10,33 @@ SPLIT = {"required": ["audio_channels"], "properties": {"audio_channels": {"cons
 
 
 def add_rules(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A hook of drf-spectacular: what `JobRequestSerializer.validate` asks for."""
+    """A hook of drf-spectacular: what `jobs.intake.requests.conflicts` looks for."""
     for name in REQUESTS:
         schema = result["components"]["schemas"][name]
         known = schema["properties"]
-        second = [field for field in AUDIO_2_FIELDS if field in known]
         schema["allOf"] = [one_of(REFERENCE_FIELDS, known), one_of(AUDIO_FIELDS, known)]
-        schema["dependentRequired"] = {field: ["speaking_order"] for field in second}
+        two_speakers = {"anyOf": [one_of(AUDIO_2_FIELDS, known), SPLIT]}
         schema["dependentSchemas"] = {
-            **{field: {"properties": {"audio_channels": {"const": "mix"}}} for field in second},
-            "speaking_order": {"anyOf": [one_of(AUDIO_2_FIELDS, known), SPLIT]},
-            "speaker_boxes": {
-                "anyOf": [
-                    {"required": ["speaking_order"]},
-                    SPLIT,
-                    {"properties": {"speaker_boxes": {"maxItems": 1}}},
-                ]
-            },
+            **second_speaker([field for field in AUDIO_2_FIELDS if field in known]),
+            "speaking_order": two_speakers,
+            "speaker_boxes": {"if": two_speakers, "then": boxes("minItems", 2), "else": boxes("maxItems", 1)},
         }
     return result
+
+
+def second_speaker(fields: list[str]) -> dict[str, Any]:
+    """One of these excludes the others, and that the second speaker is on a channel of the first file."""
+    return {
+        field: {
+            "properties": {"audio_channels": {"const": "mix"}},
+            "not": {"anyOf": [{"required": [other]} for other in fields if other != field]},
+        }
+        for field in fields
+    }
+
+
+def boxes(keyword: str, number: int) -> dict[str, Any]:
+    return {"properties": {"speaker_boxes": {keyword: number}}}
 
 
 def one_of(fields: Iterable[str], known: Container[str]) -> dict[str, Any]:

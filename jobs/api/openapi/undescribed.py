@@ -12,12 +12,15 @@ end. Each carries the whole job as `data` and an `id` for `Last-Event-ID`; a com
 15 seconds.
 
 Scope: `jobs:read`."""
-STREAM = """id: W/"5f1c…"
+STREAM = """id: W/"5f1c…"-progress
 event: progress
 data: {"id":"job_…","status":"processing","progress":42,…}
 
 """
-BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
+OCTETS = "application/octet-stream"
+BINARY = {"type": "string", "contentMediaType": OCTETS}
+SENT = "The file as it is. `Content-Type` must be that of the asset, whichever it is."
+SERVED = ("video/mp4", "image/jpeg", "video/iso.segment")
 PUBLIC: list[dict[str, list[str]]] = []
 
 Operation = dict[str, Any]
@@ -36,21 +39,25 @@ def add_undescribed(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 def events(get_job: Operation) -> Operation:
     """Who may watch a job is decided as if the job itself were asked for."""
     problems = {status: told for status, told in get_job["responses"].items() if status >= "400"}
-    path_parameters = [told for told in get_job["parameters"] if told.get("in") == "path"]
-    shared = [told for told in get_job["parameters"] if "If-None-Match" not in told.get("$ref", "None-Match")]
+    parameters = [
+        reference("parameters", "Last-Event-ID") if told == reference("parameters", "If-None-Match") else told
+        for told in get_job["parameters"]
+    ]
     response: dict[str, Any] = {
         "description": "The events.",
         "content": {"text/event-stream": {"schema": {"type": "string"}, "example": STREAM}},
     }
+    finished: dict[str, Any] = {"description": "`Last-Event-ID` is that of `done`: there is nothing to come."}
     add_headers("200", response, ())
+    add_headers("204", finished, ())
     return {
         "operationId": "watch_job",
         "summary": "The job's changes as server-sent events, until it has ended",
         "description": EVENTS,
-        "parameters": [*path_parameters, reference("parameters", "Last-Event-ID"), *shared],
+        "parameters": parameters,
         "tags": ["Jobs"],
         "security": SECURITY,
-        "responses": {"200": response, **problems},
+        "responses": {"200": response, "204": finished, **problems},
     }
 
 
@@ -58,7 +65,7 @@ def download() -> Operation:
     described = (
         "The file, or with `Range` a part of it. Only a deployment that keeps files in a folder has it."
     )
-    file = {"content": {"*/*": {"schema": BINARY}}}
+    file = {"content": {media_type: {"schema": BINARY} for media_type in SERVED}}
     return public(
         "get_file",
         "A file, by the signed address that a job gave",
@@ -88,7 +95,7 @@ def upload() -> Operation:
         ["Files"],
         {"204": {"description": "It is there."}, **problems},
         [TOKEN],
-    ) | {"requestBody": {"required": True, "content": {"*/*": {"schema": BINARY}}}}
+    ) | {"requestBody": {"required": True, "description": SENT, "content": {OCTETS: {"schema": BINARY}}}}
 
 
 TOKEN = {"name": "token", "in": "path", "required": True, "schema": {"type": "string"}}

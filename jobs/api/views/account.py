@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.tenancy import TenantView
+from avatar_api.common.faults import Faults
 from avatar_api.common.openapi import operation
 from avatar_api.common.parameters import refuse_unknown
 from jobs.billing import account, usage
@@ -29,8 +30,15 @@ class UsageView(TenantView):
     def get(self, request: Request) -> Response:
         """Jobs, seconds of video and of GPU, and cost, by day or by key."""
         params = request.query_params
-        refuse_unknown(params, {"from", "to", "group_by"})
-        report = usage.report(self.tenant, usage.read_period(params), usage.read_group(params))
+        faults = Faults()
+        with faults.gathered():
+            refuse_unknown(params, {"from", "to", "group_by"})
+        with faults.gathered():
+            period = usage.read_period(params)
+        with faults.gathered():
+            group_by = usage.read_group(params)
+        faults.refuse()
+        report = usage.report(self.tenant, period, group_by)
         return Response(UsageReportSerializer(report).data)
 
 

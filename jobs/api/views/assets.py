@@ -6,16 +6,22 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import idempotency
 from accounts.tenancy import TenantView
+from avatar_api.common.faults import Faults
 from avatar_api.common.fields import StrictCharField, StrictIntegerField, StrictSerializer
-from avatar_api.common.openapi import operation
+from avatar_api.common.ids import id_pattern
+from avatar_api.common.openapi import PAGE_PARAMETERS, operation
+from avatar_api.common.pagination import page_of
+from avatar_api.common.parameters import refuse_unknown
 from avatar_api.common.problems import Problem
 from avatar_api.common.strict_json import object_of
-from jobs.intake import assets, idempotency
+from jobs.intake import assets, media_types
 from jobs.models import Asset
 from jobs.presenters import signed_urls
-from jobs.presenters.serializers import AssetSerializer
+from jobs.presenters.serializers import AssetPageSerializer, AssetSerializer
 
+ID = id_pattern("ast")
 MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}(; ?[\w.+-]+=[\w.+,\"-]+)*", re.ASCII)
 
 
@@ -31,6 +37,9 @@ class AssetRequestSerializer(StrictSerializer):
     def validate_content_type(self, value: str) -> str:
         if not MEDIA_TYPE.fullmatch(value):
             raise serializers.ValidationError("Must be a media type such as audio/wav.")
+        if not media_types.is_accepted(value):
+            detail = "No job takes such a file; images, recordings and videos are accepted."
+            raise serializers.ValidationError(detail, "unsupported_media_type")
         return value
 
 
@@ -50,11 +59,22 @@ class AssetsView(TenantView):
 
 
 class AssetListView(AssetsView):
+    @operation("list_assets", parameters=PAGE_PARAMETERS, responses=AssetPageSerializer)
+    def get(self, request: Request) -> Response:
+        """The assets that are kept, newest first, and whether their files are there."""
+        faults = Faults()
+        with faults.gathered():
+            refuse_unknown(request.query_params, {"limit", "cursor"})
+        with faults.gathered():
+            page = page_of(assets.kept(self.tenant), request.query_params, ID)
+        faults.refuse()
+        rows = [assets.present(asset, None) for asset in page.rows]
+        return Response(AssetPageSerializer({"data": rows, "next_cursor": page.next_cursor}).data)
+
     @operation(
         "create_asset",
-        raises=["idempotency_key_in_use", "idempotency_key_reused"],
-        accepts=["Idempotency-Key"],
-        headers={201: ["Idempotent-Replayed"]},
+        raises=["quota_exceeded"],
+        idempotent=True,
         request=AssetRequestSerializer,
         responses={201: AssetSerializer},
     )

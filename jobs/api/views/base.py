@@ -24,7 +24,7 @@ JOB_ID = re.compile(id_pattern("job"))
 class JobsView(TenantView):
     """What all views of jobs share: scopes, and the tenant's own jobs."""
 
-    required_scope = {"GET": "jobs:read", "POST": "jobs:write", "DELETE": "jobs:write"}
+    required_scope = {"GET": "jobs:read", "POST": "jobs:write", "PATCH": "jobs:write", "DELETE": "jobs:write"}
 
     def jobs(self) -> TenantQuerySet[Job]:
         return Job.objects.for_organization(self.tenant.organization, livemode=self.tenant.livemode)

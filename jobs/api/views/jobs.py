@@ -1,26 +1,33 @@
 """The jobs API: validate, call one service, serialize."""
 
-from typing import Any, cast
+from typing import cast
 
 from django.http import HttpResponseBase, QueryDict
 from drf_spectacular.utils import OpenApiResponse
-from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
 
+from accounts import idempotency
 from accounts.negotiation import AlwaysJson
+from avatar_api.common.faults import Faults
 from avatar_api.common.ids import id_pattern
+from avatar_api.common.multipart_parser import StrictMultiPartParser
 from avatar_api.common.openapi import PAGE_PARAMETERS, operation
 from avatar_api.common.pagination import page_of
 from avatar_api.common.parameters import read_flag, refuse_unknown
 from avatar_api.common.problems import FieldError, Problem, invalid
 from avatar_api.common.strict_json import MAX_BYTES, StrictJSONParser, object_of
 from jobs.api.filters import filtered
-from jobs.api.multipart import read_form
+from jobs.api.multipart import Form, read_form
 from jobs.api.views.base import JobsView
 from jobs.api.views.documented import ENDED_OR_ESTIMATED, FILTERS, REFUSALS, VALIDATE_ONLY, VARIANT
-from jobs.intake import idempotency
-from jobs.intake.requests import BrowsableJobForm, JobFormSerializer, JobRequest, JobRequestSerializer
+from jobs.intake.requests import (
+    BrowsableJobForm,
+    JobChangeSerializer,
+    JobFormSerializer,
+    JobRequest,
+    JobRequestSerializer,
+)
 from jobs.intake.sources import MAX_DATA_URI_BYTES
 from jobs.lifecycle import estimates, services
 from jobs.presenters import etags, job_resource, signed_urls
@@ -37,19 +44,21 @@ REQUEST_SCHEMA = {"application/json": JobRequestSerializer, "multipart/form-data
 class JobRequestView(JobsView):
     """What is common to asking for a job and asking what one would be."""
 
-    parser_classes = [StrictJSONParser, MultiPartParser]
+    parser_classes = [StrictJSONParser, StrictMultiPartParser]
     serializer_class = BrowsableJobForm
     max_json_bytes = FILES_PER_JOB * 4 * MAX_DATA_URI_BYTES // 3 + MAX_BYTES
 
-    def body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> Form:
         """The fields as they came, by JSON or by a form."""
-        if is_form_media_type(request.content_type):
-            self.refuse_too_large(request)
-            fields = read_form(cast(QueryDict, request.data))
-            if self.tenant.user is not None:
-                fields.pop(CSRF_FIELD, None)
-            return fields
-        return object_of(request)
+        if not is_form_media_type(request.content_type):
+            return Form(object_of(request), [])
+        if request.stream is None:
+            raise Problem("parse_error", "The body is empty.")
+        self.refuse_too_large(request)
+        form = read_form(cast(QueryDict, request.data))
+        if self.tenant.user is not None:
+            form.fields.pop(CSRF_FIELD, None)
+        return form
 
     def refuse_too_large(self, request: Request) -> None:
         """Look at the announced size before the first byte of the body is read."""
@@ -59,12 +68,16 @@ class JobRequestView(JobsView):
                 "payload_too_large", f"The plan allows at most {allowed} bytes for all files of a job."
             )
 
-    def job_request(self, body: dict[str, Any]) -> JobRequest:
-        form = JobFormSerializer(data=body)
-        form.is_valid(raise_exception=True)
-        return form.to_job_request()
+    def job_request(self, body: Form) -> JobRequest:
+        form = JobFormSerializer(data=body.fields, context={"livemode": self.tenant.livemode})
+        faults = Faults()
+        faults.errors += body.faults
+        with faults.gathered():
+            form.is_valid(raise_exception=True)
+        faults.refuse()
+        return form.to_job_request(self.tenant.limits)
 
-    def estimated(self, body: dict[str, Any]) -> Response:
+    def estimated(self, body: Form) -> Response:
         estimate = estimates.estimate(tenant=self.tenant, job_request=self.job_request(body))
         # A plain dict: from one that knows its serializer the browsable API would make its form.
         return Response(dict(EstimateSerializer(estimate).data))
@@ -75,11 +88,12 @@ class JobListView(JobRequestView):
 
     @operation(
         "create_job",
-        raises=[*REFUSALS, "idempotency_key_in_use", "idempotency_key_reused"],
-        accepts=["Idempotency-Key", "Prefer"],
+        raises=REFUSALS,
+        accepts=["Prefer"],
+        idempotent=True,
         headers={
             200: ["Preference-Applied"],
-            202: ["Location", "Idempotent-Replayed", "Preference-Applied"],
+            202: ["Location", "Preference-Applied"],
         },
         request=REQUEST_SCHEMA,
         responses={202: JobSerializer, 200: ENDED_OR_ESTIMATED},
@@ -92,7 +106,7 @@ class JobListView(JobRequestView):
         body = self.body(request)
         if validate_only:
             return self.estimated(body)
-        idempotent = idempotency.request_of(request.headers.get(idempotency.HEADER), "jobs", body)
+        idempotent = idempotency.request_of(request.headers.get(idempotency.HEADER), "jobs", body.fields)
         if idempotent and (claim := idempotency.replay(self.tenant, idempotent)):
             return self.accepted(self.job(claim.object_id), replayed=True)
         job_request = self.job_request(body)
@@ -103,8 +117,12 @@ class JobListView(JobRequestView):
     @operation("list_jobs", parameters=[*FILTERS, *PAGE_PARAMETERS], responses=JobPageSerializer)
     def get(self, request: Request) -> Response:
         """The jobs, newest first."""
-        jobs = filtered(self.jobs(), request.query_params)
-        page = page_of(jobs, request.query_params, id_pattern("job"))
+        jobs, faults = self.jobs(), Faults()
+        with faults.gathered():
+            jobs = filtered(jobs, request.query_params)
+        with faults.gathered():
+            page = page_of(jobs, request.query_params, id_pattern("job"))
+        faults.refuse()
         rows = job_resource.present_all(page.rows, signed_urls.base_url(request))
         return Response(JobPageSerializer({"data": rows, "next_cursor": page.next_cursor}).data)
 
@@ -137,6 +155,14 @@ class JobView(JobsView):
             return Response(status=304, headers={"ETag": etag})
         return response
 
+    @operation("update_job", request=JobChangeSerializer, responses=JobSerializer)
+    def patch(self, request: Request, job_id: str) -> Response:
+        """Change the job's metadata, whatever its state."""
+        job = self.job(job_id)
+        form = JobChangeSerializer(data=object_of(request), context={"livemode": job.livemode})
+        form.is_valid(raise_exception=True)
+        return self.answer(services.change_metadata(job=job, **form.validated_data))
+
     @operation("delete_job", raises=["conflict"], responses={204: None})
     def delete(self, request: Request, job_id: str) -> Response:
         """Remove the job's files at once. The record stays; a queued job is canceled first."""
@@ -148,13 +174,18 @@ class JobRetryView(JobsView):
     @operation(
         "retry_job",
         raises=[*REFUSALS, "conflict", "expired"],
+        idempotent=True,
         headers={202: ["Location"]},
         request=None,
         responses={202: JobSerializer},
     )
     def post(self, request: Request, job_id: str) -> Response:
         """Ask for the same video again, as a new job, while the inputs are kept."""
-        return self.accepted(services.retry_job(tenant=self.tenant, job=self.job(job_id)))
+        job = self.job(job_id)
+        idempotent = idempotency.request_of(request.headers.get(idempotency.HEADER), "retry", {"job": job.id})
+        if idempotent and (claim := idempotency.replay(self.tenant, idempotent)):
+            return self.accepted(self.job(claim.object_id), replayed=True)
+        return self.accepted(services.retry_job(tenant=self.tenant, job=job, idempotent=idempotent))
 
 
 class JobContentView(JobsView):

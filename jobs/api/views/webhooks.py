@@ -1,11 +1,13 @@
 """Webhooks over the API: validate, call one service, serialize."""
 
 import re
+from functools import partial
 
 from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import idempotency
 from accounts.scopes import Scope
 from accounts.tenancy import TenantView
 from avatar_api.common.ids import id_pattern
@@ -62,17 +64,28 @@ class WebhookListView(WebhooksView):
     @operation(
         "create_webhook",
         raises=["conflict"],
+        idempotent=True,
         request=WebhookRequestSerializer,
         responses={201: WebhookWithSecretSerializer},
     )
     def post(self, request: Request) -> Response:
         """Have events sent to an address. The answer holds the secret that signs them."""
-        form = WebhookRequestSerializer(data=object_of(request))
+        body = object_of(request)
+        idempotent = idempotency.request_of(request.headers.get(idempotency.HEADER), "webhooks", body)
+        if idempotent and (claim := idempotency.replay(self.tenant, idempotent)):
+            return self.created(self.endpoint(claim.object_id), {"Idempotent-Replayed": "true"})
+        form = WebhookRequestSerializer(data=body)
         form.is_valid(raise_exception=True)
-        endpoint = endpoints.create(
-            organization=self.tenant.organization, livemode=self.tenant.livemode, **form.validated_data
+        create = partial(
+            endpoints.create,
+            organization=self.tenant.organization,
+            livemode=self.tenant.livemode,
+            **form.validated_data,
         )
-        return Response(WebhookWithSecretSerializer(endpoint).data, status=201)
+        return self.created(idempotency.make_once(self.tenant, idempotent, create))
+
+    def created(self, endpoint: WebhookEndpoint, headers: dict[str, str] | None = None) -> Response:
+        return Response(WebhookWithSecretSerializer(endpoint).data, status=201, headers=headers)
 
 
 class WebhookView(WebhooksView):

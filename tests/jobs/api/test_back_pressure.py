@@ -18,12 +18,12 @@ from PIL import Image
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from accounts.models import Organization
+from accounts.models import IdempotencyClaim, Organization
 from avatar_api.common import problems
 from avatar_api.common.own_folder import own_folder
 from avatar_api.common.transient_errors import NotDeletedError
 from gpu_worker.common.object_store import storage_backend
-from jobs.models import IdempotencyClaim, Job
+from jobs.models import Job
 from tests import factories
 from tests.jobs.clients import form
 

@@ -86,7 +86,7 @@ def test_a_missing_file_is_named(
         ({"metadata": '{"a": 1}'}, {"metadata": "invalid"}),
         ({"metadata": '{"simulate": "an_earthquake"}'}, {"metadata": "invalid"}),
         ({"speaker_boxes": '[{"x": 0.9, "y": 0, "width": 0.2, "height": 1}]'}, {"speaker_boxes": "invalid"}),
-        ({"speaking_order": "together"}, {"audio_2": "required"}),
+        ({"speaking_order": "together"}, {"speaking_order": "second_speaker_required"}),
         ({"image": "not a file"}, {"image": "invalid"}),
     ],
 )

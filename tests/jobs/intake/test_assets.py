@@ -1,6 +1,6 @@
 """Assets: files that are put into the store and taken by jobs."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -98,10 +98,19 @@ def test_a_file_above_the_plans_limit_is_not_even_announced(
     assert (response.status_code, response.json()["code"]) == (413, "payload_too_large")
 
 
-@pytest.mark.parametrize("media_type", ["audio/webm;codecs=opus", "audio/webm; codecs=opus", "image/svg+xml"])
+@pytest.mark.parametrize("media_type", ["audio/webm;codecs=opus", "audio/webm; codecs=opus", "IMAGE/png"])
 def test_a_media_type_may_have_parameters(acme_client: APIClient, media_type: str) -> None:
     asset = announce(acme_client, bytes(10), media_type).json()
     assert put(asset["upload"], bytes(10)).status_code == 204
+
+
+@pytest.mark.parametrize("media_type", ["application/pdf", "text/html; charset=utf-8", "image/svg+xml"])
+def test_what_no_job_takes_is_refused(acme_client: APIClient, media_type: str) -> None:
+    answer = announce(acme_client, bytes(10), media_type)
+    assert answer.status_code == 422
+    assert [(error["field"], error["code"]) for error in answer.json()["errors"]] == [
+        ("content_type", "unsupported_media_type")
+    ]
 
 
 def test_the_same_announcement_sent_again_makes_one_asset(acme_client: APIClient, portrait: bytes) -> None:
@@ -282,3 +291,18 @@ def test_an_organization_has_so_many_open_assets_and_no_more(
     acme_client.delete(f"/v1/assets/{first.json()['id']}")
     assert acme_client.post("/v1/assets", {**asked, "size_bytes": 61}, format="json").status_code == 429
     assert acme_client.post("/v1/assets", {**asked, "size_bytes": 60}, format="json").status_code == 201
+
+
+def test_assets_are_listed_newest_first(acme_client: APIClient) -> None:
+    first, second = (announce(acme_client, bytes(10)).json() for _ in range(2))
+    put(second["upload"], bytes(10))
+    page = acme_client.get("/v1/assets", {"limit": "1"}).json()
+    assert page["data"] == [second | {"upload": None, "uploaded": True}]
+    rest = acme_client.get("/v1/assets", {"cursor": page["next_cursor"]}).json()
+    assert rest == {"data": [first | {"upload": None}], "next_cursor": None}
+
+
+def test_the_list_leaves_out_what_is_gone(acme_client: APIClient) -> None:
+    asset = announce(acme_client, bytes(10)).json()
+    with time_machine.travel(datetime.fromisoformat(asset["expires_at"])):
+        assert acme_client.get("/v1/assets").json()["data"] == []

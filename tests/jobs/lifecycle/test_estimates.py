@@ -16,9 +16,9 @@ from pytest_django import Settings
 from redis import Redis
 from rest_framework.test import APIClient
 
-from accounts.models import Organization
+from accounts.models import IdempotencyClaim, Organization
 from jobs.lifecycle import estimates
-from jobs.models import Asset, IdempotencyClaim, Job, JobEvent, MonthlyUsage
+from jobs.models import Asset, Job, JobEvent, MonthlyUsage
 from jobs.queues import outbound_queue
 from jobs.scheduling import window_times
 from tests import factories

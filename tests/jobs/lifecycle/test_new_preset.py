@@ -61,7 +61,7 @@ def test_a_preset_added_to_the_table_is_estimated_rendered_and_charged(
     files = {"image_url": data_uri(portrait), "audio_url": data_uri(speech)}
     form = JobRequestSerializer(data={**files, "resolution": "720p"})
     form.is_valid(raise_exception=True)
-    request = replace(form.to_job_request(), preset=draft)
+    request = replace(form.to_job_request(limits), preset=draft)
 
     estimate = estimates.estimate(tenant=tenant, job_request=request)
     with logs.bound():  # As a request does, which ends with what was bound in it.

@@ -14,11 +14,12 @@ from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts.models import Organization
+from accounts import idempotency
+from accounts.models import IdempotencyClaim, Organization
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.spec import PARAMETER_NAMES, ReportKind
-from jobs.intake import idempotency, inputs
-from jobs.models import IdempotencyClaim, Job
+from jobs.intake import inputs
+from jobs.models import Job
 from jobs.tasks import record
 from tests import factories
 from tests.jobs.clients import form, keyed, wav
@@ -43,7 +44,16 @@ UNUSUAL: dict[str, Any] = {
 OF_ONE_RUN = {
     *("id", "retry_of_id", "created_at", "request_id", "traceparent", "inputs", "status", "attempt"),
     *("token_hash", "dispatched_at", "started_at", "attempt_started_at", "slice_ends_at", "finished_at"),
-    *("expires_at", "window_prefixes", "output", "receipt", "gpu_seconds", "attempt_gpu_seconds", "cost_usd"),
+    *(
+        "expires_at",
+        "window_prefixes",
+        "output",
+        "receipt",
+        "gpu_seconds",
+        "attempt_gpu_seconds",
+        "cost_usd",
+        "charged_seconds",
+    ),
 }
 """What a retry has of its own."""
 

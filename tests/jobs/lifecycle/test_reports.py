@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 from redis import Redis
+from rest_framework.test import APIClient
 
 from accounts.models import Organization
 from gpu_worker.contract import coordination
@@ -160,6 +161,18 @@ class TestQuota:
         usage = MonthlyUsage.objects.get()
         assert (usage.reserved_seconds, usage.charged_seconds) == (0, 8)
         assert job.cost_usd == Decimal("0.4")
+
+    def test_test_mode_counts_the_speech_and_charges_nothing(
+        self, acme: Organization, acme_client: APIClient
+    ) -> None:
+        job = dispatched(factories.job(acme, num_frames=200))
+        told(job, ReportKind.SUCCEEDED)
+        usage = acme_client.get(f"/v1/jobs/{job.id}").json()["usage"]
+        assert (usage["video_seconds"], float(usage["cost_usd"])) == (8.0, 0)
+        total = acme_client.get("/v1/usage").json()["total"]
+        assert (total["jobs"], total["video_seconds"], float(total["cost_usd"])) == (1, 8.0, 0)
+        assert total["gpu_seconds"] == usage["gpu_seconds"] > 0
+        assert not MonthlyUsage.objects.exists()
 
     def test_failure_charges_nothing(self, job: Job) -> None:
         told(job, ReportKind.FAILED, error_code="internal_error", error_detail="")

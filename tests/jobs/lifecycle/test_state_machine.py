@@ -173,7 +173,7 @@ class Jobs(RuleBasedStateMachine):
         num_frames = FRAMES_OF_WINDOWS[windows]
         limits = effective_limits(self.acme, livemode=True)
         tenant = Tenant(organization=self.acme, livemode=True, scopes=frozenset(), limits=limits)
-        seconds = quotas.reserve(tenant=tenant, seconds=Decimal(num_frames) / 25)
+        seconds = quotas.reserve(tenant=tenant, created_at=timezone.now(), seconds=Decimal(num_frames) / 25)
         job = factories.job(self.acme, livemode=True, num_frames=num_frames, reserved_seconds=seconds)
         self.ids.append(job.id)
         self.seen[job.id] = Seen()

@@ -18,11 +18,11 @@ from django.utils import timezone
 from redis import Redis
 
 from accounts import rate_limits, services
-from accounts.models import ApiKey, Membership, Organization, User
+from accounts.models import ApiKey, IdempotencyClaim, Membership, Organization, User
 from gpu_worker.contract import coordination, storage_keys
 from jobs.billing import ended_jobs
 from jobs.lifecycle import fetching
-from jobs.models import EndedJobs, IdempotencyClaim, Job, JobEvent, MonthlyUsage
+from jobs.models import EndedJobs, Job, JobEvent, MonthlyUsage
 from jobs.operations import erasure
 from jobs.scheduling import dispatch
 from tests import factories

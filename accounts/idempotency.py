@@ -9,26 +9,28 @@ is then taken over by the next repetition, and no client waits for a process tha
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Model, Q
 from django.utils import timezone
 
+from accounts.models import IdempotencyClaim
 from accounts.tenant import Tenant
 from avatar_api.common.advisory_lock import advisory_lock
 from avatar_api.common.problems import FieldError, Problem, invalid
-from jobs.models import IdempotencyClaim
 
 HEADER = "Idempotency-Key"
 VISIBLE_ASCII = re.compile(r"[!-~]{1,255}")
 KEPT = timedelta(hours=24)
 ABANDONED = timedelta(minutes=15)
+
+Made = TypeVar("Made", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class IdempotentRequest:
     """A request that may be a repetition.
 
     Attributes:
-        key: The client's, unique within its organization and mode.
-        endpoint: What the request makes: `jobs` or `assets`.
+        key: The client's, unique within its organization, mode and endpoint.
+        endpoint: What the request makes, such as `jobs`.
         body_sha256: Digest of the body, files by their content.
     """
 
@@ -82,9 +84,21 @@ def replay(tenant: Tenant, request: IdempotentRequest) -> IdempotencyClaim | Non
     claim = _claims(tenant, request).filter(created_at__gt=timezone.now() - KEPT).first()
     if claim is None:
         return None
-    if (claim.endpoint, claim.body_sha256) != (request.endpoint, request.body_sha256):
+    if claim.body_sha256 != request.body_sha256:
         raise Problem("idempotency_key_reused")
     return claim if claim.object_id else None
+
+
+def make_once(tenant: Tenant, request: IdempotentRequest | None, make: Callable[[], Made]) -> Made:
+    """Make an object in a transaction that ties the key to it.
+
+    Raises:
+        Problem: `idempotency_key_in_use` when a twin was faster.
+    """
+    with claimed(tenant, request), transaction.atomic():
+        made = make()
+        complete(tenant, request, made.pk)
+    return made
 
 
 @contextmanager
@@ -157,7 +171,10 @@ def complete(tenant: Tenant, request: IdempotentRequest | None, object_id: str) 
 
 def _claims(tenant: Tenant, request: IdempotentRequest) -> Any:
     return IdempotencyClaim.objects.filter(
-        organization=tenant.organization, livemode=tenant.livemode, key=request.key
+        organization=tenant.organization,
+        livemode=tenant.livemode,
+        endpoint=request.endpoint,
+        key=request.key,
     )
 
 
