@@ -4,6 +4,7 @@ from jobs.models.asset import Asset
 from jobs.models.ended_jobs import EndedJobs
 from jobs.models.idempotency import IdempotencyClaim
 from jobs.models.job import Job, JobEvent
+from jobs.models.lease_watch import LeaseWatch
 from jobs.models.usage import MonthlyUsage
 from jobs.models.virtual_time import VirtualTime
 from jobs.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookEventType, WebhookSecret
@@ -14,6 +15,7 @@ __all__ = [
     "IdempotencyClaim",
     "Job",
     "JobEvent",
+    "LeaseWatch",
     "MonthlyUsage",
     "VirtualTime",
     "WebhookDelivery",
