@@ -18,6 +18,7 @@ from django.db.models import Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from accounts.models import ApiKey, Membership, Organization, User
+from avatar_api.common.chunks import by_pk
 
 OBJECTS = (Organization, ApiKey, Membership)
 
@@ -90,7 +91,7 @@ def _end_sessions(people: set[str]) -> int:
     store = import_module(settings.SESSION_ENGINE).SessionStore
     theirs = [
         session.pk
-        for session in Session.objects.iterator()
+        for session in by_pk(Session.objects.all())
         if store().decode(session.session_data).get("_auth_user_id") in people
     ]
     return Session.objects.filter(pk__in=theirs).delete()[0]

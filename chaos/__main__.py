@@ -1,4 +1,4 @@
-"""`python -m chaos`: one run from the first order to the table; 1 when a promise was broken.
+"""`python -m chaos`: one run; 1 when a promise was broken, 2 when it could not be finished.
 
 JOBS (200), SEED (drawn, and told) and SECONDS (570, for all of it) come from the environment. SHORT=1 is the
 form that the tests run: a dozen jobs, a few faults, and leases of seconds instead of a minute.
@@ -20,6 +20,7 @@ from launcher.terminal import Failure, say
 HURRY = Hurry(lease=4, round=1)
 # Of what was broken; broken.log has all of it.
 SHOWN = 40
+UNFINISHED = 2
 
 
 def main() -> int:
@@ -31,6 +32,7 @@ def main() -> int:
     stack = Stack(folder, HURRY if short else None)
     os.environ.update(stack.environment | {"LOG_LEVEL": "ERROR"})
     django.setup()
+    from chaos.quiescence import UnfinishedError
     from chaos.run import Settings, run
 
     settings = Settings(
@@ -43,6 +45,9 @@ def main() -> int:
         broken = run(settings, stack)
     except Failure as failure:
         broken = [str(failure)]
+    except UnfinishedError as error:
+        say(f"\n  Unfinished, and nothing is said of the promises: {error} See {stack.logs}.")
+        return UNFINISHED
     if not broken:
         shutil.rmtree(folder)
         return 0

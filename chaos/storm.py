@@ -4,14 +4,18 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from chaos.customers import Customers
 from chaos.faults import Mischief, Undo, what_it_holds
 from chaos.plan import Fault, Order
 from chaos.stack import Stack
+from chaos.targets import Outage
 
 TICK_SECONDS = 0.05
+# Without one of these no loss is noticed and no job sent.
+CONTROL = frozenset({"valkey", "postgres", "reports", "periodic"})
+RESTART_SECONDS = 12.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Storm:
     Attributes:
         made: The faults, in the order in which they were made.
         ends: When each of them was over.
+        outages: When, because of them, control could hear nobody.
     """
 
     def __init__(
@@ -36,6 +41,7 @@ class Storm:
     ) -> None:
         self.made: list[Fault] = []
         self.ends: list[datetime] = []
+        self.outages: list[Outage] = []
         self._stack = stack
         self._customers = customers
         self._orders = deque(orders)
@@ -70,7 +76,12 @@ class Storm:
         if due:
             self._faults.remove(due[0])
             self._note(due[0])
+            begin = datetime.now(UTC)
             self._at_work.append(AtWork(now + due[0].seconds, due[0], self._mischief.make(due[0])))
+            if what_it_holds(due[0]) in CONTROL:
+                # By then what was killed has started again, and what was away is found again.
+                end = datetime.now(UTC) + timedelta(seconds=due[0].seconds + RESTART_SECONDS)
+                self.outages.append(Outage(begin, end))
             self.made.append(due[0])
 
     def _note(self, fault: Fault) -> None:

@@ -16,12 +16,16 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 import runpod  # type: ignore[import-untyped,import-not-found,unused-ignore]
+from redis.exceptions import RedisError
 
+from gpu_worker import settings
 from gpu_worker.common import logs
 from gpu_worker.contract.turns import EXECUTION_SECONDS, TURN_SECONDS
+from gpu_worker.runtime import neighbours, rq_worker
 from gpu_worker.runtime.signals import on_interrupt
 
 log = logging.getLogger("gpu_worker.serverless")
@@ -99,12 +103,20 @@ class WorkerOnDemand:
         for future in waiting:
             if not future.done():
                 future.set_exception(WorkerGoneError("the worker process has ended"))
+        self._process.wait()
+        _declare_gone()
 
     def _say(self, command: dict[str, Any]) -> None:
         try:
             self._channel.sendall(json.dumps(command).encode() + b"\n")
         except OSError as error:
             raise WorkerGoneError("the worker process has ended") from error
+
+
+def _declare_gone() -> None:
+    """Let control know at once that what the worker had in work is lost, where it couldn't say so itself."""
+    with suppress(RedisError), rq_worker.connect(settings.REDIS_URL) as redis:
+        neighbours.declare_gone(redis, neighbours.this_process())
 
 
 def make_handler(worker: WorkerOnDemand) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 REFUSAL_SECONDS = 60
 
 
-def render(data: dict[str, Any]) -> None:
+def render(data: Any) -> None:
     """Render the job that `data`, a spec as JSON, describes. Its end is a report, never an exception."""
     worker = context.current()
     try:
@@ -52,14 +52,14 @@ def render(data: dict[str, Any]) -> None:
             worker.run(Attempt(worker, spec))
 
 
-def refuse(worker: WorkerContext, data: dict[str, Any], error: SpecError) -> None:
+def refuse(worker: WorkerContext, data: Any, error: SpecError) -> None:
     """Say that this worker can't read a spec.
 
     One of another version is for another worker: it is handed back, at most once a minute, so that
     it doesn't go in circles while workers are replaced. One of our own version is a fault of control's.
     """
     log.critical("a spec is refused: %s", error)
-    if not {"job_id", "attempt", "token"} <= data.keys():
+    if not isinstance(data, dict) or not {"job_id", "attempt", "token"} <= data.keys():
         return
     if data.get("version") in range(OLDEST_SPEC_VERSION, SPEC_VERSION + 1):
         failure = errors.translate(error)

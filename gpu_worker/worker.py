@@ -11,11 +11,13 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from uuid import uuid4
 
 import django
 from django.conf import settings
 from django.core.files.storage import default_storage
+from redis.exceptions import RedisError
 
 from gpu_worker import engines
 from gpu_worker.common import logs, telemetry
@@ -23,7 +25,7 @@ from gpu_worker.common.scratch import Scratch
 from gpu_worker.contract.engines import ENGINES, EngineName
 from gpu_worker.engines.base import Engine, RenderError
 from gpu_worker.model_store.errors import ModelStoreError
-from gpu_worker.runtime import context, heartbeat, rq_worker
+from gpu_worker.runtime import context, heartbeat, neighbours, rq_worker
 from gpu_worker.runtime.report_outbox import Outbox
 from gpu_worker.runtime.serverless_sessions import Turns
 from gpu_worker.runtime.shutdown import REPORT_SECONDS, Shutdown
@@ -74,6 +76,8 @@ def serve(
     os.environ["DJANGO_SETTINGS_MODULE"] = "gpu_worker.settings"
     django.setup(set_prefix=False)
     redis = rq_worker.connect(settings.REDIS_URL)
+    with suppress(RedisError):  # Its forerunner is missed sooner than the models are loaded.
+        neighbours.declare_gone(redis, neighbours.this_process())
     worker = context.WorkerContext(
         name=f"{queue_name}-{uuid4().hex[:12]}",
         engine_name=ENGINE_OF_QUEUE[queue_name],
@@ -94,7 +98,7 @@ def serve(
         else:
             channel = socket.socket(fileno=turns)
             Turns(worker, channel, shutdown.leave_in_the_middle).serve(queue_name, settings.REDIS_URL)
-    worker.outbox.flush(REPORT_SECONDS)
+        worker.outbox.flush(REPORT_SECONDS)
     worker.scratch.close()
     shutdown.finished()
 

@@ -6,7 +6,9 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         from avatar_api.common import health
-        from jobs import checks  # noqa: F401  (registers them)
+        from gpu_worker.contract import reading
+        from jobs import checks, counters  # noqa: F401  (the checks register themselves)
         from jobs.scheduling.autoscaling import status
 
+        reading.on_dropped[:] = [counters.dropped.add]
         health.DETAILS["runpod"] = status.detail

@@ -8,6 +8,8 @@ from redis import Redis
 from avatar_api.common import transient_errors
 from avatar_api.common.redis import quick_client
 from avatar_api.common.shared_counters import SharedCounter, SharedHistogram, key_of
+from gpu_worker.contract import reading
+from gpu_worker.contract.reading import UnreadableError
 from jobs.models import Job
 
 window_seconds = SharedHistogram(
@@ -35,12 +37,25 @@ webhook_tries = SharedCounter(
     known=(("succeeded",), ("failed",), ("given_up",)),
 )
 
+dropped = SharedCounter(
+    "avatar_dropped",
+    "Values of workers, Redis or the store that weren't what was agreed on.",
+    labels=("kind",),
+)
+left_out = SharedCounter(
+    "avatar_left_out",
+    "Rows that a periodic step couldn't be done for, by step.",
+    labels=("step",),
+)
+
 EVERYTHING: tuple[SharedCounter | SharedHistogram, ...] = (
     window_seconds,
     wait_seconds,
     repaired,
     webhook_tries,
     transient_errors.encountered,
+    dropped,
+    left_out,
 )
 """What the page of metrics tells; a new counter is added here."""
 
@@ -67,4 +82,9 @@ def count_reconcile(counts: Mapping[str, int]) -> None:
 
 def last_reconcile(redis: Redis) -> float:
     """When the last round ended, in Unix seconds; 0 where nobody knows."""
-    return float(redis.get(LAST_RECONCILE) or 0)
+    kept = redis.get(LAST_RECONCILE)
+    try:
+        return 0.0 if kept is None else reading.number(kept)
+    except UnreadableError as error:
+        reading.dropped("a count", error)
+        return 0.0

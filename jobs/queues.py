@@ -3,10 +3,16 @@
 Like the render queues it runs only what is named here, whoever writes to Redis.
 """
 
+from typing import cast
+
 from redis import Redis
+from redis.exceptions import RedisError
 from rq import Queue
 
+from avatar_api.common.redis import is_away
+from gpu_worker.contract import reading
 from gpu_worker.contract.queues import AllowListedJob, open_queue
+from gpu_worker.contract.reading import UnreadableError
 
 OUTBOUND = "outbound"
 DELIVER_FUNCTION = "jobs.tasks.deliver"
@@ -18,6 +24,47 @@ class OutboundJob(AllowListedJob):
     allowed = frozenset({DELIVER_FUNCTION, FETCH_FUNCTION, WAKE_FUNCTION})
 
 
+def waiting_ids(queue: Queue) -> list[str]:
+    """The entries that no worker has taken."""
+    return _ids(queue.connection, queue.key)
+
+
+def taken_ids(queue: Queue) -> list[str]:
+    """The entries that a worker has taken and perhaps not begun."""
+    return _ids(queue.connection, queue.intermediate_queue.key)
+
+
+def begun_ids(queue: Queue) -> list[str]:
+    """The entries that a worker has begun, as far as RQ's registry says."""
+    members = cast("list[bytes]", queue.connection.zrange(queue.started_job_registry.key, 0, -1))
+    return [text.partition(":")[0] for text in _readable(members)]
+
+
+def _ids(redis: Redis, key: str) -> list[str]:
+    """What a list holds; entries that aren't even text are removed, since RQ itself can't pass them."""
+    members = cast("list[bytes]", redis.lrange(key, 0, -1))
+    found = _readable(members)
+    if len(found) < len(members):
+        for member in members:
+            if not _is_text(member):
+                redis.lrem(key, 0, member)  # type: ignore[arg-type]
+    return found
+
+
+def _readable(members: list[bytes]) -> list[str]:
+    found = []
+    for member in members:
+        try:
+            found.append(reading.text(member))
+        except UnreadableError as error:
+            reading.dropped("a queue's entry", error)
+    return found
+
+
+def _is_text(member: bytes) -> bool:
+    return member == member.decode(errors="replace").encode()
+
+
 def put_back(queue: Queue) -> int:
     """Put what a lost worker had taken at the head of the queue again.
 
@@ -26,8 +73,7 @@ def put_back(queue: Queue) -> int:
     Returns:
         How many there were.
     """
-    executions = queue.started_job_registry.get_job_and_execution_ids(cleanup=False)
-    taken = {*queue.intermediate_queue.get_job_ids(), *(rq_id for rq_id, _ in executions)}
+    taken = {*taken_ids(queue), *begun_ids(queue)}
     for rq_id in taken:
         _put_back(queue, rq_id)
     queue.connection.delete(queue.started_job_registry.key)
@@ -52,7 +98,7 @@ def take_unbegun(queue: Queue) -> list[str]:
     Between taking and beginning lie milliseconds, so what two rounds find there is in nobody's hands.
     """
     between = queue.intermediate_queue
-    unbegun = [rq_id for rq_id in between.get_job_ids() if not between.set_first_seen(rq_id)]
+    unbegun = [rq_id for rq_id in taken_ids(queue) if not between.set_first_seen(rq_id)]
     for rq_id in unbegun:
         between.remove(rq_id)
         queue.connection.delete(between.get_first_seen_key(rq_id))
@@ -60,8 +106,13 @@ def take_unbegun(queue: Queue) -> list[str]:
 
 
 def _put_back(queue: Queue, rq_id: str) -> None:
-    if (job := queue.fetch_job(rq_id)) is not None:
-        queue.enqueue_job(job, at_front=True)
+    try:
+        if (job := queue.fetch_job(rq_id)) is not None:
+            queue.enqueue_job(job, at_front=True)
+    except Exception as error:  # RQ's reading of a job raises whatever its content provokes.
+        if isinstance(error, RedisError) and is_away(error):
+            raise
+        reading.dropped("a queue's entry", error)
     queue.intermediate_queue.remove(rq_id)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from avatar_api.common.redis import redis_client
 from avatar_api.common.transient_errors import drop_lost_connection, encountered, transient_cause
 from gpu_worker.common import logs
-from gpu_worker.contract import coordination, storage_keys
+from gpu_worker.contract import coordination, reading, storage_keys
 from gpu_worker.contract.spec import RenderReport, ReportKind, SpecError
 from jobs import tracing
-from jobs.lifecycle import fetching, transitions
+from jobs.lifecycle import fetching, job_errors, transitions
 from jobs.models import Job
 from jobs.scheduling.autoscaling import reconcile
 from jobs.scheduling.dispatch import hash_token
@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 
 
-def record(data: dict[str, Any]) -> None:
+def record(data: Any) -> None:
     """Take down what a render worker reports; a report without its attempt's token is dropped."""
     try:
         report = RenderReport.from_dict(data)
-    except SpecError:
-        log.exception("a report that can't be read was dropped")
+    except SpecError as error:
+        reading.dropped("a report", error)
         return
     with logs.bound(job=report.job_id, attempt=report.attempt):
         retry_while_transient(lambda: process(report))
@@ -55,7 +55,7 @@ def retry_while_transient(step: Callable[[], None]) -> None:
 
 
 def process(report: RenderReport) -> None:
-    known = ("attempt", "token_hash", "status", *tracing.FIELDS)
+    known = ("attempt", "token_hash", "status", "windows", *tracing.FIELDS)
     job = Job.objects.filter(pk=report.job_id).only(*known).first()
     if job is None:
         log.info("a report of a job that isn't there was dropped")
@@ -69,6 +69,8 @@ def apply_if_current(report: RenderReport, job: Job) -> None:
         log.info("a report of attempt %s of %s came too late", report.attempt, report.job_id)
     elif not hmac.compare_digest(hash_token(report.token), job.token_hash):
         log.warning("a report for %s without its token was dropped", report.job_id)
+    elif report.windows_done > job.windows:
+        reading.dropped("a report", SpecError("more windows than the job has"))
     elif job.status in FINAL:
         stop_what_has_ended(report)
     else:
@@ -99,10 +101,8 @@ def apply(report: RenderReport, organization_id: str) -> None:
             transitions.finish_window(job_id, attempt, report.windows_done, prefix, seconds)
             transitions.succeed(job_id, attempt, report.video, report.receipt or {}, seconds)
         case ReportKind.FAILED:
-            detail = report.error_detail or ""
-            transitions.fail(
-                job_id, report.error_code or "internal_error", detail, attempt=attempt, gpu_seconds=seconds
-            )
+            error = job_errors.reported(report)
+            transitions.fail(job_id, error.code, error.detail, attempt=attempt, gpu_seconds=seconds)
         case ReportKind.CANCELED:
             transitions.finish_window(job_id, attempt, report.windows_done, prefix, seconds)
             transitions.cancel(job_id, attempt=attempt, gpu_seconds=seconds)

@@ -12,17 +12,19 @@ Key = str | int
 def advisory_lock(key: Key) -> Iterator[bool]:
     """Holds the lock of this key meanwhile, if nobody else does; yields whether it does.
 
-    It belongs to the connection and no transaction, and so goes with a process that is lost.
+    It belongs to a transaction that does nothing else, on a connection of its own: so it goes with a process
+    that is lost, undoes nothing of what is done meanwhile, and works behind a pool that lends its connections
+    for a transaction. Locks of sessions and of transactions exclude each other.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_try_advisory_lock({_number(key)})", [key])
-        mine = cursor.fetchone() == (True,)
+    own = connection.copy()
     try:
+        own.set_autocommit(False)
+        with own.cursor() as cursor:
+            cursor.execute(f"SELECT pg_try_advisory_xact_lock({_number(key)})", [key])
+            mine = cursor.fetchone() == (True,)
         yield mine
     finally:
-        if mine:
-            with connection.cursor() as cursor:
-                cursor.execute(f"SELECT pg_advisory_unlock({_number(key)})", [key])
+        own.close()
 
 
 def lock_until_commit(key: Key) -> None:

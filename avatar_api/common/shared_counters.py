@@ -17,6 +17,8 @@ from redis.client import Pipeline
 from redis.exceptions import RedisError
 
 from avatar_api.common.redis import quick_client
+from gpu_worker.contract import reading
+from gpu_worker.contract.reading import UnreadableError
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,8 @@ class SharedCounter:
     def collect(self, redis: Redis) -> CounterMetricFamily:
         family = CounterMetricFamily(self.name, self.documentation, labels=self.labels)
         for values, number in (dict.fromkeys(self.known, 0.0) | read_counts(redis, self.name)).items():
-            family.add_metric(values, number)
+            if len(values) == len(self.labels):
+                family.add_metric(values, number)
         return family
 
 
@@ -82,12 +85,12 @@ class SharedHistogram:
     def collect(self, redis: Redis) -> HistogramMetricFamily:
         family = HistogramMetricFamily(self.name, self.documentation, labels=self.labels)
         numbers = read_counts(redis, self.name)
-        for values in sorted({fields[:-1] for fields in numbers}):
+        for values in sorted({fields[:-1] for fields in numbers if len(fields) == len(self.labels) + 1}):
             total, buckets = 0.0, []
             for bound in (*(str(float(bound)) for bound in self.buckets), INFINITY):
                 total += numbers.get((*values, bound), 0)
                 buckets.append((bound, total))
-            family.add_metric(values, buckets, numbers[(*values, SUM)])
+            family.add_metric(values, buckets, numbers.get((*values, SUM), 0))
         return family
 
 
@@ -101,8 +104,22 @@ def count(name: str, write: Callable[[Pipeline], None]) -> None:
 
 
 def read_counts(redis: Redis, name: str) -> dict[tuple[str, ...], float]:
+    """Numbers by label values; what isn't a count is left out."""
     found = cast("dict[bytes, bytes]", redis.hgetall(key_of(name)))
-    return {tuple(json.loads(field)): float(number) for field, number in found.items()}
+    counts: dict[tuple[str, ...], float] = {}
+    for field, number in found.items():
+        try:
+            counts[_values_of(field)] = reading.number(number)
+        except UnreadableError as error:
+            log.warning("a count of %s can't be read: %s", name, error)
+    return counts
+
+
+def _values_of(field: bytes) -> tuple[str, ...]:
+    values = reading.parse(field)
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise UnreadableError("no label values")
+    return tuple(values)
 
 
 def key_of(name: str) -> str:

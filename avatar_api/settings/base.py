@@ -209,6 +209,8 @@ def database(url: str, **options: object) -> dict[str, object]:
     # it. A pool pauses ever longer from one cut connection to the next, and fails requests meanwhile.
     config["CONN_MAX_AGE"] = 600
     config["CONN_HEALTH_CHECKS"] = True
+    # A pool in transaction mode, such as pgbouncer, gives nobody the session that such a cursor lives in.
+    config["DISABLE_SERVER_SIDE_CURSORS"] = True
     config.setdefault("OPTIONS", {}).update(options)  # type: ignore[attr-defined]
     return config
 

@@ -4,20 +4,26 @@
     lease:<id>:<attempt>  string, 60 s           held by the worker: this attempt is alive
     progress:<id>         string, JSON           written by the worker between steps; published on `progress`
     worker:<name>         string, JSON, 60 s     written by the worker with its heartbeat, for metrics only
+    worker:heartbeat:<name>  string, JSON, 60 s  what the worker does at this moment; see `heartbeats`
+    worker:gone:<name>    string, an hour        the process of this worker has ended
     workers               set                    the names of those
 
 Postgres is the truth. Losing all of this loses no job: control writes the hash again at the next attempt.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import cast
 
 from redis import Redis
 
+from gpu_worker.contract import reading
+from gpu_worker.contract.reading import UnreadableError
+
 LEASE_SECONDS = 60
-HEARTBEAT_SECONDS = 10
+HEARTBEAT_SECONDS = 5
 WORKER_SECONDS = 60
 CONTROL_SECONDS = 7 * 24 * 3600
 PROGRESS_SECONDS = 24 * 3600
@@ -58,6 +64,12 @@ class Progress:
     steps: int
     fraction: float
 
+    def __post_init__(self) -> None:
+        if not (self.attempt >= 0 and 0 <= self.window <= self.windows and 0 <= self.step <= self.steps):
+            raise ValueError("progress outside of what there is to do")
+        if not 0 <= self.fraction <= 1:
+            raise ValueError("a fraction outside of 0 to 1")
+
 
 @dataclass(frozen=True)
 class WorkerFacts:
@@ -94,6 +106,11 @@ class WorkerFacts:
     storage_errors: int
     render_seconds: float
     spec_version: int = 1
+
+    def __post_init__(self) -> None:
+        if self.spec_version < 1:
+            raise ValueError("no version of a spec")
+
     uncompiled_calls: int = 0
 
 
@@ -116,8 +133,16 @@ def read_control(redis: Redis, job_id: str) -> Control | None:
     values = cast("dict[bytes, bytes]", redis.hgetall(f"job:{job_id}"))
     if b"attempt" not in values:
         return None
-    stop = values.get(b"stop", b"").decode()
-    return Control(int(values[b"attempt"]), Stop(stop) if stop else None)
+    try:
+        return _control(values)
+    except ValueError as error:
+        reading.dropped("control", error)
+        return None
+
+
+def _control(values: dict[bytes, bytes]) -> Control:
+    stop = reading.text(values.get(b"stop", b""))
+    return Control(int(reading.text(values[b"attempt"])), Stop(stop) if stop else None)
 
 
 def hold_lease(redis: Redis, job_id: str, attempt: int, worker: str) -> None:
@@ -129,8 +154,47 @@ def hold_lease(redis: Redis, job_id: str, attempt: int, worker: str) -> None:
     redis.set(f"lease:{job_id}:{attempt}", worker, ex=LEASE_SECONDS)
 
 
-def lease_held(redis: Redis, job_id: str, attempt: int) -> bool:
-    return bool(redis.exists(f"lease:{job_id}:{attempt}"))
+@dataclass(frozen=True)
+class Lease:
+    """Who holds an attempt, and for how long that hasn't been said again."""
+
+    worker: str
+    silent_seconds: float
+
+
+def read_leases(redis: Redis, attempts: Sequence[tuple[str, int]]) -> list[Lease | None]:
+    """The leases of attempts, in their order; None for one that nobody holds."""
+    if not attempts:
+        return []
+    pipeline = redis.pipeline(transaction=False)
+    for job_id, attempt in attempts:
+        pipeline.get(f"lease:{job_id}:{attempt}")
+        pipeline.pttl(f"lease:{job_id}:{attempt}")
+    answers = pipeline.execute(raise_on_error=False)
+    return [_lease(*pair) for pair in zip(answers[::2], answers[1::2], strict=True)]
+
+
+def _lease(worker: object, milliseconds_left: object) -> Lease | None:
+    if worker is None:
+        return None
+    try:
+        return Lease(reading.text(worker), silent_seconds(milliseconds_left, LEASE_SECONDS))
+    except UnreadableError as error:
+        reading.dropped("a lease", error)
+        return None
+
+
+def silent_seconds(milliseconds_left: object, lasting_seconds: float) -> float:
+    """How long ago a key was written that lasts for `lasting_seconds`, by what Redis says is left of it.
+
+    One that lasts for ever is none of ours, and counts as old.
+
+    Raises:
+        UnreadableError: It isn't a number of milliseconds.
+    """
+    if not isinstance(milliseconds_left, int):
+        raise UnreadableError("no time that is left")
+    return min(lasting_seconds, max(0.0, lasting_seconds - max(0, milliseconds_left) / 1000))
 
 
 def write_progress(redis: Redis, job_id: str, progress: Progress) -> None:
@@ -150,11 +214,18 @@ def read_progress(redis: Redis, job_ids: list[str]) -> dict[str, Progress]:
     if not job_ids:
         return {}
     values = cast("list[bytes | None]", redis.mget([f"progress:{job_id}" for job_id in job_ids]))
-    return {
-        job_id: Progress(**json.loads(value))
-        for job_id, value in zip(job_ids, values, strict=True)
-        if value is not None
+    found = {
+        job_id: _progress(value) for job_id, value in zip(job_ids, values, strict=True) if value is not None
     }
+    return {job_id: progress for job_id, progress in found.items() if progress is not None}
+
+
+def _progress(value: bytes) -> Progress | None:
+    try:
+        return reading.read(Progress, reading.parse(value))
+    except UnreadableError as error:
+        reading.dropped("progress", error)
+        return None
 
 
 def write_worker(redis: Redis, facts: WorkerFacts) -> None:
@@ -176,28 +247,36 @@ def forget_worker(redis: Redis, name: str) -> None:
 def read_workers(redis: Redis) -> list[WorkerFacts]:
     """All workers that have told of themselves within the last minute, by name.
 
-    What another version tells, or somebody who is none of ours, is left out.
+    What somebody tells who is none of ours is left out.
     """
-    names = sorted(name.decode() for name in cast("set[bytes]", redis.smembers("workers")))
+    names = worker_names(redis)
     if not names:
         return []
     values = cast("list[bytes | None]", redis.mget([f"worker:{name}" for name in names]))
     told = {name: value for name, value in zip(names, values, strict=True) if value is not None}
     if gone := set(names) - told.keys():
         redis.srem("workers", *gone)
-    return [facts for value in told.values() if (facts := _worker_facts(value))]
+    return [facts for name, value in told.items() if (facts := _worker_facts(name, value))]
 
 
-def _worker_facts(value: bytes) -> WorkerFacts | None:
+def worker_names(redis: Redis) -> list[str]:
+    """The names of workers that were there within the last minute, and perhaps of some that have left."""
+    found = []
+    for name in cast("set[bytes]", redis.smembers("workers")):
+        try:
+            found.append(reading.text(name))
+        except UnreadableError as error:
+            reading.dropped("the name of a worker", error)
+            redis.srem("workers", name)
+    return sorted(found)
+
+
+def _worker_facts(name: str, value: bytes) -> WorkerFacts | None:
     try:
-        data = json.loads(value)
-    except ValueError:
+        facts = reading.read(WorkerFacts, reading.parse(value))
+        if facts.name != name:
+            raise UnreadableError("facts under another worker's name")
+        return facts
+    except UnreadableError as error:
+        reading.dropped("what a worker tells of itself", error)
         return None
-    if not isinstance(data, dict):
-        return None
-    data.setdefault("spec_version", 1)
-    if data.keys() != {field.name for field in fields(WorkerFacts)}:
-        return None
-    texts = {"name": str, "engine": str, "device": str}
-    fit = all(isinstance(told, texts.get(name, int | float | None)) for name, told in data.items())
-    return WorkerFacts(**data) if fit else None

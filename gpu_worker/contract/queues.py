@@ -50,6 +50,8 @@ class ReportJob(AllowListedJob):
 REPORTS = "reports"
 FAILURE_SECONDS = 3600
 """So long RQ keeps a call that failed, for whoever looks."""
+NAME_SEPARATOR = "."
+"""In what a render worker is called in RQ's registry: its own name, this, and a suffix."""
 
 
 def render_queue(engine: EngineName, connection: Redis) -> Queue:

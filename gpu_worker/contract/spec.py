@@ -4,12 +4,14 @@ Both travel as JSON through RQ. A spec holds all that rendering needs, the ids t
 nothing else: no URL, no credential but the attempt's own report token.
 """
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from gpu_worker.contract import storage_keys
+from gpu_worker.contract import reading, storage_keys
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.framing import Box
 from gpu_worker.contract.presets import PresetName, Resolution, Sampling
@@ -21,6 +23,11 @@ REPORT_VERSION = 1
 """Of its own, because a worker must be able to say in words known to all that it can't read a newer spec."""
 
 _SINCE_VERSION_2 = ("sampling", "crop")
+MAX_GPU_SECONDS = 31 * 24 * 3600
+MAX_RECEIPT_BYTES = 64 * 1024
+MAX_MEASURE = 10**12
+SHA256 = re.compile("[0-9a-f]{64}")
+Message = TypeVar("Message")
 
 SLOW = "slow"
 """What `metadata.simulate` may ask for in test mode beside the codes of errors: windows that are held."""
@@ -173,32 +180,19 @@ class RenderSpec(RenderParameters):
         return data
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
+    def from_dict(cls, data: Any) -> Self:
         """Read a spec of any known version.
 
         Raises:
             SpecError: It is of another version, or a field is missing, unknown or unfit.
         """
-        if data.get("version") == OLDEST_SPEC_VERSION:
-            _check(cls, data, OLDEST_SPEC_VERSION, without=_SINCE_VERSION_2)
-            data = {**data, **dict.fromkeys(_SINCE_VERSION_2)}
-        else:
-            _check(cls, data, SPEC_VERSION)
+        if isinstance(data, dict) and data.get("version") == OLDEST_SPEC_VERSION:
+            if data.keys() & set(_SINCE_VERSION_2):
+                raise SpecError("fields unknown to version 1")
+            return _read(cls, {**data, **dict.fromkeys(_SINCE_VERSION_2)}, OLDEST_SPEC_VERSION)
+        spec = _read(cls, data, SPEC_VERSION)
         try:
-            return cls(
-                **{
-                    **data,
-                    **RenderParameters.read(data),
-                    "engine": EngineName(data["engine"]),
-                    "reference": StoredFile(**data["reference"]),
-                    "reference_kind": ReferenceKind(data["reference_kind"]),
-                    "speech": tuple(StoredFile(**item) for item in data["speech"]),
-                    "resume": _resume(data["resume"]),
-                    "origin": Origin(**data["origin"]),
-                    "sampling": sampling_from_dict(data["sampling"]) if data["sampling"] else None,
-                    "crop": Box(**data["crop"]) if data["crop"] else None,
-                }
-            )
+            return replace(spec, sampling=sampling_from_dict(data["sampling"]) if data["sampling"] else None)
         except (TypeError, ValueError) as error:
             raise SpecError(f"unfit value in a spec: {error}") from error
 
@@ -227,6 +221,13 @@ class RenderedVideo:
     duration_seconds: float
     size_bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        numbers = (self.width, self.height, self.fps, self.num_frames, self.size_bytes)
+        if not all(0 < number <= MAX_MEASURE for number in numbers) or not 0 < self.duration_seconds <= 1e6:
+            raise ValueError("measures that no video has")
+        if not SHA256.fullmatch(self.sha256):
+            raise ValueError("no SHA-256")
 
 
 @dataclass(frozen=True)
@@ -257,22 +258,25 @@ class RenderReport:
     receipt: dict[str, Any] | None = None
     version: int = REPORT_VERSION
 
+    def __post_init__(self) -> None:
+        if self.attempt < 0 or self.windows_done < 0:
+            raise ValueError("a negative number")
+        if self.kind is ReportKind.SUCCEEDED and self.video is None:
+            raise ValueError("a success without a video")
+        check_seconds(self.gpu_seconds)
+        check_receipt(self.receipt or {})
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
+    def from_dict(cls, data: Any) -> Self:
         """Read a report.
 
         Raises:
             SpecError: It is of another version, or a field is missing, unknown or unfit.
         """
-        _check(cls, data, REPORT_VERSION)
-        try:
-            video = RenderedVideo(**data["video"]) if data["video"] else None
-            return cls(**{**data, "kind": ReportKind(data["kind"]), "video": video})
-        except (TypeError, ValueError) as error:
-            raise SpecError(f"unfit value in a report: {error}") from error
+        return _read(cls, data, REPORT_VERSION)
 
 
 def sampling_from_dict(data: dict[str, Any]) -> Sampling:
@@ -288,13 +292,28 @@ def sampling_from_dict(data: dict[str, Any]) -> Sampling:
     return replace(sampling, timesteps=tuple(float(timestep) for timestep in sampling.timesteps))
 
 
-def _check(cls: type, data: dict[str, Any], version: int, without: tuple[str, ...] = ()) -> None:
+def check_seconds(seconds: float) -> None:
+    """Raises: ValueError: No attempt can have held its device for so long."""
+    if not 0 <= seconds <= MAX_GPU_SECONDS:
+        raise ValueError("seconds that no attempt takes")
+
+
+def check_receipt(receipt: dict[str, Any]) -> None:
+    """Raises: ValueError: It is too long, or holds what the database doesn't take."""
+    written = json.dumps(receipt, ensure_ascii=False, allow_nan=False).encode()
+    if len(written) > MAX_RECEIPT_BYTES or b"\\u0000" in written:
+        raise ValueError("a receipt that can't be kept")
+
+
+def _read(cls: type[Message], data: Any, version: int) -> Message:
+    if not isinstance(data, dict):
+        raise SpecError("no object")
     if data.get("version") != version:
-        raise SpecError(f"version {data.get('version')!r}, where {version} is known")
-    known = {item.name for item in fields(cls)} - set(without)
-    if unfit := known ^ data.keys():
-        raise SpecError(f"fields missing or unknown: {', '.join(sorted(unfit))}")
-
-
-def _resume(data: dict[str, Any]) -> Resume:
-    return Resume(tuple(data["window_prefixes"]), data["step_prefix"])
+        raise SpecError(f"another version, where {version} is known")
+    known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
+    if known - data.keys() or data.keys() - known:
+        raise SpecError("fields missing or unknown")
+    try:
+        return reading.read(cls, data)
+    except reading.UnreadableError as error:
+        raise SpecError(f"unfit value: {error}") from error

@@ -1,9 +1,8 @@
 """One attempt at one job: fetch, render window by window, publish each, join them, report."""
 
-import json
 import logging
 import threading
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.coordination import Progress, Stop
 from gpu_worker.contract.presets import Sampling, version_1_sampling
+from gpu_worker.contract.result import RenderResult
 from gpu_worker.contract.spec import SLOW, ReferenceKind, RenderedVideo, RenderReport, RenderSpec, ReportKind
 from gpu_worker.contract.windows import Window, plan
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
@@ -83,6 +83,15 @@ class Attempt:
         """
         state = self._step.state if self._step else None
         self._leave(state() if state else None, timeout)
+
+    @property
+    def job_id(self) -> str:
+        return self._spec.job_id
+
+    @property
+    def number(self) -> int:
+        """Which attempt at the job it is."""
+        return self._spec.attempt
 
     @property
     def seconds(self) -> float:
@@ -242,10 +251,14 @@ class Attempt:
         with self._ending:
             if self._ended:
                 return
-            facts = {"video": video, "receipt": self._receipt(), "gpu_seconds": self._stages.total_seconds}
-            result = json.dumps({**facts, "video": asdict(video)})
-            self._store.save(storage_keys.result(self._spec.prefix), result.encode())
-            self._end(ReportKind.SUCCEEDED, **facts)
+            result = RenderResult(video, self._receipt(), self._stages.total_seconds)
+            self._store.save(storage_keys.result(self._spec.prefix), result.to_json())
+            self._end(
+                ReportKind.SUCCEEDED,
+                video=result.video,
+                receipt=result.receipt,
+                gpu_seconds=result.gpu_seconds,
+            )
 
     def _fail(self, error: Exception) -> None:
         translated = translate(error)

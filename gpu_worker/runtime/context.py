@@ -1,15 +1,20 @@
 """What lives as long as the worker process: its engine, its connections, the wish to end."""
 
 import threading
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from django.core.files.storage import Storage
 from redis import Redis
+from redis.exceptions import RedisError
 
 from gpu_worker.common.scratch import Scratch
 from gpu_worker.contract.coordination import Stop
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.heartbeats import Heartbeat, Process
 from gpu_worker.engines.base import Engine
 from gpu_worker.runtime.report_outbox import Outbox
 from gpu_worker.runtime.step_times import StepTimes
@@ -18,6 +23,14 @@ from gpu_worker.runtime.turn_time import TurnTime
 
 class RunningAttempt(Protocol):
     """What the process needs of the attempt in work."""
+
+    @property
+    def job_id(self) -> str: ...
+
+    @property
+    def number(self) -> int:
+        """Which attempt at the job it is."""
+        ...
 
     @property
     def seconds(self) -> float:
@@ -49,6 +62,8 @@ class WorkerContext:
         attempts: How many attempts have begun.
         attempt: The attempt in work.
         storage_errors: How often the object store has failed a try.
+        taking: Whether jobs are taken from the queue.
+        on_change: Called when a job begins or ends, or the taking of jobs.
     """
 
     name: str
@@ -66,6 +81,10 @@ class WorkerContext:
     attempts: int = 0
     attempt: RunningAttempt | None = None
     storage_errors: int = 0
+    taking: bool = False
+    on_change: Callable[[], None] | None = None
+    _last: Heartbeat | None = None
+    _last_changed: float = 0.0
     _ended_seconds: float = 0.0
     _counting: threading.Lock = field(default_factory=threading.Lock)
 
@@ -73,6 +92,7 @@ class WorkerContext:
         """Run an attempt so that `stop` reaches it."""
         self.attempt = attempt
         self.attempts += 1
+        self._tell_change()
         if self.shutdown.is_set():
             attempt.stop(Stop.SHUTDOWN)
         elif self.turn_over.is_set():
@@ -83,6 +103,35 @@ class WorkerContext:
             with self._counting:
                 self.attempt = None
                 self._ended_seconds += attempt.seconds
+            self._tell_change()
+
+    def take_jobs(self, taking: bool) -> None:
+        """Say whether the next job of the queue would be taken."""
+        self.taking = taking
+        self._tell_change()
+
+    def heartbeat(self, process: Process | None) -> Heartbeat:
+        """What there is to say at this moment."""
+        with self._counting:
+            attempt = self.attempt
+            in_work = [(attempt.job_id, attempt.number)] if attempt else []
+            now = Heartbeat(
+                name=self.name,
+                engine=self.engine_name,
+                taking=self.taking and self.may_begin,
+                attempts=tuple(dict.fromkeys([*in_work, *self.outbox.attempts])),
+                rendering=attempt is not None,
+                same_for_seconds=0.0,
+                process=process,
+            )
+            if now != self._last:
+                self._last, self._last_changed = now, time.monotonic()
+            return replace(now, same_for_seconds=round(time.monotonic() - self._last_changed, 2))
+
+    def _tell_change(self) -> None:
+        if self.on_change is not None:
+            with suppress(RedisError):  # The next heartbeat says it.
+                self.on_change()
 
     def count_storage_error(self) -> None:
         with self._counting:

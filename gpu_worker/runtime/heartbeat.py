@@ -1,17 +1,17 @@
-"""What a worker tells of itself with its heartbeat: for metrics, and the specs that it reads."""
+"""What a worker tells of itself: its heartbeat, by which control decides, and facts for metrics alone."""
 
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from gpu_worker.contract import coordination
+from gpu_worker.contract import coordination, heartbeats
 from gpu_worker.contract.coordination import WorkerFacts
 from gpu_worker.contract.spec import SPEC_VERSION
+from gpu_worker.runtime import neighbours
 from gpu_worker.runtime.context import WorkerContext
 from gpu_worker.runtime.periodic_thread import PeriodicThread
 
@@ -28,14 +28,29 @@ def told(worker: WorkerContext, started_with: int) -> Iterator[None]:
     """
     cold_start_seconds = process_seconds(started_with)
 
+    here = neighbours.this_process()
+
+    def beat() -> None:
+        heartbeats.write(worker.redis, worker.heartbeat(here))
+
     def tell() -> None:
+        beat()
+        neighbours.declare_gone(worker.redis, here)
         coordination.write_worker(worker.redis, collect(worker, cold_start_seconds))
 
     with suppress(RedisError):  # The ticker tries again, and says so when Redis stays away.
         tell()
+    worker.on_change = beat
     with PeriodicThread(coordination.HEARTBEAT_SECONDS, tell, "facts"):
         yield
+    worker.on_change = None
+    forget(worker)
+
+
+def forget(worker: WorkerContext) -> None:
+    """Say that the worker ends."""
     with suppress(RedisError):  # Then it is forgotten within a minute.
+        heartbeats.declare_gone(worker.redis, worker.name)
         coordination.forget_worker(worker.redis, worker.name)
 
 
@@ -57,9 +72,7 @@ def collect(worker: WorkerContext, cold_start_seconds: float) -> WorkerFacts:
 def process_seconds(pid: int) -> float:
     """How old a process is. Replacing its program doesn't make it younger: `startup.sh` is counted in."""
     try:
-        # The fields behind the program's name, which may hold anything; see proc_pid_stat(5).
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        started_at = neighbours.started_at(pid) / os.sysconf("SC_CLK_TCK")
     except FileNotFoundError:  # Only Linux tells.
         return time.monotonic() - _IMPORTED_AT
-    started_at = int(fields[19]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started_at

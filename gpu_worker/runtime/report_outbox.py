@@ -38,6 +38,12 @@ class Outbox:
             self._waiting.append(report)
             self._changed.notify_all()
 
+    @property
+    def attempts(self) -> list[tuple[str, int]]:
+        """Job and attempt of each report that Redis hasn't taken yet."""
+        with self._changed:
+            return [(report.job_id, report.attempt) for report in self._waiting]
+
     def flush(self, timeout: float) -> bool:
         """Wait until everything is sent, at most `timeout` seconds; whether it was."""
         with self._changed:

@@ -15,7 +15,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 from gpu_worker.contract.coordination import HEARTBEAT_SECONDS
-from gpu_worker.contract.queues import RenderJob, open_queue
+from gpu_worker.contract.queues import NAME_SEPARATOR, RenderJob, open_queue
 from gpu_worker.runtime.context import WorkerContext
 from gpu_worker.runtime.periodic_thread import PeriodicThread
 
@@ -37,10 +37,11 @@ class RenderWorker(SimpleWorker):
     log_job_description = False
     log_result_lifespan = False
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, host_name: str) -> None:
         super().__init__(
             [queue],
-            name=f"render-{uuid4().hex}",
+            # By this control knows whose registration it is; each absence of Redis makes another one.
+            name=f"{host_name}{NAME_SEPARATOR}{uuid4().hex[:8]}",
             connection=queue.connection,
             job_class=RenderJob,
             serializer=JSONSerializer,
@@ -54,6 +55,7 @@ class RenderWorker(SimpleWorker):
     def serve(self, worker: WorkerContext, idle_seconds: float | None) -> None:
         """Run jobs while the host may begin any, but wait no longer than `idle_seconds` for the next."""
         self._register()
+        worker.take_jobs(True)
         try:
             idle_since = time.monotonic()
             while worker.may_begin:
@@ -64,6 +66,7 @@ class RenderWorker(SimpleWorker):
                 elif idle_seconds is not None and time.monotonic() - idle_since >= idle_seconds:
                     break
         finally:
+            worker.take_jobs(False)
             self.register_death()
 
     def execute_job(self, job: Job, queue: Queue) -> None:
@@ -117,7 +120,9 @@ def serve(worker: WorkerContext, queue_name: str, redis_url: str, idle_seconds: 
     rq_worker: RenderWorker | None = None
     while worker.may_begin:
         try:
-            rq_worker = rq_worker or RenderWorker(open_queue(queue_name, RenderJob, connect(redis_url)))
+            rq_worker = rq_worker or RenderWorker(
+                open_queue(queue_name, RenderJob, connect(redis_url)), worker.name
+            )
             rq_worker.serve(worker, idle_seconds)
             break
         except RedisError as error:

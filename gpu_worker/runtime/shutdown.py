@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 
+from gpu_worker.runtime import heartbeat
 from gpu_worker.runtime.context import WorkerContext
 from gpu_worker.runtime.signals import on_interrupt
 
@@ -51,6 +52,7 @@ class Shutdown:
             if attempt := self._worker.attempt:
                 attempt.leave_at_once(WINDOW_SECONDS)
             self._worker.outbox.flush(REPORT_SECONDS)
+            heartbeat.forget(self._worker)
         except Exception:
             log.exception("the attempt could not be handed back")
         finally:

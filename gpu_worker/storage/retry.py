@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,9 +17,12 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long something may be away: tries are spaced by growing pauses until `seconds` have passed."""
+    """How often something is tried that may be away, with growing pauses in between: for about three minutes.
 
-    seconds: float = 180
+    Tries are counted and not seconds: a worker that is starved of its processor has tried no more for that.
+    """
+
+    tries: int = 22
     first_pause: float = 0.5
     longest_pause: float = 10
 
@@ -39,17 +41,17 @@ class RetryPolicy:
             Exception: Whatever the last try raised.
         """
         pause = self.first_pause
-        deadline = time.monotonic() + self.seconds
-        while True:
+        for tries_left in reversed(range(self.tries)):
             try:
                 return attempt()
             except Exception as error:
-                if not may_pass(error) or time.monotonic() + pause > deadline:
+                if not may_pass(error) or not tries_left:
                     raise
                 log.warning("%s failed (%s), again in %.1f s", what, type(error).__name__, pause)
                 if stopping.wait(pause):
                     raise RenderStoppedError from error
             pause = min(2 * pause, self.longest_pause)
+        raise AssertionError("there is always a first try")
 
 
 @dataclass(frozen=True)

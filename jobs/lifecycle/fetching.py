@@ -35,7 +35,7 @@ from jobs.intake.requests import AudioChannels, RequestedFile, requested_file
 from jobs.intake.sources import Remote, SourceError
 from jobs.lifecycle import drafts, retention, transitions
 from jobs.models import Job
-from jobs.queues import FETCH_FUNCTION, outbound_queue
+from jobs.queues import FETCH_FUNCTION, outbound_queue, waiting_ids
 from jobs.scheduling import fair_claims
 from jobs.scheduling.fair_claims import Lane, Waiting
 from jobs.scheduling.fair_queue import TenantKey
@@ -90,7 +90,7 @@ def reconcile_fetches() -> int:
     for job_id in Job.objects.filter(FETCHING, fetch_deadline__lte=now).values_list("id", flat=True):
         transitions.fail_fetch(job_id, "download_failed", TOO_LATE)
     with redis_client() as redis:
-        known = set(outbound_queue(redis).job_ids)
+        known = set(waiting_ids(outbound_queue(redis)))
     lost = [job_id for job_id in _next_ids(fair_claims.LOOKED_AT) if f"fetch-{job_id}" not in known]
     enqueue_fetches(*lost)
     return len(lost)

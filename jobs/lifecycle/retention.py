@@ -3,6 +3,7 @@
 from django.utils import timezone
 
 from gpu_worker.contract import storage_keys
+from jobs.each import for_each
 from jobs.models import Job
 from jobs.storage import objects
 
@@ -16,7 +17,7 @@ def prune_expired() -> int:
         How many jobs expired.
     """
     due = Job.objects.filter(expired=False, expires_at__lte=timezone.now())
-    return sum(expire(job) for job in due.order_by("expires_at")[:BATCH])
+    return sum(for_each(due.order_by("expires_at")[:BATCH], expire, "expired job"))
 
 
 def expire(job: Job) -> bool:

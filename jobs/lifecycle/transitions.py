@@ -153,8 +153,14 @@ def hand_back(job_id: str, attempt: int, step_prefix: str, gpu_seconds: float) -
 
 
 @transaction.atomic
-def lose(job_id: str, attempt: int) -> bool:
-    """The worker is gone without a word: the job waits again, or fails at the third loss without a window."""
+def lose(job_id: str, attempt: int, **facts: Any) -> bool:
+    """The worker is gone without a word: the job waits again, or fails at the third loss without a window.
+
+    Args:
+        job_id: The job.
+        attempt: The attempt.
+        facts: How that was noticed, for the job's history.
+    """
     job = _lock(job_id, sources_of(Status.QUEUED), attempt)
     if job is None:
         return False
@@ -163,7 +169,7 @@ def lose(job_id: str, attempt: int) -> bool:
         job.error_code, job.error_detail = "worker_lost", "The render worker was lost three times in a row."
         _end(job, Status.FAILED)
     else:
-        _wait_again(job, "lost")
+        _wait_again(job, "lost", **facts)
     return True
 
 
@@ -185,11 +191,18 @@ def _lock(job_id: str, sources: Any, attempt: int | None, **conditions: Any) -> 
     return rows.first()
 
 
-def _move(job: Job, status: Status, event: str | None = None, *, tell: bool = True) -> None:
+def _move(
+    job: Job,
+    status: Status,
+    event: str | None = None,
+    facts: dict[str, Any] | None = None,
+    *,
+    tell: bool = True,
+) -> None:
     """Go to a state, and tell webhooks of it."""
     job.status = status
     job.save()
-    _record_event(job, event or status.value)
+    _record_event(job, event or status.value, **(facts or {}))
     if tell:
         outbox.announce(job)
 
@@ -205,13 +218,14 @@ def notify_watchers(job_id: str) -> None:
         coordination.publish_change(redis, job_id)
 
 
-def _wait_again(job: Job, event: str) -> None:
+def _wait_again(job: Job, event: str, **facts: Any) -> None:
     _fold_gpu_seconds(job)
     job.dispatched_at = job.lease_missing_since = job.attempt_started_at = job.slice_ends_at = None
+    job.worker = ""
     if job.cancel_requested_at is not None:
         _end(job, Status.CANCELED)
         return
-    _move(job, Status.QUEUED, event, tell=False)
+    _move(job, Status.QUEUED, event, facts, tell=False)
     after_commit(dispatch.dispatch_jobs)
 
 

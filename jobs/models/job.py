@@ -85,6 +85,8 @@ class Job(models.Model):
     step_prefix = models.CharField(max_length=128, blank=True)
     windows = models.PositiveIntegerField(default=0)
     losses = models.PositiveSmallIntegerField(default=0)
+    # Of the attempt in work: the worker that said it has it, and since when that wasn't said again.
+    worker = models.CharField(max_length=128, blank=True, default="", db_default="")
     lease_missing_since = models.DateTimeField(null=True, blank=True)
 
     # What came of it.

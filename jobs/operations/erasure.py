@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.contrib.admin.models import LogEntry as AdminLogEntry
 from django.db import connection
@@ -26,6 +27,7 @@ from jobs.billing import ended_jobs
 from jobs.lifecycle.services import cancel_job
 from jobs.metrics.redis import all_queues
 from jobs.models import Asset, Job, WebhookDelivery, WebhookEndpoint
+from jobs.queues import waiting_ids
 from jobs.states import OPEN
 from jobs.storage import objects
 
@@ -89,7 +91,7 @@ def open_jobs(organization: Organization) -> QuerySet[Job]:
 def at_work(organization: Organization) -> int:
     """How many of its jobs haven't ended, or have and may still be in the hands of a worker."""
     with redis_client() as redis:
-        held = {key.decode().split(":")[1] for key in redis.scan_iter("lease:*", count=BATCH)}
+        held = {key.decode(errors="replace").split(":")[1] for key in redis.scan_iter("lease:*", count=BATCH)}
     return (open_jobs(organization) | Job.objects.filter(organization=organization, pk__in=held)).count()
 
 
@@ -161,12 +163,12 @@ def _erase_in_redis(redis: Redis, ids: set[str]) -> int:
     return len(found)
 
 
-def _entries(redis: Redis, ids: set[str]) -> Iterator[tuple[Queue | None, str]]:
+def _entries(redis: Redis, ids: set[str]) -> Iterator[tuple[Queue | None, Any]]:
     """Keys, and entries of a queue or of its list of failures, that are named after one of the ids."""
     for key in redis.scan_iter(count=BATCH):
         if not ids.isdisjoint(ID.findall(key.decode(errors="replace"))):
-            yield None, key.decode()
+            yield None, key
     for queue in all_queues(redis):
-        for entry in {*queue.job_ids, *queue.failed_job_registry.get_job_ids(cleanup=False)}:
+        for entry in {*waiting_ids(queue), *queue.failed_job_registry.get_job_ids(cleanup=False)}:
             if not ids.isdisjoint(ID.findall(entry)):
                 yield queue, entry

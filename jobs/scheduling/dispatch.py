@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue, Worker
+from rq import Queue
 
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import coordination, storage_keys
@@ -21,6 +21,7 @@ from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.queues import RENDER_FUNCTION, enqueue, render_job_id, render_queue
 from gpu_worker.contract.spec import OLDEST_SPEC_VERSION, SPEC_VERSION, RenderSpec
+from jobs.each import for_each
 from jobs.models import Job, JobEvent
 from jobs.scheduling import queries, window_times
 from jobs.scheduling.autoscaling import trigger
@@ -29,6 +30,7 @@ from jobs.scheduling.queries import AtWork
 from jobs.scheduling.spec_versions import ReadableVersions, read_versions
 from jobs.scheduling.specs import spec_of
 from jobs.scheduling.window_times import WindowSeconds
+from jobs.scheduling.workers import RenderWorkers, read_workers
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ def dispatch_jobs() -> int:
 
 def _dispatch_engine(engine: EngineName, redis: Redis) -> int:
     queue = render_queue(engine, redis)
-    workers = Worker.count(connection=redis, queue=queue)
+    workers = read_workers(engine, redis)
     window_seconds = window_times.read_published(redis)
     versions = read_versions(redis, engine)
     with transaction.atomic():
@@ -66,19 +68,19 @@ def _dispatch_engine(engine: EngineName, redis: Redis) -> int:
         places = free_places(at_work, workers)
         jobs, clock = _next(engine, at_work, places, window_seconds, versions)
         queries.save_clock(engine, clock)
-        specs = [_begin_attempt(job, versions.version_for(job)) for job in jobs]
+        specs = for_each(jobs, lambda job: _begin_attempt(job, versions.version_for(job)), "dispatch")
     for spec in specs:
         _send(queue, redis, spec)
     return len(specs)
 
 
-def free_places(at_work: AtWork, workers: int) -> int:
-    """One for each worker that has nothing; where there is none, one job waits for the first that comes.
+def free_places(at_work: AtWork, workers: RenderWorkers) -> int:
+    """One for each worker that says it is free; where there is none, one job waits for the first that comes.
 
     Nothing is sent ahead to workers that are busy: it would have its place before whoever comes next,
     however long those before have had theirs. A worker waits for its next job as long as a report takes.
     """
-    free = max(0, workers - at_work.processing) if workers else 1
+    free = workers.free_beside(at_work.processing) if workers.number else 1
     return max(0, free - at_work.unstarted)
 
 
@@ -120,10 +122,12 @@ def _begin_attempt(job: Job, version: int) -> RenderSpec:
     job.attempt += 1
     job.token_hash = hash_token(token)
     job.dispatched_at = timezone.now()
+    prefix = storage_keys.attempt_prefix(job.organization_id, job.id, job.attempt)
+    # First: a row that makes no spec stays as it is.
+    spec = spec_of(job, token=token, prefix=prefix, version=version)
     job.save(update_fields=["attempt", "token_hash", "dispatched_at", "sampling"])
     JobEvent.objects.create(job=job, type="rung", attempt=job.attempt)
-    prefix = storage_keys.attempt_prefix(job.organization_id, job.id, job.attempt)
-    return spec_of(job, token=token, prefix=prefix, version=version)
+    return spec
 
 
 def hash_token(token: str) -> str:

@@ -269,7 +269,7 @@ def _running(row: Row, live: RedisState) -> Running:
         return Running(row.tenant, _piece(row, live.window_seconds))
     seconds = simulation.blended_seconds_left(
         fraction=progress.fraction,
-        fraction_before=row.windows_before / row.windows,
+        fraction_before=row.windows_before / max(1, row.windows),
         elapsed=(timezone.now() - row.attempt_started_at).total_seconds(),
         expected=row.windows * window_times.seconds_per_window(row.kind, live.window_seconds),
     )

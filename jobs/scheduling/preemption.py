@@ -15,18 +15,17 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from redis import Redis
-from rq import Worker
 
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import coordination
 from gpu_worker.contract.engines import WAKEABLE, EngineName
-from gpu_worker.contract.queues import render_queue
 from jobs.models import Job
 from jobs.scheduling import dispatch, queries, window_times
 from jobs.scheduling.autoscaling import status
 from jobs.scheduling.fair_queue import Candidate, TenantKey, renew_slices
 from jobs.scheduling.queries import AtWork, tenant_of
 from jobs.scheduling.window_times import WindowSeconds
+from jobs.scheduling.workers import RenderWorkers, read_workers
 from jobs.states import Status
 
 log = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ def end_slices() -> int:
 
 
 def _end_slices(engine: EngineName, redis: Redis) -> int:
-    workers = Worker.count(connection=redis, queue=render_queue(engine, redis))
+    workers = read_workers(engine, redis)
     window_seconds = window_times.read_published(redis)
     with transaction.atomic():
         queries.lock_dispatch()
@@ -82,7 +81,7 @@ def more_workers_available(engine: EngineName) -> bool:
 
 
 def _renew(
-    engine: EngineName, over: list[Job], workers: int, window_seconds: WindowSeconds, now: datetime
+    engine: EngineName, over: list[Job], workers: RenderWorkers, window_seconds: WindowSeconds, now: datetime
 ) -> list[Job]:
     """Give another slice to the jobs that nobody has to wait for; those are left that have to yield."""
     at_work = queries.at_work(engine)

@@ -12,14 +12,16 @@ from typing import NamedTuple, cast
 from django.db import connection
 from redis import Redis
 
-from gpu_worker.contract import costs
+from gpu_worker.contract import costs, reading
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.reading import UnreadableError
 from gpu_worker.contract.windows import WINDOW_FRAMES
 from jobs.models import Job
 
 KEY = "paces"
 KEPT_SECONDS = 600
+MAX_WINDOW_SECONDS = 24 * 3600
 HISTORY = 50
 """How many of the newest jobs of a kind tell how long a window takes."""
 PREVIEW_SECONDS_PER_WINDOW = 1.5
@@ -80,7 +82,28 @@ def read_published(redis: Redis) -> WindowSeconds:
 
 
 def parse(found: Mapping[bytes, bytes]) -> WindowSeconds:
-    return {RenderKind(*name.decode().split(":")): float(seconds) for name, seconds in found.items()}
+    """What was told, without what nobody can have measured."""
+    measured: dict[RenderKind, float] = {}
+    for name, seconds in found.items():
+        try:
+            measured[_kind(name)] = _positive(seconds)
+        except UnreadableError as error:
+            reading.dropped("the time of a window", error)
+    return measured
+
+
+def _kind(name: bytes) -> RenderKind:
+    parts = reading.text(name).split(":")
+    if len(parts) != len(RenderKind._fields):
+        raise UnreadableError("no kind of render")
+    return RenderKind(*parts)
+
+
+def _positive(seconds: bytes) -> float:
+    found = reading.number(seconds)
+    if not 0 < found <= MAX_WINDOW_SECONDS:
+        raise UnreadableError("a time that no window takes")
+    return found
 
 
 def seconds_per_window(kind: RenderKind, measured: WindowSeconds) -> float:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from django.utils import timezone
 
+from avatar_api.common.chunks import by_pk
 from avatar_api.common.ids import id_pattern
 from gpu_worker.contract import storage_keys
 from jobs.models import Asset, Job
@@ -109,8 +110,7 @@ class Audit:
             yield Finding(FindingKind.UNFINISHED_UPLOAD, upload.key, since=upload.began, deleted=self._delete)
 
     def _missing_objects(self) -> Iterator[Finding]:
-        jobs = Job.objects.filter(expired=False).only(*COLUMNS).order_by("pk")
-        for job in jobs.iterator(chunk_size=ROWS):
+        for job in by_pk(Job.objects.filter(expired=False).only(*COLUMNS), ROWS):
             self.jobs += 1
             missing = _missing_of(job)
             # It may have expired since its row was read.

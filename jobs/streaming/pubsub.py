@@ -87,10 +87,13 @@ class Hub:
             await pubsub.subscribe(PROGRESS_CHANNEL)
             async for message in pubsub.listen():
                 if message["type"] == "message":
-                    for watch in tuple(self._watches.get(message["data"].decode(), ())):
-                        watch.wake()
+                    self._wake(message["data"])
                 else:
                     self._wake_all()  # Something may have been missed before this subscription.
+
+    def _wake(self, job_id: bytes) -> None:
+        for watch in tuple(self._watches.get(job_id.decode(errors="replace"), ())):
+            watch.wake()
 
     def _wake_all(self) -> None:
         for watches in self._watches.values():

@@ -18,7 +18,7 @@ from avatar_api.common.after_commit import after_commit
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract.queues import enqueue
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
-from jobs.queues import DELIVER_FUNCTION, outbound_queue
+from jobs.queues import DELIVER_FUNCTION, outbound_queue, waiting_ids
 from jobs.scheduling import fair_claims
 from jobs.scheduling.fair_claims import Lane, Waiting
 from jobs.scheduling.fair_queue import TenantKey
@@ -125,7 +125,7 @@ def enqueue_due() -> int:
     if not ids:
         return 0
     with redis_client() as redis:
-        waiting = {rq_id.partition("-")[0] for rq_id in outbound_queue(redis).job_ids}
+        waiting = {rq_id.partition("-")[0] for rq_id in waiting_ids(outbound_queue(redis))}
         missing = [delivery_id for delivery_id in ids if delivery_id not in waiting]
         _enqueue(missing, redis)
     return len(missing)

@@ -3,6 +3,7 @@
 from redis import Redis
 from rq import Worker
 
+from gpu_worker.contract import heartbeats
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.queues import render_queue
 from jobs.lifecycle import transitions
@@ -31,3 +32,25 @@ def begin(redis: Redis, engine: EngineName = EngineName.PREVIEW) -> list[Job]:
 def end(job: Job) -> None:
     """The job's worker reports success."""
     assert transitions.succeed(job.id, job.attempt, VIDEO, {}, 1.0)
+
+
+def beat(
+    redis: Redis,
+    name: str = "worker",
+    *attempts: tuple[str, int],
+    engine: EngineName = EngineName.PREVIEW,
+    rendering: bool | None = None,
+    same_for_seconds: float = 60,
+) -> None:
+    """A worker says that it has these attempts in hand, and has had nothing else for so long."""
+    heartbeats.write(
+        redis,
+        heartbeats.Heartbeat(
+            name=name,
+            engine=engine,
+            taking=True,
+            attempts=attempts,
+            rendering=bool(attempts) if rendering is None else rendering,
+            same_for_seconds=same_for_seconds,
+        ),
+    )

@@ -4,31 +4,16 @@ from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import close_old_connections
 from redis import Redis
-from rq import Queue, SimpleWorker
-from rq.executions import Execution
-from rq.job import Job
-from rq.serializers import JSONSerializer
 
-from avatar_api.common.redis import redis_client
+from avatar_api.common.redis import worker_client
 from gpu_worker.common import telemetry
-from gpu_worker.contract.queues import REPORTS, ReportJob, report_queue
-from jobs.operations import outbound, periodic
-from jobs.queues import OUTBOUND, OutboundJob, outbound_queue, put_back
+from gpu_worker.contract.queues import REPORTS, report_queue
+from jobs.operations import outbound, periodic, queue_worker
+from jobs.operations.queue_worker import ControlWorker
+from jobs.queues import OUTBOUND, outbound_queue
 
-QUEUES = {REPORTS: (report_queue, ReportJob), OUTBOUND: (outbound_queue, OutboundJob)}
-
-
-class ControlWorker(SimpleWorker):
-    """Runs each task in this very process, with a database connection that is known to work."""
-
-    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
-        close_old_connections()
-        try:
-            return bool(super().perform_job(job, queue, execution))
-        finally:
-            close_old_connections()
+QUEUES = {REPORTS: report_queue, OUTBOUND: outbound_queue}
 
 
 class Command(BaseCommand):
@@ -48,12 +33,9 @@ class Command(BaseCommand):
         if queue == "periodic":
             periodic.run_until(stopped())
         else:
-            worker = worker_of(queue, redis_client())
-            if queue == REPORTS:
-                # One process reads them; what its forerunner had in hand is told by nobody else.
-                put_back(worker.queues[0])
+            # One process reads reports; what its forerunner had in hand is told by nobody else.
             with outbound.working() if queue == OUTBOUND else nullcontext():
-                worker.work(logging_level="WARNING", with_scheduler=False)
+                queue_worker.serve(QUEUES[queue], worker_client, stopped(), put_back=queue == REPORTS)
 
 
 def stopped() -> threading.Event:
@@ -65,11 +47,4 @@ def stopped() -> threading.Event:
 
 
 def worker_of(name: str, connection: Redis) -> ControlWorker:
-    open_queue, job_class = QUEUES[name]
-    return ControlWorker(
-        [open_queue(connection)],
-        connection=connection,
-        serializer=JSONSerializer,
-        job_class=job_class,
-        log_job_description=False,
-    )
+    return ControlWorker(QUEUES[name](connection))

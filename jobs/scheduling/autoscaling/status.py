@@ -9,7 +9,9 @@ from django.conf import settings
 from redis import Redis
 
 from avatar_api.common.redis import quick_client
-from jobs.scheduling.autoscaling.runpod import Health, Workers
+from gpu_worker.contract import reading
+from gpu_worker.contract.reading import UnreadableError
+from jobs.scheduling.autoscaling.runpod import Health
 
 KEY = "waking:reading"
 # A status that is older says nothing: no round has looked for a long time.
@@ -50,12 +52,10 @@ def latest() -> EndpointStatus | None:
     kept = cast("bytes | None", quick_client().get(KEY))
     if kept is None:
         return None
-    data = json.loads(kept)
     try:
-        if data["health"] is not None:
-            data["health"] = Health(**data["health"] | {"workers": Workers(**data["health"]["workers"])})
-        return EndpointStatus(**data)
-    except (KeyError, TypeError):
+        return reading.read(EndpointStatus, reading.parse(kept))
+    except UnreadableError as error:
+        reading.dropped("the endpoint's status", error)
         return None
 
 

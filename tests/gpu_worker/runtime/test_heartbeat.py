@@ -39,7 +39,7 @@ def test_it_counts_seconds_of_rendering_and_tries_that_the_store_failed(
 ) -> None:
     worker.storage = FailingStorage(str(control.folder / "store"), range(3, 5))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attempt, "PATIENCE", RetryPolicy(seconds=1, first_pause=0.01))
+        patch.setattr(attempt, "PATIENCE", RetryPolicy(tries=8, first_pause=0.01))
         tasks.render(control.spec().to_dict())
     control.wait_for(ReportKind.SUCCEEDED)
 
@@ -74,7 +74,8 @@ KNOWN = WorkerFacts("known", "preview", "cpu", 0, 0, 1, None, None, None, None, 
 @pytest.mark.parametrize(
     "told",
     [
-        json.dumps({**asdict(KNOWN), "unheard": "of"}),
+        json.dumps({**asdict(KNOWN), "name": "somebody else"}),
+        json.dumps({**asdict(KNOWN), "name": "strange", "storage_errors": True}),
         json.dumps({"name": "known"}),
         json.dumps({**asdict(KNOWN), "load_seconds": "long"}),
         json.dumps([1]),
@@ -82,7 +83,7 @@ KNOWN = WorkerFacts("known", "preview", "cpu", 0, 0, 1, None, None, None, None, 
         b"\xff",
     ],
 )
-def test_what_another_version_or_a_stranger_tells_is_left_out(control: Control, told: str | bytes) -> None:
+def test_facts_that_do_not_fit_are_left_out(control: Control, told: str | bytes) -> None:
     write_worker(control.redis, KNOWN)
     control.redis.sadd("workers", "strange")
     control.redis.set("worker:strange", told)
@@ -96,3 +97,9 @@ def test_a_worker_that_doesn_t_say_reads_specs_of_version_1(control: Control) ->
     control.redis.set("worker:known", json.dumps(told))
     (worker,) = read_workers(control.redis)
     assert worker.spec_version == 1
+
+
+def test_facts_of_a_newer_release_are_read_as_far_as_they_are_known(control: Control) -> None:
+    control.redis.sadd("workers", "known")
+    control.redis.set("worker:known", json.dumps({**asdict(KNOWN), "unheard": "of"}))
+    assert read_workers(control.redis) == [KNOWN]

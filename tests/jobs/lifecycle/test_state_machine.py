@@ -37,7 +37,7 @@ from gpu_worker.contract.spec import RenderReport, RenderSpec, ReportKind
 from jobs.billing import quotas
 from jobs.lifecycle import services
 from jobs.lifecycle.transitions import MAX_LOSSES
-from jobs.models import Job, JobEvent, MonthlyUsage, WebhookDelivery
+from jobs.models import Job, JobEvent, LeaseWatch, MonthlyUsage, WebhookDelivery
 from jobs.operations.reconcile import reconcile
 from jobs.scheduling import dispatch
 from jobs.states import FINAL, OPEN
@@ -225,6 +225,8 @@ class Jobs(RuleBasedStateMachine):
         """One round finds what is missing; the next one gives it up."""
         for _ in range(rounds):
             self.moved.shift(ROUND_SECONDS)
+            # Looked at each second meanwhile: a longer pause would count as an outage.
+            LeaseWatch.objects.update(looked_at=timezone.now())
             reconcile()
         self._take()
 

@@ -12,7 +12,7 @@ from jobs.lifecycle import transitions
 from jobs.models import Job, VirtualTime
 from jobs.scheduling import dispatch
 from tests import factories
-from tests.jobs.render_workers import begin, end, register
+from tests.jobs.render_workers import beat, begin, end, register
 
 
 def sent(redis: Redis) -> list[str]:
@@ -183,3 +183,56 @@ def test_a_ring_without_redis_leaves_the_job_waiting(acme: Organization, setting
     assert dispatch.dispatch_jobs() == 0
     job.refresh_from_db()
     assert job.status == "queued"
+
+
+def test_a_worker_that_says_it_is_free_gets_a_job_whatever_the_rows_say(
+    acme: Organization, redis: Redis
+) -> None:
+    lost, waiting = factories.job(acme), factories.job(acme)
+    dispatch.dispatch_jobs()
+    begin(redis)
+    lost.refresh_from_db()
+    assert lost.status == "processing"  # By a worker that was killed; the next one has taken its place.
+    beat(redis, "fresh")
+    assert dispatch.dispatch_jobs() == 1
+    assert sent(redis) == [waiting.id]
+
+
+def test_a_worker_that_says_it_is_busy_gets_none(acme: Organization, redis: Redis) -> None:
+    factories.job(acme)
+    beat(redis, "busy", ("job_other", 1))
+    assert dispatch.dispatch_jobs() == 0
+
+
+def test_a_worker_that_is_heard_no_more_gets_none(acme: Organization, redis: Redis) -> None:
+    factories.job(acme), factories.job(acme)
+    beat(redis, "frozen")
+    beat(redis, "busy", ("job_other", 1))
+    redis.pexpire("worker:heartbeat:frozen", 30_000)
+    assert dispatch.dispatch_jobs() == 0
+
+
+def test_a_worker_that_sends_its_last_report_gets_the_next_job(acme: Organization, redis: Redis) -> None:
+    factories.job(acme)
+    beat(redis, "worker", ("job_other", 1), rendering=False)
+    assert dispatch.dispatch_jobs() == 1
+
+
+def test_workers_of_the_release_before_count_as_registered(acme: Organization, redis: Redis) -> None:
+    unlimited(acme)
+    for _ in range(4):
+        factories.job(acme)
+    register(redis, 2)
+    beat(redis, "new")
+    assert dispatch.dispatch_jobs() == 3
+
+
+def test_a_job_that_cannot_be_sent_keeps_nobody_elses_back(
+    acme: Organization, initech: Organization, redis: Redis
+) -> None:
+    damaged = factories.job(acme)
+    Job.objects.filter(pk=damaged.pk).update(inputs={})
+    other = factories.job(initech)
+    register(redis, 2)
+    assert dispatch.dispatch_jobs() == 1
+    assert sent(redis) == [other.id]

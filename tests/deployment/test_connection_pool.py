@@ -1,0 +1,118 @@
+"""Everything works behind a pool of connections in transaction mode: a real pgbouncer, where there is one."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, connections
+from redis import Redis
+
+from avatar_api import child_process
+from avatar_api.common.advisory_lock import advisory_lock
+from jobs.operations import periodic
+from jobs.storage.audit import Audit
+from tests import factories
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+PORT = "6543"
+
+pytestmark = [
+    pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer isn't installed"),
+    pytest.mark.django_db(transaction=True, serialized_rollback=True),
+]
+
+
+@pytest.fixture(autouse=True)
+def pool(transactional_db: None, redis: Redis, store: Path) -> Iterator[None]:
+    """Every connection goes through a pool of six, each lent for a transaction."""
+    address = connection.settings_dict
+    direct = {name: address[name] for name in ("HOST", "PORT")}
+    with TemporaryDirectory(prefix="pool") as folder, running(Path(folder), address):
+        connection.close()
+        address |= {"HOST": folder, "PORT": PORT}
+        try:
+            yield
+        finally:
+            connection.close()
+            address |= direct
+
+
+class running:  # noqa: N801 (used like a function)
+    def __init__(self, folder: Path, address: dict[str, str]) -> None:
+        self._folder = folder
+        folder.chmod(0o777)
+        server = f"host={address['HOST']} user={address['USER']}"
+        (folder / "pool.ini").write_text(
+            f"[databases]\n* = {server}\n[pgbouncer]\nlisten_addr =\nlisten_port = {PORT}\n"
+            f"unix_socket_dir = {folder}\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 6\n"
+        )
+
+    def __enter__(self) -> None:
+        assert PGBOUNCER
+        self._process = subprocess.Popen(
+            [PGBOUNCER, "-q", str(self._folder / "pool.ini")],
+            stderr=subprocess.PIPE,
+            preexec_fn=child_process.become_nobody if os.getuid() == 0 else None,  # As root it refuses.
+        )
+        deadline = time.monotonic() + 10
+        while not (self._folder / f".s.PGSQL.{PORT}").exists():
+            assert self._process.poll() is None, self._process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def in_threads(number: int, work: object) -> list[object]:
+    def run(each: int) -> object:
+        try:
+            return work(each)  # type: ignore[operator]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(number) as threads:
+        return list(threads.map(run, range(number)))
+
+
+def test_rounds_of_several_processes_leave_no_lock_behind() -> None:
+    in_threads(4, lambda _: [periodic.reconcile_once() for _ in range(3)])
+    assert periodic.reconcile_once() is not None
+
+
+def test_a_lock_is_free_after_it_was_held() -> None:
+    def hold(number: int) -> bool:
+        with advisory_lock(f"key {number}") as mine, connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return mine
+
+    for _ in range(3):
+        assert in_threads(4, hold) == [True] * 4
+    with advisory_lock("key 0") as mine, advisory_lock("key 0") as again:
+        assert (mine, again) == (True, False)
+
+
+def test_the_audit_reads_more_rows_than_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.storage.audit.ROWS", 2)
+    acme = factories.organization("Acme")
+    for _ in range(5):
+        factories.job(acme)
+    audit = Audit()
+    list(audit.findings())
+    assert audit.jobs == 5
+
+
+def test_migrations_leave_no_time_out_behind() -> None:
+    call_command("migrate", "sessions", "zero", verbosity=0)
+    call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW lock_timeout")
+        assert cursor.fetchone() == ("0",)
