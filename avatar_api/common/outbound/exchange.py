@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
@@ -78,13 +80,27 @@ async def exchanged(
         writer.transport.abort()
 
 
+REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (ssl.SSLError, "its certificate or encryption isn't accepted"),
+    (socket.gaierror, "its name can't be resolved"),
+    (ConnectionRefusedError, "it refused the connection"),
+    (ConnectionError, "it closed the connection"),
+    (h11.ProtocolError, "its answer isn't HTTP"),
+)
+
+
 @contextlib.contextmanager
 def naming_failures(host: str) -> Iterator[None]:
     """Turns what goes wrong on the way into our own errors."""
     try:
         yield
     except (OSError, h11.ProtocolError) as error:
-        raise UnreachableError(f"{host} can't be reached: {type(error).__name__}.") from error
+        raise UnreachableError(f"{host} can't be reached: {reason_of(error)}.") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What went wrong, for whoever gave the address."""
+    return next((reason for kind, reason in REASONS if isinstance(error, kind)), "the network failed")
 
 
 @contextlib.asynccontextmanager
