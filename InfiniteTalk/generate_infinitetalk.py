@@ -159,6 +159,11 @@ def build_parser() -> argparse.ArgumentParser:
     sampling.add_argument("--sample_text_guide_scale", type=float, default=5.0)
     sampling.add_argument("--sample_audio_guide_scale", type=float, default=4.0)
     sampling.add_argument("--base_seed", type=int, default=42, help="negative for one by chance")
+    sampling.add_argument(
+        "--reference_compat",
+        action="store_true",
+        help="reproduce the published code's frames for a seed, its mistakes included",
+    )
     sampling.add_argument("--use_apg", action="store_true", help="adaptive projected guidance")
     sampling.add_argument("--apg_momentum", type=float, default=-0.75)
     sampling.add_argument("--apg_norm_threshold", type=float, default=55.0)
@@ -212,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def read_order(options: argparse.Namespace) -> Order:
     """Reads what the arguments name, and checks that it fits together. Raises one of `INPUT_ERRORS`."""
     request = read_input(options.input_json)
-    reference = request.reference()
+    reference = request.reference(reference_compat=options.reference_compat)
     size = options.size
     if not isinstance(size, Size):
         size = choose_bucket(reference.size, BUCKETS[SIZES[size]])
@@ -289,7 +294,7 @@ def _video_frames(
     if others:
         voice, _ = combine_speakers(voice, others[0], request.speaking_order)
     assert voice is not None  # an input file in which nobody speaks is refused
-    wanted = video_length(len(voice))
+    wanted = video_length(len(voice), options.reference_compat)
     limit = options.frame_num if options.mode == "clip" else options.max_frame_num
     if wanted > limit and Ranks.from_environment().is_first:
         argument = "--mode clip" if options.mode == "clip" else "--max_frame_num"
@@ -319,6 +324,7 @@ def _settings(options: argparse.Namespace) -> RenderSettings:
         num_frames=options.frame_num,
         motion_frames=options.motion_frame,
         color_correction_strength=options.color_correction_strength,
+        reference_compat=options.reference_compat,
     )
 
 
@@ -367,7 +373,9 @@ def load_pipeline(
         pipeline.enable_model_cpu_offload(device=device)
     if options.use_teacache:
         steps = len(options.sample_timesteps or ()) or options.sample_steps
-        config = TeaCacheConfig(options.teacache_thresh, _size_class(options), steps)
+        config = TeaCacheConfig(
+            options.teacache_thresh, _size_class(options), steps, reference_compat=options.reference_compat
+        )
         enable_tea_cache(pipeline.transformer, config)
     return pipeline
 

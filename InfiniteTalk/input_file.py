@@ -48,10 +48,14 @@ class GenerationInput:
         """Which audio layers are needed."""
         return "multi" if len(self.speech) == 2 else "single"
 
-    def reference(self) -> Reference:
-        """Opens the picture, upright as the camera meant it."""
+    def reference(self, *, reference_compat: bool = False) -> Reference:
+        """Opens the picture, upright as the camera meant it.
+
+        Args:
+            reference_compat: Of a video, count frames instead of time, as the published code does.
+        """
         if self.picture.suffix.lower() in VIDEO_SUFFIXES:
-            return VideoReference(self.picture)
+            return VideoReference(self.picture, reference_compat)
         return StillReference(read_picture(self.picture))
 
 

@@ -102,6 +102,7 @@ class WindowRenderer:
         device: torch.device,
         output_type: OutputType = "uint8",
     ) -> None:
+        job.given.require_used(len(job.plan), still=job.reference.is_still)
         self.vae = vae
         self.image_encoder = image_encoder
         self.sampler = sampler

@@ -96,3 +96,22 @@ class Precomputed:
     image_embeds: Mapping[int, torch.Tensor] = field(default_factory=dict)
     reference_latents: Mapping[int, torch.Tensor] = field(default_factory=dict)
     initial_noise: Mapping[int, torch.Tensor] = field(default_factory=dict)
+
+    def require_used(self, windows: int, *, still: bool) -> None:
+        """Check that everything handed in has a window that uses it.
+
+        Args:
+            windows: How many windows the video has.
+            still: Whether the reference is a still, which is encoded for window 0 alone.
+
+        Raises:
+            ValueError: A tensor belongs to a window that doesn't use it.
+        """
+        for name, tensors in (
+            ("image_embeds", self.image_embeds),
+            ("reference_latents", self.reference_latents),
+            ("initial_noise", self.initial_noise),
+        ):
+            count = 1 if still and name != "initial_noise" else windows
+            if unused := sorted(set(tensors) - set(range(count))):
+                raise ValueError(f"{name}: windows {unused} use none; those that do are 0 to {count - 1}")

@@ -16,8 +16,10 @@ from InfiniteTalk.conditioning import PixelBox
 from InfiniteTalk.generate_infinitetalk import build_parser, main, read_order
 from InfiniteTalk.guidance import AdaptiveProjectedGuidance
 from InfiniteTalk.input_file import InputFileError, read_input
+from InfiniteTalk.reference import VideoReference
 from InfiniteTalk.settings import RenderSettings
 from InfiniteTalk.sizes import Size
+from tests.media_samples import write_video
 
 from .conftest import FUSIONX, LIGHTX2V
 
@@ -184,6 +186,22 @@ def test_what_is_not_said_is_as_in_the_published_code(
     assert read_order(with_apg).settings.apg == AdaptiveProjectedGuidance(-0.75, 55.0)
     assert read_order(with_apg).settings.shift == 7.0
     assert read_order(with_apg).settings.seed != read_order(with_apg).settings.seed
+
+
+def test_one_switch_reproduces_a_published_seed(write_input: Callable[..., Path], tmp_path: Path) -> None:
+    write_video(tmp_path / "source.mp4", np.full((10, 64, 64, 3), 90, np.uint8))
+    options = build_parser().parse_args(
+        [
+            *checkpoint(tmp_path),
+            "--input_json",
+            str(write_input(cond_video="source.mp4")),
+            "--reference_compat",
+        ]
+    )
+    order = read_order(options)
+    assert order.settings.reference_compat
+    assert isinstance(order.reference, VideoReference)
+    assert order.reference.reference_compat
 
 
 def test_a_mistake_is_told_in_a_sentence(

@@ -3,11 +3,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 
+from gpu_worker.contract import windows as contract_windows
 from InfiniteTalk.conditioning import SpeakerBox
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.reference import StillReference, VideoReference
+from InfiniteTalk.settings import Precomputed
 from InfiniteTalk.sizes import Size
+from InfiniteTalk.windows import WindowPlan
 
 from .tiny_renders import PORTRAIT, SPEECH, arguments, load, same_frames, settings
 
@@ -117,3 +121,23 @@ def test_nobody_or_three_people_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="must speak"):
         next(pipeline.stream(**arguments(speech=speech)))
+
+
+@pytest.mark.parametrize(
+    ("name", "index"), [("image_embeds", 1), ("reference_latents", 3), ("initial_noise", 4)]
+)
+def test_a_tensor_for_a_window_that_does_not_use_it_is_refused(
+    pipeline: InfiniteTalkPipeline, name: str, index: int
+) -> None:
+    given = Precomputed(**{name: {index: torch.zeros(1)}})
+    with pytest.raises(ValueError, match=f"{name}: windows .{index}. use none"):
+        next(pipeline.stream(**arguments(), given=given))
+
+
+@pytest.mark.parametrize("frames", [1, 8, 81, 82, 153, 154, 1000])
+def test_the_model_and_the_contract_cut_a_video_into_the_same_windows(frames: int) -> None:
+    """They can't import each other: control plans windows without torch."""
+    ours, theirs = WindowPlan(frames), contract_windows.plan(frames)
+    shown = [ours.new_frames(index) for index in range(len(ours))]
+    assert [window.num_frames for window in theirs] == [part.stop - part.start for part in shown]
+    assert sum(window.num_frames for window in theirs) == frames
