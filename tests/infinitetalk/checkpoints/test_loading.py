@@ -15,7 +15,7 @@ from InfiniteTalk.checkpoints.model_configs import UnsupportedModelError
 from InfiniteTalk.checkpoints.original_checkpoint import OriginalCheckpoint
 from InfiniteTalk.checkpoints.precision import is_block_matrix, is_float8_weight
 from InfiniteTalk.checkpoints.weight_files import MemoryMapRefusedError, NotAFileError, open_weights
-from tests.infinitetalk.test_lora import velocity
+from tests.infinitetalk.checkpoints.test_lora import velocity
 
 MODELS = ("transformer", "vae", "text_encoder", "image_encoder", "wav2vec2")
 

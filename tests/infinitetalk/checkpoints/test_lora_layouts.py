@@ -16,7 +16,7 @@ from InfiniteTalk.checkpoints.lora import LoraSwitch, merge_lora
 from InfiniteTalk.checkpoints.lora_files import LoraError, read_lora, save_lora
 from InfiniteTalk.checkpoints.precision import is_float8_weight
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
-from tests.infinitetalk.test_lora import velocity, with_whole_weights
+from tests.infinitetalk.checkpoints.test_lora import velocity, with_whole_weights
 
 RANK = 4
 ALPHA = 2.0

@@ -4,7 +4,7 @@ import torch
 
 from InfiniteTalk.checkpoints.loading import CheckpointPaths, LoadOptions, load_transformer
 from InfiniteTalk.checkpoints.offloading import keep_resident
-from tests.infinitetalk.test_lora import velocity
+from tests.infinitetalk.checkpoints.test_lora import velocity
 
 
 def test_blocks_beyond_the_budget_are_fetched_and_compute_the_same(prepared_bf16: Path) -> None:

@@ -165,7 +165,8 @@ def test_a_recording_at_an_address_is_split_once_it_is_there(
         }
         answer = acme_client.post("/v1/jobs", sent, format="json")
         assert answer.json()["input"]["audio_2"] == {"url": server.url("/s.wav")}
-        fetching.fetch_inputs(answer.json()["id"])
+        for fetch in fetching.claim_fetches(10):
+            fetching.fetch_inputs(fetch)
 
         assert channels_of(Job.objects.get()) == ["left", "right"]
         assert sorted(server.asked) == ["/p.png", "/s.wav"]

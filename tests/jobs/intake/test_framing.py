@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("redis", "store")
 
 DRAWING = Path(__file__).parents[2] / "gpu_worker/pictures/drawing.png"
 CROP = {"x": 0.25, "y": 0.0, "width": 0.5, "height": 0.5}
-OLD_WORKER = WorkerFacts("worker", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0, 0, 1)
+OLD_WORKER = WorkerFacts("worker", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0, spec_version=1)
 
 
 def picture(width: int, height: int, *faces: tuple[int, int, int]) -> bytes:
@@ -134,7 +134,8 @@ def test_a_picture_at_an_address_is_framed_once_it_is_there(
         sent = {"image_url": server.url("/p.png"), "audio_url": server.url("/s.wav")}
         job = acme_client.post("/v1/jobs", sent, format="json").json()
         assert job["input"]["crop"] is None
-        fetching.fetch_inputs(job["id"])
+        for fetch in fetching.claim_fetches(10):
+            fetching.fetch_inputs(fetch)
 
     assert acme_client.get(f"/v1/jobs/{job['id']}").json()["input"]["crop"]["y"] < 0.1
 
