@@ -54,7 +54,8 @@ def loaded() -> Any:
 schema = loaded()
 
 # Operations whose fields have rules that JSON Schema can't say: cursors, times to come, periods, files that
-# must be there and readable, addresses that must be public, a change that must change something. Valid by the schema, they may still be a 422.
+# must be there and readable, addresses that must be public, a change that must change something. Valid by the
+# schema, they may still be a 422.
 RULES_IN_WORDS = frozenset(
     {
         *("list_jobs", "list_assets", "list_api_keys", "list_webhooks", "get_usage", "update_job"),
