@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -143,6 +144,13 @@ def test_data_cut_short_while_they_were_made_are_made_anew(tmp_path: Path):
 @as_root
 @pytest.mark.parametrize("way", [child_process.enter_user_namespace, child_process.become_nobody])
 def test_root_runs_postgres_as_nobody_in_either_way(cluster: Path, way: child_process.BeforeExec):
+    closed = [
+        str(folder)
+        for folder in Path(sys.prefix).resolve().parents
+        if not folder.stat().st_mode & stat.S_IXOTH
+    ]
+    if way is child_process.become_nobody and closed:
+        pytest.skip(f"nobody can't enter {closed[-1]}, where Postgres is installed")
     postgres = Postgres(cluster)
     postgres._become = way
     with postgres, psycopg.connect(postgres.url) as connection:
