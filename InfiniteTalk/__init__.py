@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from InfiniteTalk.audio import load_speech
     from InfiniteTalk.caching import TeaCacheConfig, disable_tea_cache, enable_tea_cache
-    from InfiniteTalk.checkpoints.loading import LoadOptions
+    from InfiniteTalk.checkpoints.options import LoadOptions
     from InfiniteTalk.conditioning import PixelBox, SpeakerBox
     from InfiniteTalk.guidance import AdaptiveProjectedGuidance
     from InfiniteTalk.pipeline import InfiniteTalkPipeline
@@ -55,7 +55,7 @@ _MODULES = {
     "InfiniteTalkContextCache": "transformer",
     "InfiniteTalkPipeline": "pipeline",
     "InfiniteTalkTransformer3DModel": "transformer",
-    "LoadOptions": "checkpoints.loading",
+    "LoadOptions": "checkpoints.options",
     "PixelBox": "conditioning",
     "Precomputed": "settings",
     "RenderSettings": "settings",

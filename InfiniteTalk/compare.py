@@ -27,16 +27,10 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw
 
-from InfiniteTalk.generate_infinitetalk import (
-    INPUT_ERRORS,
-    MODEL_ERRORS,
-    Order,
-    build_parser,
-    load_pipeline,
-    read_order,
-    render_with,
-    use_loras,
-)
+from InfiniteTalk.command_line.arguments import build_parser
+from InfiniteTalk.command_line.models import load_pipeline, use_loras
+from InfiniteTalk.command_line.order import Order, read_order
+from InfiniteTalk.generate_infinitetalk import INPUT_ERRORS, MODEL_ERRORS, render_with
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.sizes import Size
 from InfiniteTalk.video_file import VideoWriter, mixed_speech

@@ -16,8 +16,9 @@ from transformers import (
 )
 
 from InfiniteTalk.audio import SpeakingOrder, Speech, SpeechEmbeddings, combine_speakers
-from InfiniteTalk.checkpoints.loading import CheckpointPaths, Components, LoadOptions, load_components
+from InfiniteTalk.checkpoints.loading import Components, load_components
 from InfiniteTalk.checkpoints.lora import LoraSwitch
+from InfiniteTalk.checkpoints.options import CheckpointPaths, LoadOptions
 from InfiniteTalk.checkpoints.original_checkpoint import Speakers
 from InfiniteTalk.conditioning import (
     NEGATIVE_PROMPT,

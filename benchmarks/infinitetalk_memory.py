@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from benchmarks.row import Row
-from InfiniteTalk.checkpoints.loading import CheckpointPaths, LoadOptions, load_components
+from InfiniteTalk.checkpoints.loading import load_components
+from InfiniteTalk.checkpoints.options import CheckpointPaths, LoadOptions
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.reference import StillReference
 from InfiniteTalk.settings import RenderSettings

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from InfiniteTalk.command_line.arguments import build_parser
+from InfiniteTalk.command_line.order import read_order
 from InfiniteTalk.conditioning import PixelBox
-from InfiniteTalk.generate_infinitetalk import build_parser, main, read_order
+from InfiniteTalk.generate_infinitetalk import main
 from InfiniteTalk.guidance import AdaptiveProjectedGuidance
 from InfiniteTalk.input_file import InputFileError, read_input
 from InfiniteTalk.reference import VideoReference

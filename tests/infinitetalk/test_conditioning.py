@@ -6,7 +6,8 @@ import torch
 from diffusers import AutoencoderKLWan
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from InfiniteTalk.checkpoints.loading import LoadOptions, load_text_encoder, load_tokenizer
+from InfiniteTalk.checkpoints.loading import load_text_encoder, load_tokenizer
+from InfiniteTalk.checkpoints.options import LoadOptions
 from InfiniteTalk.checkpoints.original_checkpoint import OriginalCheckpoint
 from InfiniteTalk.conditioning import (
     PixelBox,

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from InfiniteTalk.audio import load_speech
-from InfiniteTalk.checkpoints.loading import LoadOptions
+from InfiniteTalk.checkpoints.options import LoadOptions
 from InfiniteTalk.checkpoints.original_checkpoint import Speakers
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.reference import StillReference

@@ -13,10 +13,7 @@ import numpy.typing as npt
 import torch
 from environs import FileAwareEnv
 
-from gpu_worker.contract.framing import Box
-from gpu_worker.contract.presets import PRESETS, Preset
-from gpu_worker.contract.spec import ReferenceKind
-from gpu_worker.contract.windows import plan
+from gpu_worker.contract.presets import PRESETS
 from gpu_worker.engines.base import (
     EngineInfo,
     EngineJob,
@@ -25,10 +22,15 @@ from gpu_worker.engines.base import (
     RenderedWindow,
     RenderError,
     RenderStoppedError,
-    Step,
 )
 from gpu_worker.engines.infinitetalk.attention import NATIVE, choose_backend
 from gpu_worker.engines.infinitetalk.devices import Device, find_device
+from gpu_worker.engines.infinitetalk.job_inputs import (
+    lora_scales,
+    reference_of,
+    settings_of,
+    speaker_boxes,
+)
 from gpu_worker.engines.infinitetalk.models import LoadedModels, PreparedModels
 from gpu_worker.engines.infinitetalk.placement import (
     Placement,
@@ -38,6 +40,7 @@ from gpu_worker.engines.infinitetalk.placement import (
     room_to_work,
 )
 from gpu_worker.engines.infinitetalk.prompts import PromptCache
+from gpu_worker.engines.infinitetalk.render_progress import RenderProgress
 from gpu_worker.model_store import manifest
 from gpu_worker.model_store.location import storage_path
 from InfiniteTalk.audio import load_speech
@@ -45,12 +48,10 @@ from InfiniteTalk.checkpoints.completeness import IncompleteModelError
 from InfiniteTalk.checkpoints.lora_files import LoraError
 from InfiniteTalk.checkpoints.original_checkpoint import Speakers, UnknownKeysError
 from InfiniteTalk.checkpoints.weight_files import WeightFileError
-from InfiniteTalk.conditioning import NEGATIVE_PROMPT, SpeakerBox
+from InfiniteTalk.conditioning import NEGATIVE_PROMPT
 from InfiniteTalk.parallel import Ranks
-from InfiniteTalk.pictures import read_picture
-from InfiniteTalk.reference import CroppedReference, Reference, StillReference, VideoReference
-from InfiniteTalk.sampling import RenderStopped, StepProgress, StopSampling
-from InfiniteTalk.settings import Precomputed, RenderSettings
+from InfiniteTalk.sampling import RenderStopped
+from InfiniteTalk.settings import Precomputed
 from InfiniteTalk.sizes import BUCKETS, Size, choose_bucket
 from InfiniteTalk.states import StepState, WindowState
 from InfiniteTalk.warm_up import warm_up
@@ -61,12 +62,12 @@ _COMPILED_CODE = "compiled"
 """Folder below the models, where one process leaves compiled code for the next."""
 
 LOAD_ERRORS = (WeightFileError, UnknownKeysError, IncompleteModelError, LoraError, OSError)
-BLACK_LEVEL = 8
-"""No picture that a camera took is darker than this everywhere."""
-
 
 FIRST_SIZE = Size(640, 640)
 """What the models leave room for until a job needs more."""
+
+BLACK_LEVEL = 8
+"""No picture that a camera took is darker than this everywhere."""
 
 
 class BlackWindowError(Exception):
@@ -163,7 +164,7 @@ class InfiniteTalkEngine:
 
     def render(self, job: EngineJob, on_step: OnStep) -> Iterator[RenderedWindow]:
         """Yield the windows from `job.next_window` on; see `Engine.render`."""
-        render = _Render(job, on_step)
+        render = RenderProgress(job, on_step)
         self._device.reset_peak()
         while True:
             try:
@@ -177,25 +178,25 @@ class InfiniteTalkEngine:
             # Only here is the error gone, and with it what its traceback held in memory.
             remedy()
 
-    def _windows(self, render: "_Render") -> Iterator[RenderedWindow]:
+    def _windows(self, render: RenderProgress) -> Iterator[RenderedWindow]:
         """The windows from where `render` is, which remembers how far they came."""
         job, preset = render.job, PRESETS[render.job.preset]
         if not render.announce("encoding"):
             raise RenderStoppedError
         speakers: Speakers = "multi" if len(job.speech) == 2 else "single"
-        reference = _reference(job)
+        reference = reference_of(job)
         size = self._size or choose_bucket(reference.size, BUCKETS[job.resolution.value])
         self._make_room(speakers, size, passes=preset.passes)
         models = self._models_for(speakers)
-        models.loras.use(_lora_scales(preset, models.loras.names))
+        models.loras.use(lora_scales(preset, models.loras.names))
         stream = models.pipeline.stream(
             reference=reference,
             speech=[load_speech(path) for path in job.speech],
             prompt=job.prompt,
-            settings=_settings(job),
+            settings=settings_of(job),
             resolution=size,
             speaking_order=job.speaking_order.value,
-            boxes=_speaker_boxes(job),
+            boxes=speaker_boxes(job),
             video_frames=job.num_frames,
             resume_from=render.position,
             callback=render.after_step,
@@ -319,102 +320,8 @@ class InfiniteTalkEngine:
         self._forget_models()
 
 
-class _Render:
-    """One job on its way: where it is, and what the worker is told and asked between steps.
-
-    Attributes:
-        position: What rendering goes on from.
-    """
-
-    def __init__(self, job: EngineJob, on_step: OnStep) -> None:
-        self.job = job
-        self.position: WindowState | StepState | None = _position(job)
-        self._on_step = on_step
-        self._window = job.next_window
-        self._steps = len(job.sampling.timesteps)
-        self._num_windows = len(plan(job.num_frames))
-
-    def after_step(self, progress: StepProgress) -> None:
-        """Keep what this step made, on the host; then ask whether to go on."""
-        self.position = progress.state()
-        stage = "sampling" if progress.step < progress.num_inference_steps else "decoding"
-        if not self.announce(stage):
-            raise StopSampling
-
-    def window_done(self, state: WindowState | None) -> bool:
-        """Go on to the next window; whether the worker wants that."""
-        self.position = state
-        self._window += 1
-        return self._window == self._num_windows or self.announce("sampling")
-
-    def back_to_window_start(self) -> None:
-        if isinstance(self.position, StepState):
-            self.position = self.position.window
-
-    def announce(self, stage: str) -> bool:
-        """Tell where the render is; whether the worker wants it to go on."""
-        if isinstance(self.position, StepState):
-            step = Step(self._window, self.position.step, self._steps, stage, self.position.to_bytes)
-        else:
-            step = Step(self._window, 0, self._steps, stage)
-        return self._on_step(step)
-
-
-def _position(job: EngineJob) -> WindowState | StepState | None:
-    if job.step_state is not None:
-        return StepState.from_bytes(job.step_state)
-    if job.window_state is not None:
-        return WindowState.from_bytes(job.window_state)
-    return None
-
-
 def _step_bytes(state: WindowState | StepState) -> bytes | None:
     return state.to_bytes() if isinstance(state, StepState) else None
-
-
-def _reference(job: EngineJob) -> Reference:
-    """The picture or video, or the part of it that the job asks for."""
-    whole: Reference = (
-        VideoReference(job.reference)
-        if job.reference_kind is ReferenceKind.VIDEO
-        else StillReference(read_picture(job.reference))
-    )
-    if job.crop is None:
-        return whole
-    return CroppedReference(whole, job.crop.in_pixels((whole.size.width, whole.size.height)))
-
-
-def _speaker_boxes(job: EngineJob) -> list[SpeakerBox]:
-    """Where the speakers are, in what `_reference` shows."""
-    boxes = [Box(box.x, box.y, box.width, box.height) for box in job.speaker_boxes]
-    if job.crop is not None:
-        boxes = [box.within(job.crop).cut_off() for box in boxes]
-    return [SpeakerBox(box.x, box.y, box.width, box.height) for box in boxes]
-
-
-def _settings(job: EngineJob) -> RenderSettings:
-    sampling = job.sampling
-    return RenderSettings(
-        num_inference_steps=len(sampling.timesteps),
-        shift=1.0,  # The timesteps are shifted already.
-        timesteps=sampling.timesteps,
-        text_guidance_scale=sampling.text_guidance_scale,
-        audio_guidance_scale=sampling.audio_guidance_scale,
-        seed=job.seed,
-    )
-
-
-def _lora_scales(preset: Preset, names: tuple[str, ...]) -> dict[str, float]:
-    """The LoRA that a preset wants.
-
-    Raises:
-        RenderError: `model_unavailable`, when it isn't in the model store.
-    """
-    if preset.lora is None:
-        return {}
-    if preset.lora not in names:
-        raise RenderError("model_unavailable", "The weights of this preset are not installed.")
-    return {preset.lora: 1.0}
 
 
 def _is_black(frames: npt.NDArray[np.uint8]) -> bool:

@@ -17,24 +17,21 @@ from gpu_worker.engines.infinitetalk.placement import (
     Placement,
     resident_parameters,
 )
+from InfiniteTalk.checkpoints.audio_layers import find_audio_file, load_audio_layers, replace_layers
 from InfiniteTalk.checkpoints.conversion import BASE_FOLDER, NOTE_FILE
 from InfiniteTalk.checkpoints.loading import (
-    CheckpointPaths,
     Components,
-    LoadOptions,
-    find_audio_file,
-    load_audio_layers,
     load_image_encoder,
     load_speech_encoder,
     load_text_encoder,
     load_tokenizer,
     load_transformer,
     load_vae,
-    replace_layers,
 )
 from InfiniteTalk.checkpoints.lora import LoraSwitch
 from InfiniteTalk.checkpoints.lora_files import read_lora
 from InfiniteTalk.checkpoints.offloading import keep_resident, offload_text_encoder
+from InfiniteTalk.checkpoints.options import CheckpointPaths, LoadOptions
 from InfiniteTalk.checkpoints.original_checkpoint import Speakers
 from InfiniteTalk.checkpoints.precision import Precision
 from InfiniteTalk.conditioning import encode_prompt

@@ -3,15 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from InfiniteTalk.checkpoints.loading import (
-    CheckpointPaths,
-    Components,
-    LoadOptions,
-    find_audio_file,
-    load_components,
-    load_transformer,
-)
+from InfiniteTalk.checkpoints.audio_layers import find_audio_file
+from InfiniteTalk.checkpoints.loading import Components, load_components, load_transformer
 from InfiniteTalk.checkpoints.model_configs import UnsupportedModelError
+from InfiniteTalk.checkpoints.options import CheckpointPaths, LoadOptions
 from InfiniteTalk.checkpoints.original_checkpoint import OriginalCheckpoint
 from InfiniteTalk.checkpoints.precision import is_block_matrix, is_float8_weight
 from InfiniteTalk.checkpoints.weight_files import MemoryMapRefusedError, NotAFileError, open_weights

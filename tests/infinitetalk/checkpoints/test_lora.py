@@ -8,9 +8,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from InfiniteTalk.checkpoints.key_maps import UnknownKeyError, original_transformer_key
-from InfiniteTalk.checkpoints.loading import CheckpointPaths, LoadOptions, load_transformer
+from InfiniteTalk.checkpoints.loading import load_transformer
 from InfiniteTalk.checkpoints.lora import LoraSwitch, merge_lora
 from InfiniteTalk.checkpoints.lora_files import LoraError, read_lora, save_lora
+from InfiniteTalk.checkpoints.options import CheckpointPaths, LoadOptions
 from InfiniteTalk.checkpoints.precision import is_float8_weight
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 from tests.infinitetalk.conftest import FUSIONX, LIGHTX2V

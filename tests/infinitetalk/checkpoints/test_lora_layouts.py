@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from InfiniteTalk.checkpoints.key_maps import original_transformer_key
-from InfiniteTalk.checkpoints.loading import CheckpointPaths, LoadOptions, load_transformer
+from InfiniteTalk.checkpoints.loading import load_transformer
 from InfiniteTalk.checkpoints.lora import LoraSwitch, merge_lora
 from InfiniteTalk.checkpoints.lora_files import LoraError, read_lora, save_lora
+from InfiniteTalk.checkpoints.options import CheckpointPaths, LoadOptions
 from InfiniteTalk.checkpoints.precision import is_float8_weight
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
 from tests.infinitetalk.checkpoints.test_lora import velocity, with_whole_weights

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import torch
 
-from InfiniteTalk.checkpoints.loading import CheckpointPaths, LoadOptions, load_transformer
+from InfiniteTalk.checkpoints.loading import load_transformer
 from InfiniteTalk.checkpoints.offloading import keep_resident
+from InfiniteTalk.checkpoints.options import CheckpointPaths, LoadOptions
 from tests.infinitetalk.checkpoints.test_lora import velocity
 
 
