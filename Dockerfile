@@ -17,10 +17,12 @@ COPY manage.py LICENSE NOTICE ./
 COPY avatar_api ./avatar_api
 COPY accounts ./accounts
 COPY jobs ./jobs
+COPY console ./console
+COPY samples ./samples
 COPY gpu_worker ./gpu_worker
 # The shared settings alone: collecting files needs no secret and no address.
 RUN DJANGO_SETTINGS_MODULE=avatar_api.settings.base python manage.py collectstatic --noinput --verbosity 0 \
-    && python -m compileall -q avatar_api accounts jobs gpu_worker
+    && python -m compileall -q avatar_api accounts jobs console gpu_worker
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="avatar-api" \

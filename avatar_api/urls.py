@@ -9,6 +9,7 @@ from avatar_api.common.redirects import without_trailing_slash
 from jobs.metrics import page
 
 urlpatterns = [
+    path("", include("console.urls")),
     path("v1/", include("accounts.urls")),
     path("v1/", include("jobs.api.urls")),
     path("v1/openapi.json", documentation.openapi, name="openapi"),

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 DOCUMENT = REPOSITORY / "docs" / "DEPLOYMENT.md"
 BEGIN, END = "<!-- generated: environment -->", "<!-- end -->"
 
-SOURCES = ("avatar_api", "accounts", "jobs", "gpu_worker", "InfiniteTalk")
+SOURCES = ("avatar_api", "accounts", "jobs", "console", "gpu_worker", "InfiniteTalk")
 # A laptop's and the tests' settings have defaults of their own; what is embedded is of no deployment.
 LEFT_OUT = ("avatar_api/settings/local.py", "avatar_api/settings/test.py", "avatar_api/embedded/")
 # What the operating system says.

@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "accounts",
     "jobs",
+    "console",
 ]
 
 MIDDLEWARE = [
@@ -79,6 +80,7 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 FORMAT_MODULE_PATH = "avatar_api.formats"
 STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "avatar_api" / "static", ("samples", BASE_DIR / "samples")]
 STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / "staticfiles")
 
 TEMPLATES = [

@@ -5,11 +5,20 @@ A rule of every such address: it works without a key, for one object and for a w
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from jobs.storage.objects import bucket, is_bucket
+
+
+def origin() -> str | None:
+    """Scheme and host of the addresses that the store serves; None for a folder."""
+    if not is_bucket():
+        return None
+    address = urlsplit(default_storage.url("any"))
+    return f"{address.scheme}://{address.netloc}"
 
 
 def download_url(key: str, content_type: str, filename: str, until: datetime) -> str | None:

@@ -108,7 +108,7 @@ def test_the_web_image_holds_all_that_web_and_cpu_worker_import():
     locked = "".join(lock.read_text().lower() for lock in locks)
     imported = {
         name
-        for package in ("accounts", "avatar_api", "gpu_worker", "jobs", "launcher")
+        for package in ("accounts", "avatar_api", "console", "gpu_worker", "jobs", "launcher")
         for path in (ROOT / package).rglob("*.py")
         if not {"infinitetalk", "model_store", "serverless.py"} & set(path.parts)
         for name in imported_packages(path)

@@ -23,7 +23,7 @@ from tests.gpu_worker.playing_control import wait_until
 from tests.gpu_worker.preview_jobs import PORTRAIT, write_speech
 from tests.jobs.file_server import serving_files
 
-HLS = Path(__file__).parent / "assets" / "hls.light.min.js"
+HLS = Path(__file__).parents[2] / "console/static/console/vendor/hls.light.min.js"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 H264_AND_AAC = 'video/mp4; codecs="avc1.64001f,mp4a.40.2"'
 # Three windows, each of which the worker holds for two seconds more.

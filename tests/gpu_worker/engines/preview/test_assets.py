@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[4]
 FOLDERS = (
     "samples",
     "gpu_worker/engines/preview/models",
-    "tests/e2e/assets",
+    "console/static/console/media",
+    "console/static/console/vendor",
     "tests/gpu_worker/pictures",
     "tests/jobs/intake/files",
 )
