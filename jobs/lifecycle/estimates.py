@@ -20,12 +20,13 @@ from gpu_worker.contract.spec import RenderParameters
 from jobs.billing import pricing, quotas
 from jobs.intake import framing, inputs, sources
 from jobs.intake.inputs import CheckedFile, Item
+from jobs.intake.probes.base import Face
 from jobs.intake.requests import AudioChannels, JobRequest, RequestedFile
 from jobs.intake.sources import Remote, SourceError
 from jobs.lifecycle import drafts
 from jobs.models import Job
 from jobs.presenters import job_resource
-from jobs.scheduling import window_times
+from jobs.scheduling import eta, window_times
 
 FETCH_SECONDS = 10.0
 """For all files at addresses together: the client waits."""
@@ -51,6 +52,9 @@ class Estimate:
     Attributes:
         input: As a job would present it.
         estimated_seconds: From the job's start to its end, without the time that it waits.
+        queue_position: The place that the job would have if it came now.
+        eta_seconds: Until it would have ended, the time that it waits included; None without a worker.
+        faces: Those in the picture, or in the video's first frame, largest first.
     """
 
     object: str
@@ -60,6 +64,9 @@ class Estimate:
     windows: int
     estimated_seconds: float
     estimated_cost_usd: str
+    queue_position: int | None
+    eta_seconds: float | None
+    faces: list[Face]
     warnings: list[Notice]
 
 
@@ -75,7 +82,7 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
         checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant, scratch)
     items = {file.name: inputs.item_of(file) for file in checked}
     job = drafts.draft(new_id("job"), tenant, job_request, items)
-    measured = measured_seconds(job)
+    measured, expected = measured_seconds(job), eta.expected_of(job)
     return Estimate(
         object="estimate",
         livemode=tenant.livemode,
@@ -84,6 +91,9 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
         windows=job.windows,
         estimated_seconds=round(counted_seconds(job) if measured is None else measured, 1),
         estimated_cost_usd=str(pricing.cost_usd(job.reserved_seconds, job)),
+        queue_position=expected.queue_position,
+        eta_seconds=expected.eta_seconds,
+        faces=framing.faces_of(items[job.reference_kind]),
         warnings=warnings_of(job, items, tenant, is_measured=measured is not None),
     )
 

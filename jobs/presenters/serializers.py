@@ -104,6 +104,16 @@ class NoticeSerializer(serializers.Serializer):
     detail = serializers.CharField()
 
 
+class FaceSerializer(serializers.Serializer):
+    """A face; fractions of the picture's width and height, from its top left."""
+
+    x = serializers.FloatField()
+    y = serializers.FloatField()
+    width = serializers.FloatField()
+    height = serializers.FloatField()
+    speaks = serializers.BooleanField(help_text="Whether it is seen enough from the front to be a speaker.")
+
+
 class EstimateSerializer(serializers.Serializer):
     """What a job would take and cost, without creating it."""
 
@@ -114,6 +124,16 @@ class EstimateSerializer(serializers.Serializer):
     windows = serializers.IntegerField()
     estimated_seconds = serializers.FloatField(help_text="From the start of rendering to its end.")
     estimated_cost_usd = serializers.CharField()
+    queue_position = serializers.IntegerField(
+        allow_null=True, help_text="The place that the job would have if it came now."
+    )
+    eta_seconds = serializers.FloatField(
+        allow_null=True,
+        help_text="Until it would have ended, the time that it waits included. Null without a worker.",
+    )
+    faces = FaceSerializer(
+        many=True, help_text="Those in the picture, or in the video's first frame, largest first."
+    )
     warnings = NoticeSerializer(many=True)
 
 

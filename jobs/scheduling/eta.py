@@ -13,16 +13,17 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db import connection
+from django.db.models import Max, Q
 from django.utils import timezone
 from redis.exceptions import RedisError
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from accounts.limits import limit_in_sql
+from accounts.limits import effective_limits, limit_in_sql
 from avatar_api.common.redis import quick_client
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import Progress
 from gpu_worker.contract.engines import ENGINES, EngineName
-from jobs.models import Job
+from jobs.models import Job, VirtualTime
 from jobs.scheduling import simulation, window_times
 from jobs.scheduling.fair_queue import Clock, Share, TenantKey
 from jobs.scheduling.moments import Moments
@@ -131,8 +132,10 @@ class Forecast:
         workers: Of the engine.
     """
 
-    def __init__(self, tenant: TenantKey, engine: str) -> None:
+    def __init__(self, tenant: TenantKey, engine: str, new: Job | None = None) -> None:
+        """With `new`, as if that job of the tenant had just come."""
         rows = _rows(tenant, engine)
+        rows += [_row_of_new(new)] if new else []
         live = _live([row.oldest for row in rows if row.is_running], engine)
         self.workers = live.workers
         self._is_running = {row.job_id: row.is_running for row in rows if row.job_id and row.tenant == tenant}
@@ -163,6 +166,12 @@ def live_status_of(jobs: Iterable[Job]) -> dict[str, LiveStatus]:
         forecast = _forecast_for(own, engine)
         found.update({job.id: _live_status(job, forecast, progress) for job in own})
     return found
+
+
+def expected_of(new: Job) -> LiveStatus:
+    """The prospects that a job, not yet saved, would have if it came now."""
+    tenant = TenantKey(new.organization_id, new.livemode)
+    return _live_status(new, Forecast(tenant, new.engine, new), {})
 
 
 def _forecast_for(jobs: list[Job], engine: str) -> Forecast:
@@ -204,6 +213,34 @@ def _rows(tenant: TenantKey, engine: str) -> list[Row]:
     with connection.cursor() as cursor:
         cursor.execute(STANDING, {"organization": organization, "livemode": livemode, "engines": [engine]})
         return [Row(*row) for row in cursor.fetchall()]
+
+
+def _row_of_new(job: Job) -> Row:
+    limits = effective_limits(job.organization, livemode=job.livemode)
+    own = Q(organization=job.organization_id, livemode=job.livemode)
+    served = VirtualTime.objects.filter(engine=job.engine).aggregate(
+        finish=Max("finish", filter=own), now=Max("start")
+    )
+    return Row(
+        engine=job.engine,
+        organization_id=job.organization_id,
+        livemode=job.livemode,
+        preset=job.preset,
+        resolution=job.resolution,
+        job_id=job.id,
+        number=1,
+        oldest=job.id,
+        windows=job.windows,
+        windows_done=0,
+        is_running=False,
+        is_sent=False,
+        attempt=0,
+        attempt_started_at=None,
+        windows_before=0,
+        weight=limits.weight,
+        concurrent_jobs=limits.concurrent_jobs,
+        **served,
+    )
 
 
 def _live(running: list[str], engine: str) -> RedisState:

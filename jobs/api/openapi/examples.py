@@ -123,6 +123,9 @@ ESTIMATE: Json = {
     "windows": 4,
     "estimated_seconds": 36.0,
     "estimated_cost_usd": "0.471000",
+    "queue_position": 3,
+    "eta_seconds": 112.5,
+    "faces": [{"x": 0.34, "y": 0.21, "width": 0.28, "height": 0.33, "speaks": True}],
     "warnings": [
         {
             "code": "not_measured",

@@ -25,9 +25,11 @@ from tests import factories
 from tests.jobs.clients import form, keyed, wav
 from tests.jobs.file_server import FileServer, serving_files
 from tests.jobs.loopback import serving
+from tests.jobs.render_workers import register
 
 pytestmark = pytest.mark.usefixtures("redis", "store")
 
+PORTRAIT = Path(__file__).parents[3] / "samples" / "portrait.png"
 ADDRESSES = ["/v1/estimates", "/v1/jobs?validate_only=true"]
 
 
@@ -71,6 +73,18 @@ def test_the_answer_tells_what_the_job_would_be_and_nothing_is_kept(
     assert not any(model.objects.exists() for model in (Job, JobEvent, Asset, IdempotencyClaim, MonthlyUsage))
     assert not [path for path in store.rglob("*") if path.is_file()]
     assert outbound_queue(redis).job_ids == []
+
+
+def test_it_tells_the_place_in_the_queue_and_the_faces_that_were_found(
+    acme: Organization, acme_client: APIClient, redis: Redis
+) -> None:
+    register(redis, 1)
+    factories.job(acme)
+    answer = acme_client.post("/v1/estimates", form(PORTRAIT.read_bytes(), wav(1))).json()
+    (face,) = answer["faces"]
+    assert (answer["queue_position"], answer["eta_seconds"] > answer["estimated_seconds"]) == (2, True)
+    assert face["speaks"]
+    assert 0.3 < face["x"] + face["width"] / 2 < 0.6
 
 
 def test_the_cost_is_what_the_job_will_be_charged(

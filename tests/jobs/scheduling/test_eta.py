@@ -75,6 +75,18 @@ class TestPlaces:
             sent.append(job.id)
         assert [told[job_id] for job_id in sent] == list(range(1, 9))
 
+    def test_those_of_a_job_that_might_come_are_those_that_it_then_has(
+        self, acme: Organization, initech: Organization, redis: Redis
+    ) -> None:
+        register(redis, 1)
+        for of in (acme, initech, initech):
+            factories.job(of)
+        row = factories.job_row(acme)
+        expected = eta.expected_of(row)
+        row.save(force_insert=True)
+        assert expected == prospect(row)
+        assert expected.queue_position
+
     def test_a_job_that_was_sent_and_not_begun_comes_before_those_that_wait(
         self, acme: Organization, redis: Redis
     ) -> None:
