@@ -35,6 +35,8 @@ AUDIO_2_FIELDS = ("audio_2", "audio_2_url", "audio_2_asset")
 RESOLUTIONS = (Resolution.P720, Resolution.P480)
 PORTRAIT = "The portrait: JPEG, PNG, WebP, AVIF, HEIC, BMP, TIFF or GIF."
 SPEECH = "The speech: WAV, MP3, M4A, FLAC, OGG, WebM, CAF, AIFF, AMR, or a video's sound."
+REQUIRED_PICTURE = "**Required**, unless a video, an address or an asset takes its place."
+REQUIRED_SPEECH = "**Required**, unless an address or an asset takes its place."
 FILE_FIELDS = REFERENCE_FIELDS + AUDIO_FIELDS + AUDIO_2_FIELDS
 
 Choice = TypeVar("Choice", bound=str)
@@ -135,15 +137,30 @@ class JobRequestSerializer(StrictSerializer):
         min_length=1,
         max_length=2,
         error_messages={"not_a_list": "Must be a JSON array."},
+        help_text="Where the speakers are, as fractions of the image from its top left: one box for each. "
+        "Default: the largest faces, from left to right.",
     )
     crop = BoxSerializer(
         required=False,
         help_text="What the video shows of the image or video. Default: as much as the frame's shape allows, "
         "around the speakers' faces.",
     )
-    speaking_order = StrictChoiceField(choices=[order.value for order in SpeakingOrder], required=False)
-    prompt = StrictCharField(max_length=MAX_PROMPT, default=DEFAULT_PROMPT)
-    negative_prompt = StrictCharField(max_length=MAX_PROMPT, allow_blank=True, default="")
+    speaking_order = StrictChoiceField(
+        choices=[order.value for order in SpeakingOrder],
+        required=False,
+        help_text="Who speaks first, of two speakers. Default: together.",
+    )
+    prompt = StrictCharField(
+        max_length=MAX_PROMPT,
+        default=DEFAULT_PROMPT,
+        help_text=f"What the video shows. Default: {DEFAULT_PROMPT}",
+    )
+    negative_prompt = StrictCharField(
+        max_length=MAX_PROMPT,
+        allow_blank=True,
+        default="",
+        help_text="What the video must not show. Default: the model's own.",
+    )
     resolution = StrictChoiceField(
         choices=[item.value for item in Resolution],
         required=False,
@@ -154,11 +171,18 @@ class JobRequestSerializer(StrictSerializer):
         required=False,
         help_text="Default: fast, or the first of these that the plan offers.",
     )
-    seed = StrictIntegerField(min_value=0, max_value=MAX_SEED, required=False)
+    seed = StrictIntegerField(
+        min_value=0,
+        max_value=MAX_SEED,
+        required=False,
+        help_text="The same input and seed give the same video. Default: random; the job names it.",
+    )
     webhook_url = WebhookUrlField(
         required=False, help_text="Where to send this job's events, instead of the organization's webhooks."
     )
-    metadata = MetadataField(default=dict)
+    metadata = MetadataField(
+        default=dict, help_text="Up to 16 pairs of text of your own, which come back with the job."
+    )
 
     def to_internal_value(self, data: Any) -> Any:
         """Raises: Problem: `validation_error` naming every field at fault, by itself or beside others."""
@@ -199,11 +223,15 @@ class JobRequestSerializer(StrictSerializer):
 class JobFormSerializer(JobRequestSerializer):
     """The fields of `POST /v1/jobs` as a multipart form: the same, and files."""
 
-    image = serializers.FileField(required=False, allow_empty_file=True, help_text=PORTRAIT)
+    image = serializers.FileField(
+        required=False, allow_empty_file=True, help_text=f"{PORTRAIT} {REQUIRED_PICTURE}"
+    )
     video = serializers.FileField(
         required=False, allow_empty_file=True, help_text="Instead of an image: a video to dub."
     )
-    audio = serializers.FileField(required=False, allow_empty_file=True, help_text=SPEECH)
+    audio = serializers.FileField(
+        required=False, allow_empty_file=True, help_text=f"{SPEECH} {REQUIRED_SPEECH}"
+    )
     audio_2 = serializers.FileField(
         required=False, allow_empty_file=True, help_text="The second speaker's speech."
     )

@@ -1,5 +1,10 @@
-"""What requests and answers look like: one or more examples for each body of JSON."""
+"""What requests and answers look like: one or more examples for each body of JSON.
 
+Those of requests succeed as they stand, since people send them from `/docs`.
+"""
+
+from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 from avatar_api.common.problems import MEDIA_TYPE
@@ -11,7 +16,6 @@ JOB_ID = f"job_{TAIL}"
 ASSET_ID = f"ast_{TAIL}"
 WEBHOOK_ID = f"whk_{TAIL}"
 KEY_ID = "4fX2kQ9mZ7pL"
-ADDRESS = "https://files.example.com"
 SIGNED = "https://store.example.com/org_…?X-Amz-Expires=3600&X-Amz-Signature=…"
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 CREATED = "2026-11-21T18:27:27.378Z"
@@ -272,14 +276,21 @@ USAGE: Json = {
     "total": USAGE_ROW | {"day": None},
 }
 
+FILES = Path(__file__).parent / "files"
+
+
+def inline(name: str, media_type: str) -> str:
+    """A small file as a `data:` URI."""
+    return f"data:{media_type};base64,{b64encode((FILES / name).read_bytes()).decode()}"
+
+
+PORTRAIT_AND_SPEECH: Json = {
+    "image_url": inline("portrait.webp", "image/webp"),
+    "audio_url": inline("speech.ogg", "audio/ogg"),
+}
 REQUESTS: dict[str, Json] = {
-    "create_job": {
-        "image_url": f"{ADDRESS}/portrait.png",
-        "audio_url": f"{ADDRESS}/speech.wav",
-        "resolution": "480p",
-        "metadata": {"order": "17"},
-    },
-    "create_estimate": {"image_asset": ASSET_ID, "audio_asset": ASSET_ID, "preset": "balanced"},
+    "create_job": {**PORTRAIT_AND_SPEECH, "resolution": "480p", "metadata": {"order": "17"}},
+    "create_estimate": PORTRAIT_AND_SPEECH,
     "create_asset": {"content_type": "audio/wav", "size_bytes": 301440, "filename": "speech.wav"},
     "update_job": {"metadata": {"order": "18"}},
     "create_webhook": {"url": WEBHOOK["url"], "event_types": WEBHOOK["event_types"]},
