@@ -9,7 +9,7 @@ from accounts.client_address import client_address, throttled_as
 from accounts.limits import effective_limits
 from accounts.models import Organization
 from avatar_api.common.asgi import Scope, request_of
-from avatar_api.common.problems import Problem
+from avatar_api.common.problems import Problem, translate
 from avatar_api.common.request_bodies import Uploader
 from avatar_api.common.transient_errors import transient_cause
 from jobs.intake import assets
@@ -22,7 +22,12 @@ def address_of(scope: Scope) -> str:
 
 
 def uploader_of(scope: Scope) -> Uploader | None:
-    """The organization that a large body is for; None: it will be refused, so none of it is kept."""
+    """The organization that a large body is for; None: it will be refused, so none of it is kept.
+
+    Raises:
+        Problem: `service_unavailable`, while that can't be looked up. Passed on without its body, the request
+            might meet a database that is back, and be refused for what it lacks.
+    """
     close_old_connections()
     try:
         if match := FILE_PATH.fullmatch(scope["path"]):
@@ -33,8 +38,8 @@ def uploader_of(scope: Scope) -> Uploader | None:
     except Problem:
         return None
     except Exception as error:
-        if transient_cause(error):
-            return None  # The request itself will meet it too, and answer that the service is unavailable.
+        if transient_cause(error) and (problem := translate(error)):
+            raise problem from error
         raise
     finally:
         close_old_connections()
