@@ -21,6 +21,7 @@ from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 from unfold.sites import UnfoldAdminSite
 
+from accounts.admin_lookups import is_shown
 from accounts.log_in import StaffLogInForm
 from accounts.models import Organization, User
 from accounts.scopes import ROLE_SCOPES
@@ -128,6 +129,9 @@ class ScopedAdmin(ModelAdmin):
         """A filter by a related object names only those that the visible rows have."""
         return [self.related_only(name) for name in super().get_list_filter(request)]
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return super().lookup_allowed(lookup, value, request) and is_shown(self, lookup, request)
+
     def related_only(self, name: Any) -> Any:
         field = self.model._meta.get_field(name) if isinstance(name, str) else None
         if isinstance(field, Field) and field.is_relation:
@@ -143,6 +147,9 @@ class OperatorsOnly(admin.ModelAdmin):
         for url in urls:
             url.callback = self.admin_site.admin_view(operators_only(url.callback))
         return urls
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return super().lookup_allowed(lookup, value, request) and is_shown(self, lookup, request)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return is_operator(request) and super().has_module_permission(request)
