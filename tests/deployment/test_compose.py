@@ -83,6 +83,12 @@ def test_our_containers_can_change_nothing_but_tmp(file: str) -> None:
         assert service["deploy"]["resources"]["limits"]["memory"]
 
 
+@pytest.mark.parametrize("file", FILES)
+def test_no_container_can_use_up_the_processes_of_its_machine(file: str) -> None:
+    for name, service in services(file).items():
+        assert 0 < service["pids_limit"] <= 1024, name
+
+
 def test_what_the_operator_writes_beside_it_is_kept_out_of_git() -> None:
     secrets = yaml.safe_load((REPOSITORY / "compose.production.yaml").read_text())["secrets"]
     ignored = (REPOSITORY / ".gitignore").read_text().splitlines()

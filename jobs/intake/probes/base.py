@@ -113,6 +113,8 @@ class Bounds:
         file_bytes: The largest file that it may write.
         memory_bytes: Its address space, half a gigabyte of which all probes share.
         open_files: Its file descriptors.
+        tasks: Processes and threads of the user that it runs as. The kernel counts those of other programs
+            and containers, too, so this leaves room for them; it doesn't hold for root.
     """
 
     cpu_seconds: int
@@ -120,6 +122,7 @@ class Bounds:
     file_bytes: int
     memory_bytes: int = 3 * 2**29
     open_files: int = 32
+    tasks: int = 4096
 
 
 def bounds_of(kind: MediaKind, limits: IntakeLimits) -> Bounds:

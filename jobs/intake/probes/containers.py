@@ -1,12 +1,13 @@
 """Opens and decodes what was uploaded with FFmpeg, as one of the accepted formats and nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import av
 import av.subtitles.stream  # PyAV loads it with the first file: once in the server, not in each process.
 from av.audio.stream import AudioStream
+from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
 from av.error import InvalidDataError
 from av.video.stream import VideoStream
@@ -23,8 +24,27 @@ MAX_DAMAGED, MAX_DAMAGED_SHARE = 2, 0.05
 """Packets that may be damaged, whichever is more: players skip a few as well, e.g. where a file was cut."""
 
 
-def open_container(source: Path, unreadable: str) -> InputContainer:
+def decoders_of(is_accepted: Callable[[str], bool]) -> str:
+    """FFmpeg's decoders of the accepted codecs, as `open_container` takes them."""
+    return ",".join(sorted(name for name in av.codecs_available if is_accepted(_codec_decoded_by(name))))
+
+
+def _codec_decoded_by(name: str) -> str:
+    """The codec's name, or nothing where `name` is only an encoder."""
+    try:
+        return av.Codec(name, "r").canonical_name
+    except UnknownCodecError:
+        return ""
+
+
+def open_container(source: Path, decoders: str, unreadable: str) -> InputContainer:
     """Open `source` by its content; neither its name nor a declared type plays a part.
+
+    Args:
+        source: The file.
+        decoders: The only ones that may run. While it opens a file, FFmpeg decodes the beginning of every
+            track, the tracks that nobody wants as well.
+        unreadable: The code of the error.
 
     Raises:
         IntakeError: With the code `unreadable`: it has too many edits.
@@ -33,7 +53,8 @@ def open_container(source: Path, unreadable: str) -> InputContainer:
     if has_too_many_edits(source):
         detail = f"The file's edit lists have more than {MAX_EDITS} entries: export it anew, without edits."
         raise IntakeError(unreadable, detail)
-    return av.open(str(source), "r", options=OPTIONS, metadata_errors="replace")
+    options = OPTIONS | {"codec_whitelist": decoders}
+    return av.open(str(source), "r", options=options, metadata_errors="replace")
 
 
 def decode(container: InputContainer, track: AudioStream | VideoStream, unreadable: str) -> Iterator[Any]:

@@ -77,10 +77,14 @@ def _confine(bounds: Bounds, folder: Path) -> None:
     _limit(resource.RLIMIT_CPU, bounds.cpu_seconds)
     _limit(resource.RLIMIT_FSIZE, bounds.file_bytes)
     _limit(resource.RLIMIT_NOFILE, bounds.open_files)
+    _limit(resource.RLIMIT_NPROC, bounds.tasks)
     if sys.platform != "darwin":  # macOS has this limit in name only; there a probe is bounded in time.
         _limit(resource.RLIMIT_AS, bounds.memory_bytes)
     os.chdir(folder)
 
 
 def _limit(what: int, value: int) -> None:
-    resource.setrlimit(what, (value, value))
+    """Allow no more than `value`, or than was allowed before where that is less."""
+    _, hard = resource.getrlimit(what)
+    limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(what, (limit, limit))

@@ -13,7 +13,7 @@ from av.container import InputContainer
 
 from jobs.intake.probes.base import Channel, IntakeError, IntakeLimits, Measurements
 from jobs.intake.probes.channels import ChannelStatistics, keep_channel
-from jobs.intake.probes.containers import decode, open_container
+from jobs.intake.probes.containers import decode, decoders_of, open_container
 from jobs.intake.probes.timeline import keep_time
 
 MIN_SECONDS = 0.3
@@ -29,6 +29,13 @@ UNCOMPRESSED = "pcm_"
 TIMED = ("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg")
 """Containers that hold time stamps; those of other files are computed from what was decoded."""
 BLOCK_SAMPLES = 4096
+
+
+def _is_accepted(codec: str) -> bool:
+    return codec in CODECS or codec.startswith(UNCOMPRESSED)
+
+
+DECODERS = decoders_of(_is_accepted)
 
 
 class Tally:
@@ -67,7 +74,7 @@ def probe_speech(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
         IntakeError: `audio_unreadable`, `audio_too_long`, `audio_too_short`, `audio_silent`.
     """
     tally = Tally(limits.max_speech_seconds)
-    with open_container(source, "audio_unreadable") as container:
+    with open_container(source, DECODERS, "audio_unreadable") as container:
         frames = _checked(container, _sound_track(container), tally)
         first = next(frames, None)
         if first is None:
@@ -100,7 +107,7 @@ def _sound_track(container: InputContainer) -> AudioStream:
         raise IntakeError("audio_unreadable", "The file has no audio track.")
     track = container.streams.audio[0]
     codec = track.codec.canonical_name
-    if codec not in CODECS and not codec.startswith(UNCOMPRESSED):
+    if not _is_accepted(codec):
         detail = f"The audio codec {codec} is not supported: convert it to WAV, MP3 or M4A."
         raise IntakeError("audio_unreadable", detail)
     return track

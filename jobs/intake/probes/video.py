@@ -15,7 +15,7 @@ from PIL import Image
 
 from gpu_worker.contract.windows import FPS
 from jobs.intake.probes.base import IntakeError, IntakeLimits, Measurements
-from jobs.intake.probes.containers import decode, open_container
+from jobs.intake.probes.containers import decode, decoders_of, open_container
 from jobs.intake.probes.faces import faces_of
 
 MIN_SIDE = 128
@@ -25,6 +25,7 @@ MAX_PIXELS = 4096 * 2304
 BASE_WORK, WORK_PER_SECOND = 4 * 10**9, 1280 * 720 * 30
 """Pixels × frames that may be decoded: in any case, and for each second that a speech may last."""
 CODECS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4")
+DECODERS = decoders_of(lambda codec: codec in CODECS)
 ENCODER = {"preset": "superfast", "crf": "18"}
 THREADS = 2
 UNSPECIFIED = 2
@@ -51,7 +52,7 @@ def probe_video(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
     Raises:
         IntakeError: `video_unreadable`.
     """
-    with open_container(source, "video_unreadable") as container:
+    with open_container(source, DECODERS, "video_unreadable") as container:
         pictures = _upright(container, _picture_track(container, limits), Work(limits))
         first = next(pictures, None)
         if first is None:

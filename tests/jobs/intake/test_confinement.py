@@ -93,6 +93,7 @@ def test_the_process_that_decodes_has_hard_limits(busy_probe: int) -> None:
     assert limits["Max file size"] == [str(BOUNDS.file_bytes)] * 2
     assert limits["Max open files"] == [str(BOUNDS.open_files)] * 2
     assert limits["Max core file size"] == ["0", "0"]
+    assert 0 < int(limits["Max processes"][1]) <= BOUNDS.tasks
 
 
 @linux_only

@@ -10,6 +10,7 @@ import pytest
 from gpu_worker.engines.preview.video import Reel
 from jobs.intake.normalize import IntakeError, IntakeLimits, NormalisedFile, probe_video
 from jobs.intake.probes import video
+from jobs.intake.probes.containers import open_container
 from tests.jobs.taking_in import accepted, refused
 from tests.media_samples import moving_picture, portrait, read_video, tone, write_sound, write_video
 
@@ -201,6 +202,23 @@ def test_a_recording_with_a_cover_is_no_video(tmp_path: Path) -> None:
         container.mux(cover.encode(frame) + cover.encode(None))
 
     assert refused(probe_video, tmp_path / "upload.mkv") == "video_unreadable"
+
+
+def test_a_track_that_nobody_wants_is_decoded_by_no_decoder_that_is_not_accepted(tmp_path: Path) -> None:
+    """What FFmpeg knows of an MJPEG track's pixels it can only know from decoding one of its pictures."""
+    with av.open(str(tmp_path / "upload.mkv"), "w") as container:
+        tracks = [container.add_stream(codec, rate=25) for codec in ("libx264", "mjpeg")]
+        for track, form in zip(tracks, ("yuv420p", "yuvj420p"), strict=True):
+            track.width, track.height, track.pix_fmt = 320, 240, form
+        for track in tracks:
+            frame = av.VideoFrame.from_ndarray(still(1)[0], "rgb24").reformat(format=track.pix_fmt)
+            container.mux(track.encode(frame) + track.encode(None))
+
+    with open_container(tmp_path / "upload.mkv", video.DECODERS, "video_unreadable") as container:
+        known = [track.pix_fmt for track in container.streams.video]
+
+    assert known == ["yuv420p", None]
+    assert accepted(probe_video, tmp_path / "upload.mkv").width == 320
 
 
 def test_a_recording_is_no_video(tmp_path: Path) -> None:
