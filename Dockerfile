@@ -20,9 +20,11 @@ COPY jobs ./jobs
 COPY console ./console
 COPY samples ./samples
 COPY gpu_worker ./gpu_worker
+# Of the model's package what reads pictures; it needs no torch.
+COPY InfiniteTalk/__init__.py InfiniteTalk/pictures.py ./InfiniteTalk/
 # The shared settings alone: collecting files needs no secret and no address.
 RUN DJANGO_SETTINGS_MODULE=avatar_api.settings.base python manage.py collectstatic --noinput --verbosity 0 \
-    && python -m compileall -q avatar_api accounts jobs console gpu_worker
+    && python -m compileall -q avatar_api accounts jobs console gpu_worker InfiniteTalk
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="avatar-api" \

@@ -1,4 +1,7 @@
-"""Reads a picture as it is meant to be seen: upright, in sRGB, on white."""
+"""Reads a picture as it is meant to be seen: upright, in sRGB, on white.
+
+It stands on Pillow only: the API's intake normalises uploads with it, in images that have no torch.
+"""
 
 import io
 from pathlib import Path
@@ -27,25 +30,24 @@ def read_picture(path: Path) -> Image.Image:
     with path.open("rb") as file:
         try:
             with Image.open(file) as image:
-                return upright_rgb(image)
+                return upright_rgb(in_plain_mode(image))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UnreadablePictureError(f"{path} is no picture that can be read") from error
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """An opened picture as `read_picture` returns it."""
-    upright = ImageOps.exif_transpose(_in_plain_mode(image))
-    return _on_background(_to_srgb(upright))
-
-
-def _in_plain_mode(image: Image.Image) -> Image.Image:
-    """L, RGB, RGBA or CMYK with 8 bits a channel."""
+def in_plain_mode(image: Image.Image) -> Image.Image:
+    """The same picture in L, RGB, RGBA or CMYK with 8 bits a channel, which can be resampled."""
     image.load()
     if image.mode.startswith("I"):
         return image.convert("I").point(lambda value: value / 256).convert("L")
     if image.mode in ("P", "LA", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
     return image if image.mode in ("L", "RGB", "RGBA", "CMYK") else image.convert("RGB")
+
+
+def upright_rgb(plain: Image.Image) -> Image.Image:
+    """A picture of `in_plain_mode`, perhaps resampled, as `read_picture` returns it."""
+    return _on_background(_to_srgb(ImageOps.exif_transpose(plain)))
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:

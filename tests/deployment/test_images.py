@@ -44,4 +44,6 @@ def test_the_build_is_sent_all_that_it_copies(name: str) -> None:
 
     for source in " ".join(copied).split():
         assert (REPOSITORY / source).exists()
-        assert any(fnmatch(source, pattern) for pattern in allowed), source
+        folders = [str(folder) for folder in Path(source).parents]
+        sent = any(fnmatch(path, pattern) for path in (source, *folders) for pattern in allowed)
+        assert sent, source
