@@ -86,17 +86,21 @@ def combine_speakers(
     )
 
 
-def audio_windows(embeddings: Sequence[SpeechEmbeddings], start: int, num_frames: int) -> torch.Tensor:
+def audio_windows(
+    embeddings: Sequence[SpeechEmbeddings], start: int, num_frames: int, *, mirror_end: bool = True
+) -> torch.Tensor:
     """Give every video frame of a window its five frames of speech.
 
     Frame `f` of the window gets the embeddings of frames `start + f - 2 ... start + f + 2`. Before the speech
-    the first frame is repeated, after it the last. A window that reaches the end of the speech goes on with
-    its mirror image instead, so that the frames there, which are cut from the video, move as speech does.
+    the first frame is repeated, after it the last. With `mirror_end` a window that reaches the end of the
+    speech goes on with its mirror image instead, so that the frames there, which are cut from the video, move
+    as speech does.
 
     Args:
         embeddings: One for each speaker.
         start: The video frame at which the window starts.
         num_frames: Frames of the window, F.
+        mirror_end: How the speech goes on after its end; distilled weights were trained without.
 
     Returns:
         Tensor [P, F, 5, layers, width].
@@ -106,7 +110,7 @@ def audio_windows(embeddings: Sequence[SpeechEmbeddings], start: int, num_frames
     windows = []
     for speaker in embeddings:
         length = len(speaker)
-        ends = start + num_frames >= length
+        ends = mirror_end and start + num_frames >= length
         windows.append(speaker[_mirror(frames, length) if ends else frames.clamp(0, length - 1)])
     return torch.stack(windows)
 

@@ -1,4 +1,4 @@
-"""Where the noise comes from that a window's latents start as."""
+"""Where the noise comes from that a window's latents start as, and that some solvers add between steps."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ import torch
 
 
 class Noise(Protocol):
-    """Draws what sampling needs, in its order."""
+    """Draws the latents that a window starts as."""
 
     @property
     def state(self) -> torch.Tensor | None:
@@ -20,11 +20,23 @@ class Noise(Protocol):
         """The initial latents, float32 of `shape`."""
         ...
 
+
+class EulerNoise(Noise, Protocol):
+    """For a solver that adds no noise; draws made all the same keep a generator in step with the reference."""
+
     def end_step(self, window: int, motion_shape: torch.Size) -> None: ...
 
 
+class StepNoise(Noise, Protocol):
+    """For a solver that adds fresh noise after each step."""
+
+    def after_step(self, window: int, step: int, shape: torch.Size) -> torch.Tensor:
+        """Noise for the latents after `step` steps, from 1 on; float32 of `shape`."""
+        ...
+
+
 class WindowNoise:
-    """A generator for each window, seeded by seed and window: any window can be rendered alone.
+    """A generator for each window and step, seeded by seed, window and step: any can be rendered by itself.
 
     Drawn on the CPU, so that it is the same on every device.
     """
@@ -41,7 +53,10 @@ class WindowNoise:
         return torch.randn(shape, generator=window_generator(self.seed, window))
 
     def end_step(self, window: int, motion_shape: torch.Size) -> None:
-        """A step is not random."""
+        """Nothing is drawn that isn't used."""
+
+    def after_step(self, window: int, step: int, shape: torch.Size) -> torch.Tensor:
+        return torch.randn(shape, generator=_generator(self.seed, window, step))
 
 
 class ReferenceNoise:
@@ -75,7 +90,36 @@ class ReferenceNoise:
         return torch.randn(shape, generator=self.generator, device=self.generator.device)
 
 
+class SequentialNoise:
+    """One generator for the whole run, all draws of one shape, as the publisher of the distilled weights."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    @property
+    def state(self) -> torch.Tensor:
+        return self.generator.get_state()
+
+    def restore(self, state: torch.Tensor | None) -> None:
+        if state is not None:
+            self.generator.set_state(state)
+
+    def begin_window(self, window: int, shape: torch.Size, motion_shape: torch.Size) -> torch.Tensor:
+        return self._draw(shape)
+
+    def after_step(self, window: int, step: int, shape: torch.Size) -> torch.Tensor:
+        return self._draw(shape)
+
+    def _draw(self, shape: torch.Size) -> torch.Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.generator.device)
+
+
 def window_generator(seed: int, window: int) -> torch.Generator:
-    """The generator of one window, independent of all others: NumPy's `SeedSequence` mixes the numbers."""
-    mixed = np.random.SeedSequence([seed, window]).generate_state(1, np.uint64)
+    """The generator of one window's initial latents, independent of all others."""
+    return _generator(seed, window)
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    """A generator seeded by several numbers, which NumPy's `SeedSequence` mixes."""
+    mixed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(mixed[0]))

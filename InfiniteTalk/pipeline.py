@@ -29,16 +29,17 @@ from InfiniteTalk.conditioning import (
     speaker_masks,
 )
 from InfiniteTalk.loudness import normalize_loudness
-from InfiniteTalk.noise import Noise, ReferenceNoise, WindowNoise
+from InfiniteTalk.noise import ReferenceNoise, SequentialNoise, WindowNoise
 from InfiniteTalk.reference import Reference
 from InfiniteTalk.rendering import Job, OutputType, Window, WindowRenderer
 from InfiniteTalk.sampling import StepCallback, WindowSampler
 from InfiniteTalk.settings import Precomputed, RenderSettings
 from InfiniteTalk.sizes import BUCKETS, Resolution, Size, choose_bucket
+from InfiniteTalk.solvers import ConsistencySolver, EulerSolver, Solver
 from InfiniteTalk.speech_encoding import embed_speech
 from InfiniteTalk.states import StepState, WindowState
 from InfiniteTalk.transformer import InfiniteTalkTransformer3DModel
-from InfiniteTalk.windows import WindowPlan, video_length
+from InfiniteTalk.windows import video_length
 
 PIXELS_PER_TOKEN = 16
 
@@ -178,7 +179,7 @@ class InfiniteTalkPipeline(DiffusionPipeline):
         job = Job(
             reference=reference,
             size=size,
-            plan=WindowPlan(video_frames, settings.num_frames, settings.motion_frames),
+            plan=settings.plan(video_frames),
             speech=embeddings,
             speaker_masks=self._speaker_masks(boxes, reference, size) if len(embeddings) == 2 else None,
             settings=settings,
@@ -264,7 +265,7 @@ class InfiniteTalkPipeline(DiffusionPipeline):
             self._prompt_embeds(prompt, given.prompt_embeds),
             negative,
             settings.schedule,
-            self._noise(settings),
+            self._solver(settings),
             callback,
         )
 
@@ -274,7 +275,10 @@ class InfiniteTalkPipeline(DiffusionPipeline):
             return given.to(device)
         return encode_prompt(self.text_encoder, self.tokenizer, prompt, device)
 
-    def _noise(self, settings: RenderSettings) -> Noise:
-        if settings.reference_compat:
-            return ReferenceNoise(settings.seed, self._execution_device)
-        return WindowNoise(settings.seed)
+    def _solver(self, settings: RenderSettings) -> Solver:
+        seed, device = settings.seed, self._execution_device
+        if settings.distilled:
+            return ConsistencySolver(
+                SequentialNoise(seed, device) if settings.reference_compat else WindowNoise(seed)
+            )
+        return EulerSolver(ReferenceNoise(seed, device) if settings.reference_compat else WindowNoise(seed))

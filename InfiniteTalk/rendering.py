@@ -131,7 +131,9 @@ class WindowRenderer:
     def _conditions(self, window: WindowState, picture: Picture) -> WindowConditions:
         job = self.job
         motion = picture.latents[:, :, :1] if window.motion_latents is None else window.motion_latents
-        speech = audio_windows(job.speech, job.plan.start(window.index), job.plan.num_frames)
+        speech = audio_windows(
+            job.speech, self._speech_start(window.index), job.plan.num_frames, mirror_end=job.plan.lead_in == 0
+        )
         return WindowConditions(
             reference_latents=picture.latents,
             image_embeds=picture.image_embeds,
@@ -141,9 +143,17 @@ class WindowRenderer:
             new_picture=not job.reference.is_still,
         )
 
+    def _speech_start(self, index: int) -> int:
+        """The frame of speech that the first frame of a window is rendered with.
+
+        The publisher of the weights that have a lead-in lets the speech begin with it, too late by as much.
+        """
+        start = self.job.plan.start(index)
+        return start + self.job.plan.lead_in if self.job.settings.reference_compat else start
+
     def _first_step(self, start: WindowState | StepState, conditions: WindowConditions) -> StepState:
         """The step to begin with: where the window was left, or noise."""
-        noise = self.sampler.noise
+        noise = self.sampler.solver.noise
         noise.restore(start.generator_state)
         if isinstance(start, StepState):
             return start
@@ -162,7 +172,7 @@ class WindowRenderer:
         if index == len(self.job.plan) - 1:
             return None
         motion = encode_frames(self.vae, frames[:, :, -self.job.plan.motion_frames :])
-        return WindowState(index + 1, motion.cpu(), self.sampler.noise.state)
+        return WindowState(index + 1, motion.cpu(), self.sampler.solver.noise.state)
 
     def _output(self, frames: torch.Tensor) -> npt.NDArray[Any]:
         """Frames [1, 3, n, H, W] → [n, H, W, 3]."""

@@ -1,4 +1,4 @@
-"""Sampling of one window: flow matching, Euler's method, guidance, and clean motion latents in front.
+"""Sampling of one window: flow matching, step by step, with guidance and clean motion latents in front.
 
 Shapes use: `T` latent frames of a window, `Tm` of them motion, `h, w` latent height and width.
 """
@@ -10,8 +10,7 @@ from functools import partial
 import torch
 
 from InfiniteTalk.guidance import Averages, Guidance, Pass
-from InfiniteTalk.noise import Noise
-from InfiniteTalk.schedule import TRAIN_TIMESTEPS
+from InfiniteTalk.solvers import Solver, StepEnd
 from InfiniteTalk.states import StepState, WindowState
 from InfiniteTalk.transformer import (
     InfiniteTalkContextCache,
@@ -104,7 +103,7 @@ class WindowSampler:
         prompt_embeds: [1, n, width].
         negative_prompt_embeds: Likewise; None where no pass reads it.
         timesteps: Of the steps and a final 0.
-        noise: Where initial latents come from.
+        solver: Advances the latents from step to step.
         callback: Called after each step.
     """
 
@@ -115,14 +114,14 @@ class WindowSampler:
         prompt_embeds: torch.Tensor,
         negative_prompt_embeds: torch.Tensor | None,
         timesteps: torch.Tensor,
-        noise: Noise,
+        solver: Solver,
         callback: StepCallback | None = None,
     ) -> None:
         self.transformer = transformer
         self.guidance = guidance
         self.embeds = {True: prompt_embeds, False: negative_prompt_embeds}
         self.timesteps = timesteps
-        self.noise = noise
+        self.solver = solver
         self.callback = callback
         self.image = ProjectedContext()
         self.speech = ProjectedContext()
@@ -145,11 +144,13 @@ class WindowSampler:
             timestep, next_timestep = self.timesteps[step], self.timesteps[step + 1]
             latents[:, :, : motion.shape[2]] = motion
             noise_pred, averages = self._guided(latents, timestep, conditions, averages)
-            latents = latents - noise_pred * ((timestep - next_timestep) / TRAIN_TIMESTEPS).item()
-            self.noise.end_step(start.window.index, motion.shape)
+            end = StepEnd(
+                start.window.index, step + 1, float(timestep), float(next_timestep), motion.shape
+            )
+            latents = self.solver.advance(latents, noise_pred, end)
             latents[:, :, : motion.shape[2]] = motion
             done = StepState(start.window, step + 1, latents, averages)
-            self._report(done, float(timestep), noise_pred)
+            self._report(done, end.timestep, noise_pred)
         return latents
 
     def _guided(
@@ -194,7 +195,7 @@ class WindowSampler:
             return done.window
         cpu = torch.device("cpu")
         latents, averages = done.latents.to(cpu, copy=True), _averages_to(done.averages, cpu)
-        return StepState(done.window, done.step, latents, averages, self.noise.state)
+        return StepState(done.window, done.step, latents, averages, self.solver.noise.state)
 
     def _context_caches(self) -> dict[Pass, InfiniteTalkContextCache]:
         """One cache for each pass; passes share the parts that they have in common."""

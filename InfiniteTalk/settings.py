@@ -9,6 +9,7 @@ import torch
 from InfiniteTalk.audio import SpeechEmbeddings
 from InfiniteTalk.guidance import AdaptiveProjectedGuidance, Guidance
 from InfiniteTalk.schedule import TRAIN_TIMESTEPS, flow_match_timesteps
+from InfiniteTalk.windows import WindowPlan
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,14 @@ class RenderSettings:
         audio_guidance_scale: How strongly the speech steers; 1 saves a pass.
         apg: Adaptive projected guidance instead of the plain combination.
         timesteps: Of the steps, falling, in (0, 1000], as `shift_timesteps` gives them; the last step goes to
-            0. None for the published spacing, which `reference_compat` always has.
+            0. None for the published spacing, which InfiniteTalk's own weights always have in
+            `reference_compat`.
         seed: Non-negative; the same seed gives the same video.
         num_frames: Frames of a window, 1 more than a multiple of 4.
         motion_frames: How many of them it shares with the window before, 1 more than a multiple of 4.
+        lead_in: How many frames of the first window come before the video.
+        distilled: Sample as the weights of `flashtalk` were trained: each step predicts the clean latents and
+            adds fresh noise.
         color_correction_strength: 0 to leave colours alone, 1 to match those of the reference fully.
         reference_compat: Reproduce the published code where it is random or mistaken: one generator for the
             whole run, frames counted in floating point, speech encoded at once however long, the first
@@ -43,6 +48,8 @@ class RenderSettings:
     seed: int = 0
     num_frames: int = 81
     motion_frames: int = 9
+    lead_in: int = 0
+    distilled: bool = False
     color_correction_strength: float = 1.0
     reference_compat: bool = False
     timesteps: tuple[float, ...] | None = None
@@ -56,7 +63,7 @@ class RenderSettings:
             self._check_timesteps(self.timesteps)
 
     def _check_timesteps(self, timesteps: tuple[float, ...]) -> None:
-        if self.reference_compat:
+        if self.reference_compat and not self.distilled:
             raise ValueError("reference_compat has the published spacing of timesteps, no other")
         if len(timesteps) != self.num_inference_steps:
             raise ValueError(f"{len(timesteps)} timesteps for {self.num_inference_steps} steps")
@@ -67,7 +74,8 @@ class RenderSettings:
 
     @property
     def guidance(self) -> Guidance:
-        return Guidance(self.text_guidance_scale, self.audio_guidance_scale, self.apg, self.reference_compat)
+        every_pass = self.reference_compat and not self.distilled
+        return Guidance(self.text_guidance_scale, self.audio_guidance_scale, self.apg, every_pass)
 
     @property
     def schedule(self) -> torch.Tensor:
@@ -75,6 +83,10 @@ class RenderSettings:
         if self.timesteps is None:
             return flow_match_timesteps(self.num_inference_steps, self.shift)
         return torch.tensor([*self.timesteps, 0.0], dtype=torch.float32)
+
+    def plan(self, video_frames: int) -> WindowPlan:
+        """The windows of a video of this length."""
+        return WindowPlan(video_frames, self.num_frames, self.motion_frames, self.lead_in)
 
 
 @dataclass(frozen=True)

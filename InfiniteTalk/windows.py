@@ -1,7 +1,9 @@
 """How a video is cut into windows, the unit of rendering.
 
-The model renders `num_frames` frames at a time (81 in the published model). Every window but the first begins
-with the last `motion_frames` frames of the one before, so it adds `num_frames - motion_frames` new ones.
+The model renders `num_frames` frames at a time: 81 in the published model, 33 in the weights distilled from it.
+Every window but the first begins with the last `motion_frames` frames of the one before, so it adds
+`num_frames - motion_frames` new ones. The distilled weights also render `lead_in` frames before the video
+begins, in which the picture stands still; they are never shown.
 """
 
 from dataclasses import dataclass
@@ -31,11 +33,13 @@ class WindowPlan:
         video_frames: Length of the whole video.
         num_frames: Frames that the model renders at a time, 1 more than a multiple of 4.
         motion_frames: How many frames a window shares with the one before, 1 more than a multiple of 4.
+        lead_in: How many frames of the first window come before the video.
     """
 
     video_frames: int
     num_frames: int = 81
     motion_frames: int = 9
+    lead_in: int = 0
 
     def __post_init__(self) -> None:
         if self.num_frames % 4 != 1 or self.motion_frames % 4 != 1:
@@ -47,11 +51,13 @@ class WindowPlan:
             raise ValueError(
                 f"{self.motion_frames} motion frames leave nothing new in {self.num_frames} frames"
             )
+        if not 0 <= self.lead_in < self.num_frames:
+            raise ValueError(f"a lead-in of {self.lead_in} frames leaves nothing to show of {self.num_frames}")
         if self.video_frames < 1:
             raise ValueError("a video needs at least one frame")
 
     def __len__(self) -> int:
-        return 1 + max(0, ceil((self.video_frames - self.num_frames) / self.stride))
+        return 1 + max(0, ceil((self.video_frames + self.lead_in - self.num_frames) / self.stride))
 
     @property
     def stride(self) -> int:
@@ -59,10 +65,10 @@ class WindowPlan:
         return self.num_frames - self.motion_frames
 
     def start(self, index: int) -> int:
-        """The video frame that is the first of window `index`, motion frames included."""
-        return index * self.stride
+        """The video frame that is the first of window `index`, motion frames and lead-in included."""
+        return index * self.stride - self.lead_in
 
     def new_frames(self, index: int) -> slice:
         """Which of the `num_frames` rendered frames of window `index` are new and inside the video."""
-        first = 0 if index == 0 else self.motion_frames
+        first = self.lead_in if index == 0 else self.motion_frames
         return slice(first, min(self.num_frames, self.video_frames - self.start(index)))

@@ -12,7 +12,7 @@ from InfiniteTalk.sampling import RenderStopped, StepProgress, StopSampling
 from InfiniteTalk.settings import RenderSettings
 from InfiniteTalk.states import StepState, WindowState
 
-from .tiny_renders import arguments, load, same_frames, settings
+from .tiny_renders import arguments, distilled, load, same_frames, settings
 
 VARIANTS = [
     pytest.param(settings(audio_guidance_scale=1.0), id="one pass"),
@@ -22,6 +22,8 @@ VARIANTS = [
         settings(text_guidance_scale=5.0, apg=AdaptiveProjectedGuidance()), id="three passes with APG"
     ),
     pytest.param(settings(reference_compat=True), id="one generator for all windows"),
+    pytest.param(distilled(), id="distilled weights"),
+    pytest.param(distilled(reference_compat=True), id="distilled weights, one generator"),
 ]
 
 

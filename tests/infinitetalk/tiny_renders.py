@@ -1,6 +1,7 @@
 """Renders of a few small windows by the tiny checkpoint, for tests of the pipeline."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 from InfiniteTalk.audio import load_speech
 from InfiniteTalk.checkpoints.options import LoadOptions
 from InfiniteTalk.checkpoints.original_checkpoint import Speakers
+from InfiniteTalk.flashtalk import flashtalk_settings
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 from InfiniteTalk.reference import StillReference
 from InfiniteTalk.rendering import Window
@@ -42,6 +44,11 @@ def settings(**changes: Any) -> RenderSettings:
         "motion_frames": 5,
     }
     return RenderSettings(**(quick | changes))
+
+
+def distilled(**changes: Any) -> RenderSettings:
+    """As the distilled weights are sampled, in shorter windows."""
+    return replace(flashtalk_settings(seed=7), num_frames=13, **changes)
 
 
 def arguments(**changes: Any) -> dict[str, Any]:
