@@ -24,10 +24,11 @@ its tensors to `stream` as `Precomputed` and reading each step in a callback, wh
 models that are then not needed may be None. A render goes on from a `WindowState` or a `StepState`.
 
 To read it in order: `pipeline` says what a render is, `rendering` goes from window to window, `sampling` and
-`schedule` from step to step, `guidance` combines the passes of a step, and `transformer` is the model. Its
-inputs come from `audio`, `speech_encoding` and `conditioning`; its output goes through `latents`, `wan_vae`
-and `color`. `windows`, `sizes`, `settings` and `states` are the data between them; `caching`, `compilation`,
-`projections` and `parallel` make it faster. Everything about files of weights lies in `checkpoints/`.
+`schedule` from step to step by one of the `solvers`, `guidance` combines the passes of a step, and
+`transformer` is the model. Its inputs come from `audio`, `speech_encoding` and `conditioning`; its output goes
+through `latents`, `wan_vae` and `color`. `windows`, `sizes`, `settings` and `states` are the data between them;
+`caching`, `compilation`, `projections` and `parallel` make it faster. `flashtalk` has the settings of weights
+that were distilled for few steps. Everything about files of weights lies in `checkpoints/`.
 
 The names below are loaded when they are first asked for: importing the package costs nothing.
 """
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from InfiniteTalk.caching import TeaCacheConfig, disable_tea_cache, enable_tea_cache
     from InfiniteTalk.checkpoints.options import LoadOptions
     from InfiniteTalk.conditioning import PixelBox, SpeakerBox
+    from InfiniteTalk.flashtalk import flashtalk_settings
     from InfiniteTalk.guidance import AdaptiveProjectedGuidance
     from InfiniteTalk.pipeline import InfiniteTalkPipeline
     from InfiniteTalk.reference import StillReference, VideoReference
@@ -72,6 +74,7 @@ _MODULES = {
     "WindowState": "states",
     "disable_tea_cache": "caching",
     "enable_tea_cache": "caching",
+    "flashtalk_settings": "flashtalk",
     "load_speech": "audio",
 }
 
@@ -97,6 +100,7 @@ __all__ = [
     "WindowState",
     "disable_tea_cache",
     "enable_tea_cache",
+    "flashtalk_settings",
     "load_speech",
 ]
 

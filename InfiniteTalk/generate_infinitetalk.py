@@ -4,7 +4,9 @@ r"""The command line, with the arguments of the published code.
         --wav2vec_dir weights/chinese-wav2vec2-base --infinitetalk_dir weights/InfiniteTalk/single \
         --input_json input.json --size infinitetalk-480 --sample_steps 40 --mode streaming --save_file talk
 
-The three folders may hold a prepared checkpoint or the downloads. Several GPUs share a render with
+The three folders may hold a prepared checkpoint or the downloads. `--task flashtalk-14B` renders in
+four steps with `--ckpt_dir weights/SoulX-FlashTalk-14B`, which holds the audio layers itself. Several GPUs
+share a render with
 
     torchrun --nproc_per_node=4 InfiniteTalk/generate_infinitetalk.py --ulysses_size 4 ...
 """
@@ -30,7 +32,7 @@ from InfiniteTalk.checkpoints.lora_files import LoraError
 from InfiniteTalk.checkpoints.model_configs import UnsupportedModelError
 from InfiniteTalk.checkpoints.original_checkpoint import UnknownKeysError
 from InfiniteTalk.checkpoints.weight_files import WeightFileError, require_whole
-from InfiniteTalk.command_line.arguments import build_parser
+from InfiniteTalk.command_line.arguments import FLASHTALK, build_parser, check_task
 from InfiniteTalk.command_line.models import load_pipeline
 from InfiniteTalk.command_line.order import Order, read_order
 from InfiniteTalk.parallel import ParallelismError, Ranks
@@ -62,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Renders what the arguments say."""
     parser = build_parser()
     options = parser.parse_args(arguments)
+    check_task(parser, options)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     ranks = Ranks.from_environment()
     try:
@@ -81,8 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def check_weights(order: Order, options: argparse.Namespace) -> None:
     """Looks for files of weights that are missing or cut short. Raises one of `MODEL_ERRORS`."""
-    audio_layers = find_audio_file(options.infinitetalk_dir, order.request.speakers)
-    for path in (options.ckpt_dir, options.wav2vec_dir, audio_layers, *order.lora_scales):
+    paths = [options.ckpt_dir, options.wav2vec_dir, *order.lora_scales]
+    if options.task != FLASHTALK:
+        paths.append(find_audio_file(options.infinitetalk_dir, order.request.speakers))
+    for path in paths:
         require_whole(path)
 
 

@@ -22,7 +22,7 @@ class Noise(Protocol):
 
 
 class EulerNoise(Noise, Protocol):
-    """For a solver that adds no noise; draws made all the same keep a generator in step with the reference."""
+    """For a solver that adds no noise; what is drawn all the same keeps step with the reference."""
 
     def end_step(self, window: int, motion_shape: torch.Size) -> None: ...
 

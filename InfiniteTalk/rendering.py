@@ -131,9 +131,8 @@ class WindowRenderer:
     def _conditions(self, window: WindowState, picture: Picture) -> WindowConditions:
         job = self.job
         motion = picture.latents[:, :, :1] if window.motion_latents is None else window.motion_latents
-        speech = audio_windows(
-            job.speech, self._speech_start(window.index), job.plan.num_frames, mirror_end=job.plan.lead_in == 0
-        )
+        start, mirror_end = self._speech_start(window.index), not job.settings.distilled
+        speech = audio_windows(job.speech, start, job.plan.num_frames, mirror_end=mirror_end)
         return WindowConditions(
             reference_latents=picture.latents,
             image_embeds=picture.image_embeds,

@@ -144,9 +144,7 @@ class WindowSampler:
             timestep, next_timestep = self.timesteps[step], self.timesteps[step + 1]
             latents[:, :, : motion.shape[2]] = motion
             noise_pred, averages = self._guided(latents, timestep, conditions, averages)
-            end = StepEnd(
-                start.window.index, step + 1, float(timestep), float(next_timestep), motion.shape
-            )
+            end = StepEnd(start.window.index, step + 1, float(timestep), float(next_timestep), motion.shape)
             latents = self.solver.advance(latents, noise_pred, end)
             latents[:, :, : motion.shape[2]] = motion
             done = StepState(start.window, step + 1, latents, averages)

@@ -48,11 +48,11 @@ class RenderSettings:
     seed: int = 0
     num_frames: int = 81
     motion_frames: int = 9
-    lead_in: int = 0
-    distilled: bool = False
     color_correction_strength: float = 1.0
     reference_compat: bool = False
     timesteps: tuple[float, ...] | None = None
+    lead_in: int = 0
+    distilled: bool = False
 
     def __post_init__(self) -> None:
         if self.num_inference_steps < 1:

@@ -34,12 +34,13 @@ def write_tiny_checkpoint(directory: Path, seed: int = 0) -> None:
     """Writes every component of the model below `directory`, a few MB in all.
 
     The layout is that of the downloads: `Wan2.1-I2V-14B-480P/`, `InfiniteTalk/{single,multi}/`,
-    `chinese-wav2vec2-base/`, and two LoRA files in `lora/`. The same seed gives the same bytes.
+    `chinese-wav2vec2-base/`, `SoulX-FlashTalk-14B/`, and two LoRA files in `lora/`. The same seed gives the
+    same bytes.
     """
     random = _Random(seed)
     base = directory / "Wan2.1-I2V-14B-480P"
     base.mkdir(parents=True, exist_ok=True)
-    _write_transformer(base, random)
+    _write_transformer(base, _base_tensors(random))
     t5 = {key: tensor.bfloat16() for key, tensor in _t5_tensors(random).items()}
     torch.save(t5, base / "models_t5_umt5-xxl-enc-bf16.pth")
     torch.save(_clip_tensors(random), base / "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth")
@@ -51,6 +52,7 @@ def write_tiny_checkpoint(directory: Path, seed: int = 0) -> None:
         save_file(_audio_tensors(random), folder / "infinitetalk.safetensors", metadata={"format": "pt"})
     _write_wav2vec2(directory / "chinese-wav2vec2-base", random)
     _write_loras(directory / "lora", random)
+    _write_transformer(directory / "SoulX-FlashTalk-14B", _base_tensors(random) | _audio_tensors(random))
 
 
 class _Random:
@@ -79,7 +81,7 @@ class _Random:
         return tensors
 
 
-def _write_transformer(base: Path, random: _Random) -> None:
+def _write_transformer(folder: Path, tensors: Tensors) -> None:
     config = {
         "_class_name": "WanModel",
         "_diffusers_version": "0.30.0",
@@ -94,16 +96,16 @@ def _write_transformer(base: Path, random: _Random) -> None:
         "out_dim": 16,
         "text_len": 512,
     }
-    (base / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    tensors = _base_tensors(random)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     names = [f"diffusion_pytorch_model-{i + 1:05}-of-{NUM_SHARDS:05}.safetensors" for i in range(NUM_SHARDS)]
     weight_map = {key: names[i * NUM_SHARDS // len(tensors)] for i, key in enumerate(tensors)}
     for name in names:
         shard = {key: tensor for key, tensor in tensors.items() if weight_map[key] == name}
-        save_file(shard, base / name, metadata={"format": "pt"})
+        save_file(shard, folder / name, metadata={"format": "pt"})
     total_size = sum(tensor.nbytes for tensor in tensors.values())
     index = {"metadata": {"total_size": total_size}, "weight_map": weight_map}
-    (base / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+    (folder / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
 def _base_tensors(random: _Random) -> Tensors:

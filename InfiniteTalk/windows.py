@@ -1,6 +1,6 @@
 """How a video is cut into windows, the unit of rendering.
 
-The model renders `num_frames` frames at a time: 81 in the published model, 33 in the weights distilled from it.
+The model renders `num_frames` frames at a time: 81 in the published model, 33 in weights distilled from it.
 Every window but the first begins with the last `motion_frames` frames of the one before, so it adds
 `num_frames - motion_frames` new ones. The distilled weights also render `lead_in` frames before the video
 begins, in which the picture stands still; they are never shown.
@@ -52,7 +52,9 @@ class WindowPlan:
                 f"{self.motion_frames} motion frames leave nothing new in {self.num_frames} frames"
             )
         if not 0 <= self.lead_in < self.num_frames:
-            raise ValueError(f"a lead-in of {self.lead_in} frames leaves nothing to show of {self.num_frames}")
+            raise ValueError(
+                f"a lead-in of {self.lead_in} frames leaves nothing to show of {self.num_frames}"
+            )
         if self.video_frames < 1:
             raise ValueError("a video needs at least one frame")
 

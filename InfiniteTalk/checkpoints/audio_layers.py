@@ -27,13 +27,15 @@ class WrongSpeakersError(WeightFileError):
     """Audio layers for another number of people. The files differ in nothing but their folder."""
 
 
-def find_audio_file(infinitetalk: Path, speakers: Speakers) -> Path:
+def find_audio_file(infinitetalk: Path | None, speakers: Speakers) -> Path:
     """The file of the audio layers: the one given, or the one for this many speakers in the folder given.
 
     Raises:
-        NotAFileError: The folder holds no such file.
+        NotAFileError: None was given, or the folder holds no such file.
         WrongSpeakersError: They are those for one person where two speak.
     """
+    if infinitetalk is None:
+        raise NotAFileError("no audio layers were given (--infinitetalk_dir)")
     file = _find_audio_file(infinitetalk, speakers)
     if speakers == "multi" and file.parent.name == "single":
         raise WrongSpeakersError(

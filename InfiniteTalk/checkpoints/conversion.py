@@ -8,6 +8,7 @@ and each LoRA lie beside it:
     Wan2.1-I2V-14B-480P/{transformer,text_encoder,tokenizer,image_encoder,vae}/
     InfiniteTalk/{single,multi}/   InfiniteTalk/lora/
     chinese-wav2vec2-base/
+    SoulX-FlashTalk-14B/transformer/
 
 It is made in steps, each of one source file, the only one then in memory. A step that was killed left nothing
 behind and is run again; one that is done is not. A source is needed by one step only, so it may be deleted
@@ -66,6 +67,7 @@ BASE_FOLDER = "Wan2.1-I2V-14B-480P"
 AUDIO_FOLDER = "InfiniteTalk"
 LORA_FOLDER = "InfiniteTalk/lora"
 WAV2VEC2_FOLDER = "chinese-wav2vec2-base"
+FLASHTALK_FOLDER = "SoulX-FlashTalk-14B"
 WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 NOTE_FILE = "prepared.json"
 INDEX_FILE = f"{WEIGHTS_FILE}.index.json"
@@ -127,9 +129,10 @@ def plan_conversion(
     _require_same_precision(note, precision)
     return [
         ConversionStep(f"precision {precision}", (), note, partial(_note_precision, note, precision)),
-        *_transformer_steps(original.ckpt_dir, base / "transformer", precision),
+        *_base_steps(original, base / "transformer", precision),
         *_encoder_steps(original, base, precision),
         _wav2vec2_step(original.wav2vec_dir, destination / WAV2VEC2_FOLDER),
+        *_flashtalk_steps(original, destination, precision),
         *_audio_steps(original, destination, precision),
         *_lora_steps(original.loras, destination / LORA_FOLDER),
     ]
@@ -141,23 +144,45 @@ def convert(original: OriginalCheckpoint, destination: Path, precision: Precisio
         step.run()
 
 
-# ---- The transformer's base --------------------------------------------------------------------------------
+# ---- The transformers --------------------------------------------------------------------------------------
 
 
-def _transformer_steps(ckpt_dir: Path, folder: Path, precision: Precision) -> Iterator[ConversionStep]:
-    shards = shard_names([ckpt_dir, folder])
-    for number, name in enumerate(shards, start=1):
-        source, output = ckpt_dir / name, folder / name
+def _base_steps(original: OriginalCheckpoint, folder: Path, precision: Precision) -> Iterator[ConversionStep]:
+    """The base that audio layers are added to; beside a merged transformer it isn't needed by itself."""
+    if original.flashtalk is not None and not original.infinitetalk:
+        return
+    yield from _shard_steps("transformer", original.ckpt_dir, folder, precision)
+    config_file = original.ckpt_dir / "config.json"
+    index = partial(_index_base, config_file, _shards(original.ckpt_dir, folder))
+    yield ConversionStep("transformer, index", (config_file,), folder / INDEX_FILE, index)
+
+
+def _flashtalk_steps(
+    original: OriginalCheckpoint, destination: Path, precision: Precision
+) -> Iterator[ConversionStep]:
+    """The merged transformer; its configuration takes the prepared speech encoder's."""
+    if original.flashtalk is None:
+        return
+    folder = destination / FLASHTALK_FOLDER / "transformer"
+    yield from _shard_steps("FlashTalk's transformer", original.flashtalk, folder, precision)
+    config_file = original.flashtalk / "config.json"
+    shards = _shards(original.flashtalk, folder)
+    index = partial(_index_merged, config_file, shards, destination / WAV2VEC2_FOLDER)
+    yield ConversionStep("FlashTalk's transformer, index", (config_file,), folder / INDEX_FILE, index)
+
+
+def _shard_steps(
+    title: str, source_folder: Path, folder: Path, precision: Precision
+) -> Iterator[ConversionStep]:
+    outputs = _shards(source_folder, folder)
+    for number, output in enumerate(outputs, start=1):
+        source = source_folder / output.name
         convert_shard = partial(_convert_transformer_file, source, output, precision)
-        yield ConversionStep(
-            f"transformer, shard {number} of {len(shards)}", (source,), output, convert_shard
-        )
-    yield ConversionStep(
-        "transformer, index",
-        (ckpt_dir / "config.json",),
-        folder / INDEX_FILE,
-        partial(_index_transformer, ckpt_dir / "config.json", [folder / name for name in shards]),
-    )
+        yield ConversionStep(f"{title}, shard {number} of {len(outputs)}", (source,), output, convert_shard)
+
+
+def _shards(source_folder: Path, folder: Path) -> list[Path]:
+    return [folder / name for name in shard_names([source_folder, folder])]
 
 
 def _convert_transformer_file(source: Path, output: Path, precision: Precision) -> None:
@@ -167,21 +192,39 @@ def _convert_transformer_file(source: Path, output: Path, precision: Precision) 
     save_weights(tensors, output)
 
 
-def _index_transformer(config_file: Path, shards: list[Path]) -> None:
-    """Checks that the shards are a whole transformer, and writes its configuration and the index."""
-    weight_map, shapes, total_size = {}, {}, 0
+def _index_base(config_file: Path, shards: list[Path]) -> None:
+    config = transformer_config(json.loads(config_file.read_text()), _stored_shapes(shards))
+    title = f"the base transformer ({config_file.parent})"
+    _index_transformer(title, partial(WanTransformer3DModel, **config), shards)
+    save_config("WanTransformer3DModel", config, shards[0].parent)
+
+
+def _index_merged(config_file: Path, shards: list[Path], wav2vec_dir: Path) -> None:
+    shapes = _stored_shapes(shards)
+    config = transformer_config(json.loads(config_file.read_text()), shapes) | audio_config(
+        shapes, Wav2Vec2Config.from_pretrained(wav2vec_dir)
+    )
+    title = f"the merged transformer ({config_file.parent})"
+    _index_transformer(title, partial(InfiniteTalkTransformer3DModel, **config), shards)
+    save_config("InfiniteTalkTransformer3DModel", config, shards[0].parent)
+
+
+def _index_transformer(title: str, build: Callable[[], Any], shards: list[Path]) -> None:
+    """Checks that the shards are a whole transformer, and writes their index."""
+    weight_map = {key: shard.name for shard in shards for key in _stored_shapes([shard])}
+    require_complete(title, _stored_shapes(shards), needed_shapes(build))
+    total_size = sum(shard.stat().st_size for shard in shards)
+    _write_json(
+        shards[0].parent / INDEX_FILE, {"metadata": {"total_size": total_size}, "weight_map": weight_map}
+    )
+
+
+def _stored_shapes(shards: list[Path]) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
     for shard in shards:
         with open_weights(shard) as file:
-            for key in file.names():
-                weight_map[key] = shard.name
-                shapes[key] = file.shape(key)
-        total_size += shard.stat().st_size
-    config = transformer_config(json.loads(config_file.read_text()), shapes)
-    expected = needed_shapes(partial(WanTransformer3DModel, **config))
-    require_complete(f"the base transformer ({config_file.parent})", shapes, expected)
-    folder = shards[0].parent
-    save_config("WanTransformer3DModel", config, folder)
-    _write_json(folder / INDEX_FILE, {"metadata": {"total_size": total_size}, "weight_map": weight_map})
+            shapes |= {key: file.shape(key) for key in file.names()}
+    return shapes
 
 
 # ---- What stands around it ---------------------------------------------------------------------------------
@@ -321,12 +364,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--wav2vec_dir", type=Path, required=True, help="the folder chinese-wav2vec2-base")
     parser.add_argument("--single", type=Path, help="InfiniteTalk's file for one speaker")
     parser.add_argument("--multi", type=Path, help="InfiniteTalk's file for two speakers")
+    parser.add_argument("--flashtalk", type=Path, help="the folder SoulX-FlashTalk-14B")
     parser.add_argument("--lora", type=Path, nargs="*", default=[], help="LoRA files")
     parser.add_argument("--precision", type=Precision, choices=list(Precision), default=Precision.BF16)
     options = parser.parse_args(arguments)
     infinitetalk = {name: path for name in SPEAKERS if (path := getattr(options, name)) is not None}
     original = OriginalCheckpoint(
-        options.ckpt_dir, options.wav2vec_dir, infinitetalk, named_by_file(options.lora)
+        options.ckpt_dir, options.wav2vec_dir, infinitetalk, named_by_file(options.lora), options.flashtalk
     )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     convert(original, options.destination, options.precision)

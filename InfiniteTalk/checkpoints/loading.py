@@ -27,6 +27,7 @@ from InfiniteTalk.checkpoints.filling import block_weights, fill_model, read_pre
 from InfiniteTalk.checkpoints.lora import LoraSwitch
 from InfiniteTalk.checkpoints.lora_files import read_lora
 from InfiniteTalk.checkpoints.model_configs import (
+    audio_config,
     clip_config,
     read_config,
     t5_config,
@@ -96,20 +97,24 @@ def load_components(
 def load_transformer(
     paths: CheckpointPaths, speakers: Speakers, options: LoadOptions
 ) -> InfiniteTalkTransformer3DModel:
-    """Loads the base and the audio layers into one transformer. Raises as `load_components`."""
-    audio_file = find_audio_file(paths.infinitetalk, speakers)
-    config = {**_base_config(paths.ckpt_dir), **audio_layers_config(audio_file, paths.wav2vec_dir)}
-    base_files = _base_files(paths.ckpt_dir)
-    prepared = [_is_prepared(paths.ckpt_dir)] * len(base_files) + [is_prepared_file(audio_file)]
-    # The audio file comes last, so that layers of the base that it also holds win.
+    """Loads a whole transformer, of its parts or of one merged checkpoint. Raises as `load_components`."""
+    base = paths.merged or paths.ckpt_dir
+    files = [(file, _is_prepared(base)) for file in _base_files(base)]
+    if paths.merged:
+        config = _merged_config(paths.merged, paths.wav2vec_dir)
+    else:
+        audio_file = find_audio_file(paths.infinitetalk, speakers)
+        config = {**_base_config(base), **audio_layers_config(audio_file, paths.wav2vec_dir)}
+        # The audio file comes last, so that layers of the base that it also holds win.
+        files.append((audio_file, is_prepared_file(audio_file)))
     tensors = chain.from_iterable(
         read_prepared(file, options) if is_prepared else read_original(file, place_transformer)
-        for file, is_prepared in zip([*base_files, audio_file], prepared, strict=True)
+        for file, is_prepared in files
     )
     build = partial(InfiniteTalkTransformer3DModel, **config)
     float32_modules = InfiniteTalkTransformer3DModel._keep_in_fp32_modules
     weights = block_weights(tensors, options, float32_modules)
-    return fill_model(build, weights, options.device, f"the transformer in {paths.ckpt_dir}")
+    return fill_model(build, weights, options.device, f"the transformer in {base}")
 
 
 def load_text_encoder(ckpt_dir: Path, options: LoadOptions) -> UMT5EncoderModel:
@@ -177,7 +182,8 @@ def load_speech_encoder(wav2vec_dir: Path, options: LoadOptions) -> Wav2Vec2Mode
 
 
 def _is_prepared(ckpt_dir: Path) -> bool:
-    if (ckpt_dir / "transformer" / "config.json").is_file():
+    # Beside a merged transformer the base's own is not there.
+    if any((ckpt_dir / part / "config.json").is_file() for part in ("transformer", "vae")):
         return True
     if (ckpt_dir / "config.json").is_file():
         return False
@@ -192,7 +198,18 @@ def _base_files(ckpt_dir: Path) -> list[Path]:
 def _base_config(ckpt_dir: Path) -> dict[str, Any]:
     if _is_prepared(ckpt_dir):
         return read_config(ckpt_dir / "transformer")
+    return transformer_config(json.loads((ckpt_dir / "config.json").read_text()), _original_shapes(ckpt_dir))
+
+
+def _merged_config(folder: Path, wav2vec_dir: Path) -> dict[str, Any]:
+    if _is_prepared(folder):
+        return read_config(folder / "transformer")
+    speech = Wav2Vec2Config.from_pretrained(wav2vec_dir)
+    return {**_base_config(folder), **audio_config(_original_shapes(folder), speech)}
+
+
+def _original_shapes(ckpt_dir: Path) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for file in _base_files(ckpt_dir):
         shapes |= original_shapes(file, place_transformer)
-    return transformer_config(json.loads((ckpt_dir / "config.json").read_text()), shapes)
+    return shapes

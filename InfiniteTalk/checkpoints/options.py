@@ -5,24 +5,33 @@ from pathlib import Path
 
 import torch
 
-from InfiniteTalk.checkpoints.conversion import AUDIO_FOLDER, BASE_FOLDER, WAV2VEC2_FOLDER
+from InfiniteTalk.checkpoints.conversion import (
+    AUDIO_FOLDER,
+    BASE_FOLDER,
+    FLASHTALK_FOLDER,
+    WAV2VEC2_FOLDER,
+)
 
 
 @dataclass(frozen=True)
 class CheckpointPaths:
-    """Where the weights are; each of the three may be prepared or as downloaded.
+    """Where the weights are; each folder may be prepared or as downloaded.
 
     Attributes:
         ckpt_dir: The Wan 2.1 base.
-        infinitetalk: The audio layers: the file, its folder, or the folder with `single/` and `multi/`.
+        infinitetalk: The audio layers: the file, its folder, or the folder with `single/` and `multi/`. None
+            where `merged` holds them.
         wav2vec_dir: The speech encoder.
         loras: LoRA files.
+        merged: The folder of a transformer that holds the audio layers for one speaker itself, as
+            SoulX-FlashTalk-14B. It takes the place of the base's transformer.
     """
 
     ckpt_dir: Path
-    infinitetalk: Path
+    infinitetalk: Path | None
     wav2vec_dir: Path
     loras: tuple[Path, ...] = ()
+    merged: Path | None = None
 
     @classmethod
     def below(cls, directory: Path) -> "CheckpointPaths":
@@ -32,6 +41,16 @@ class CheckpointPaths:
             infinitetalk=directory / AUDIO_FOLDER,
             wav2vec_dir=directory / WAV2VEC2_FOLDER,
             loras=tuple(sorted((directory / AUDIO_FOLDER / "lora").glob("*.safetensors"))),
+        )
+
+    @classmethod
+    def flashtalk_below(cls, directory: Path) -> "CheckpointPaths":
+        """SoulX-FlashTalk-14B and the models that it shares with InfiniteTalk, all in one folder."""
+        return cls(
+            ckpt_dir=directory / BASE_FOLDER,
+            infinitetalk=None,
+            wav2vec_dir=directory / WAV2VEC2_FOLDER,
+            merged=directory / FLASHTALK_FOLDER,
         )
 
 

@@ -51,12 +51,14 @@ class OriginalCheckpoint:
         wav2vec_dir: The folder of wav2vec 2.0, `chinese-wav2vec2-base`.
         infinitetalk: The file of InfiniteTalk's audio layers for each number of speakers wanted.
         loras: LoRA files by the names they shall go by.
+        flashtalk: The folder of a transformer that holds its audio layers itself, `SoulX-FlashTalk-14B`.
     """
 
     ckpt_dir: Path
     wav2vec_dir: Path
     infinitetalk: Mapping[Speakers, Path] = field(default_factory=dict)
     loras: Mapping[str, Path] = field(default_factory=dict)
+    flashtalk: Path | None = None
 
     @classmethod
     def below(cls, directory: Path, loras: Mapping[str, Path] | None = None) -> "OriginalCheckpoint":

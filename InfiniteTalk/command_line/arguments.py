@@ -10,6 +10,21 @@ from InfiniteTalk.pipeline import PIXELS_PER_TOKEN
 from InfiniteTalk.sizes import Resolution, Size
 
 SIZES: dict[str, Resolution] = {"infinitetalk-480": "480p", "infinitetalk-720": "720p"}
+FLASHTALK = "flashtalk-14B"
+FIXED_BY_FLASHTALK = (
+    "infinitetalk_dir",
+    "lora_dir",
+    "frame_num",
+    "motion_frame",
+    "sample_timesteps",
+    "sample_shift",
+    "sample_text_guide_scale",
+    "sample_audio_guide_scale",
+    "use_apg",
+    "use_teacache",
+)
+"""Arguments that change nothing about weights which were trained to be sampled in one way."""
+DEFAULT_STEPS = {"infinitetalk-14B": 40, FLASHTALK: 4}
 DEFAULT_SHIFT = {"infinitetalk-480": 7.0, "infinitetalk-720": 11.0}
 REFUSED = {
     "--quant_dir": "the published 8-bit files are not read; --quant fp8 rounds the weights of --ckpt_dir",
@@ -32,10 +47,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     files = parser.add_argument_group("files")
     files.add_argument(
-        "--ckpt_dir", type=Path, required=True, help="Wan2.1-I2V-14B-480P, prepared or downloaded"
+        "--ckpt_dir",
+        type=Path,
+        required=True,
+        help="Wan2.1-I2V-14B-480P, prepared or downloaded; SoulX-FlashTalk-14B for task flashtalk-14B",
     )
     files.add_argument(
-        "--infinitetalk_dir", type=Path, required=True, help="the audio layers: a file or a folder"
+        "--infinitetalk_dir",
+        type=Path,
+        help="the audio layers: a file or a folder; task flashtalk-14B needs none",
     )
     files.add_argument("--wav2vec_dir", type=Path, required=True, help="chinese-wav2vec2-base")
     files.add_argument("--lora_dir", type=Path, nargs="+", default=[], help="LoRA files")
@@ -49,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     video = parser.add_argument_group("video")
-    video.add_argument("--task", choices=["infinitetalk-14B"], default="infinitetalk-14B")
+    video.add_argument("--task", choices=list(DEFAULT_STEPS), default="infinitetalk-14B")
     video.add_argument(
         "--size", type=_size, default="infinitetalk-480", help=f"{', '.join(SIZES)} or HEIGHTxWIDTH"
     )
@@ -62,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     video.add_argument("--color_correction_strength", type=float, default=1.0, help="0 to 1")
 
     sampling = parser.add_argument_group("sampling")
-    sampling.add_argument("--sample_steps", type=int, default=40)
+    sampling.add_argument("--sample_steps", type=int, help="default: 40, or 4 for flashtalk-14B (4 or 2)")
     sampling.add_argument(
         "--sample_timesteps",
         type=float,
@@ -102,6 +122,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def check_task(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Ends the program where an argument of one task is missing, or doesn't belong to it."""
+    if options.task != FLASHTALK:
+        if options.infinitetalk_dir is None:
+            parser.error("the following arguments are required: --infinitetalk_dir")
+        return
+    for name in FIXED_BY_FLASHTALK:
+        if getattr(options, name) != parser.get_default(name):
+            parser.error(f"--{name}: task {FLASHTALK} has no choice of it")
+    if options.size == "infinitetalk-720":
+        parser.error(f"--size: task {FLASHTALK} renders at about 768x448; choose infinitetalk-480")
+
+
 class _Refusal(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         (name,) = self.option_strings
@@ -133,3 +166,12 @@ def size_class(options: argparse.Namespace) -> Literal["infinitetalk-480", "infi
     if not isinstance(options.size, Size):
         return options.size
     return "infinitetalk-480" if options.size.height * options.size.width < 640 * 960 else "infinitetalk-720"
+
+
+def steps_of(options: argparse.Namespace) -> int:
+    """How many steps each window is sampled in."""
+    if options.sample_timesteps:
+        return len(options.sample_timesteps)
+    if options.sample_steps is None:
+        return DEFAULT_STEPS[options.task]
+    return int(options.sample_steps)

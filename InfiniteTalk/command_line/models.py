@@ -14,7 +14,7 @@ from InfiniteTalk.checkpoints.lora_files import named_by_file, read_lora
 from InfiniteTalk.checkpoints.offloading import keep_resident
 from InfiniteTalk.checkpoints.options import CheckpointPaths, LoadOptions
 from InfiniteTalk.checkpoints.original_checkpoint import Speakers
-from InfiniteTalk.command_line.arguments import size_class
+from InfiniteTalk.command_line.arguments import FLASHTALK, size_class, steps_of
 from InfiniteTalk.parallel import Ranks
 from InfiniteTalk.pipeline import InfiniteTalkPipeline
 
@@ -36,6 +36,7 @@ def load_pipeline(
             options.infinitetalk_dir,
             options.wav2vec_dir,
             () if options.merge_lora else tuple(lora_scales),
+            merged=options.ckpt_dir if options.task == FLASHTALK else None,
         ),
         speakers,
         LoadOptions(
@@ -53,9 +54,11 @@ def load_pipeline(
     elif offloads:
         pipeline.enable_model_cpu_offload(device=device)
     if options.use_teacache:
-        steps = len(options.sample_timesteps or ()) or options.sample_steps
         config = TeaCacheConfig(
-            options.teacache_thresh, size_class(options), steps, reference_compat=options.reference_compat
+            options.teacache_thresh,
+            size_class(options),
+            steps_of(options),
+            reference_compat=options.reference_compat,
         )
         enable_tea_cache(pipeline.transformer, config)
     return pipeline

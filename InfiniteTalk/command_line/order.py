@@ -3,12 +3,14 @@
 import argparse
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from InfiniteTalk.audio import Speech, combine_speakers, load_speech
 from InfiniteTalk.checkpoints.lora_files import LoraError, named_by_file
-from InfiniteTalk.command_line.arguments import DEFAULT_SHIFT, SIZES, size_class
+from InfiniteTalk.command_line.arguments import DEFAULT_SHIFT, FLASHTALK, SIZES, size_class, steps_of
+from InfiniteTalk.flashtalk import BUCKETS as FLASHTALK_BUCKETS
+from InfiniteTalk.flashtalk import flashtalk_settings
 from InfiniteTalk.guidance import AdaptiveProjectedGuidance
 from InfiniteTalk.input_file import GenerationInput, read_input
 from InfiniteTalk.parallel import Ranks
@@ -50,14 +52,24 @@ def read_order(options: argparse.Namespace) -> Order:
     """Reads what the arguments name, and checks that it fits together. Raises one of `INPUT_ERRORS`."""
     request = read_input(options.input_json)
     reference = request.reference(reference_compat=options.reference_compat)
+    if options.task == FLASHTALK:
+        _require_portrait_of_one(request, reference)
     size = options.size
     if not isinstance(size, Size):
-        size = choose_bucket(reference.size, BUCKETS[SIZES[size]])
+        flashtalk = options.task == FLASHTALK
+        size = choose_bucket(reference.size, FLASHTALK_BUCKETS if flashtalk else BUCKETS[SIZES[size]])
     settings = _settings(options)
     speech = [None if path is None else load_speech(path) for path in request.speech]
-    plan = WindowPlan(_video_frames(request, speech, options), settings.num_frames, settings.motion_frames)
+    plan = settings.plan(_video_frames(request, speech, options, settings))
     output = _output(options.save_file)
     return Order(request, reference, speech, size, settings, plan, _lora_scales(options), output)
+
+
+def _require_portrait_of_one(request: GenerationInput, reference: Reference) -> None:
+    if request.speakers == "multi":
+        raise ValueError(f"task {FLASHTALK} has weights for one person, and two speak here")
+    if not reference.is_still:
+        raise ValueError(f"task {FLASHTALK} renders pictures; cond_video is a video here")
 
 
 def _output(save_file: Path) -> Path:
@@ -74,7 +86,10 @@ def _output(save_file: Path) -> Path:
 
 
 def _video_frames(
-    request: GenerationInput, speech: Sequence[Speech | None], options: argparse.Namespace
+    request: GenerationInput,
+    speech: Sequence[Speech | None],
+    options: argparse.Namespace,
+    settings: RenderSettings,
 ) -> int:
     """How long the video becomes; says so where that is not all of the speech."""
     voice, *others = speech
@@ -82,7 +97,8 @@ def _video_frames(
         voice, _ = combine_speakers(voice, others[0], request.speaking_order)
     assert voice is not None  # an input file in which nobody speaks is refused
     wanted = video_length(len(voice), options.reference_compat)
-    limit = options.frame_num if options.mode == "clip" else options.max_frame_num
+    window = settings.num_frames - settings.lead_in
+    limit = window if options.mode == "clip" else options.max_frame_num
     if wanted > limit and Ranks.from_environment().is_first:
         argument = "--mode clip" if options.mode == "clip" else "--max_frame_num"
         print(f"the speech takes {wanted} frames; {argument} ends the video after {limit}")
@@ -96,12 +112,17 @@ def _settings(options: argparse.Namespace) -> RenderSettings:
         else None
     )
     seed = options.base_seed if options.base_seed >= 0 else random.randrange(2**31)  # noqa: S311
+    if options.task == FLASHTALK:
+        chosen = flashtalk_settings(
+            steps=steps_of(options), seed=seed, reference_compat=options.reference_compat
+        )
+        return replace(chosen, color_correction_strength=options.color_correction_strength)
     shift = options.sample_shift
     if shift is None:
         shift = DEFAULT_SHIFT[size_class(options)]
     base = options.sample_timesteps
     return RenderSettings(
-        num_inference_steps=len(base) if base else options.sample_steps,
+        num_inference_steps=steps_of(options),
         shift=shift,
         timesteps=shift_timesteps(base, shift) if base else None,
         text_guidance_scale=options.sample_text_guide_scale,

@@ -30,7 +30,7 @@ class Replay:
         self.settings = flashtalk_settings(
             steps=recorded["steps"], seed=recorded["seed"], reference_compat=True
         )
-        pipeline = InfiniteTalkPipeline(golden_model(), golden_vae(), *[None] * 5)  # type: ignore[arg-type]
+        pipeline = InfiniteTalkPipeline(golden_model(), golden_vae(), *[None] * 5)
         self.windows: list[Window] = list(
             pipeline.stream(
                 reference=StillReference(Image.fromarray(RECORDED["image"].numpy())),
