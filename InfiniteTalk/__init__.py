@@ -23,12 +23,13 @@ The models alone: `InfiniteTalkTransformer3DModel` predicts a velocity. A record
 its tensors to `stream` as `Precomputed` and reading each step in a callback, which is given a `StepProgress`;
 models that are then not needed may be None. A render goes on from a `WindowState` or a `StepState`.
 
-To read it in order: `pipeline` says what a render is, `rendering` goes from window to window, `sampling` and
-`schedule` from step to step by one of the `solvers`, `guidance` combines the passes of a step, and
-`transformer` is the model. Its inputs come from `audio`, `speech_encoding` and `conditioning`; its output goes
-through `latents`, `wan_vae` and `color`. `windows`, `sizes`, `settings` and `states` are the data between them;
-`caching`, `compilation`, `projections` and `parallel` make it faster. `flashtalk` has the settings of weights
-that were distilled for few steps. Everything about files of weights lies in `checkpoints/`.
+To read it in order: `pipeline` says what a render is, `rendering` goes from window to window, `sampling`
+and `schedule` from step to step by one of the `solvers`, `guidance` combines the passes of a step, and
+`transformer` is the model. Its inputs come from `audio`, `speech_encoding` and `conditioning`; its output
+goes through `latents`, `wan_vae` and `color`. `windows`, `sizes`, `settings` and `states` are the data
+between them; `caching`, `compilation`, `projections` and `parallel` make it faster. `flashtalk` has the
+settings of weights that were distilled for few steps. Everything about files of weights lies in
+`checkpoints/`.
 
 The names below are loaded when they are first asked for: importing the package costs nothing.
 """
