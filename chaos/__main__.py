@@ -1,6 +1,6 @@
 """`python -m chaos`: one run; 1 when a promise was broken, 2 when it could not be finished.
 
-JOBS (200), SEED (drawn, and told) and SECONDS (570, for all of it) come from the environment. SHORT=1 is the
+JOBS (200), SEED (drawn, and told) and SECONDS (750, for all of it) come from the environment. SHORT=1 is the
 form that the tests run: a dozen jobs, a few faults, and leases of seconds instead of a minute.
 """
 
@@ -38,7 +38,7 @@ def main() -> int:
     settings = Settings(
         seed=seed,
         jobs=int(os.environ.get("JOBS") or (12 if short else 200)),
-        seconds=float(os.environ.get("SECONDS") or (150 if short else 570)),
+        seconds=float(os.environ.get("SECONDS") or (150 if short else 750)),
         short=short,
     )
     try:

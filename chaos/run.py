@@ -12,12 +12,13 @@ from django.utils import timezone
 
 from chaos import plan, table, targets
 from chaos.customers import Customers
+from chaos.drills import Drills
+from chaos.idle_watch import IdleWatch
 from chaos.plan import Fault, Order, Variant
 from chaos.promises import Promises, Video, decoded
 from chaos.quiescence import is_at_work, progress_of, wait
 from chaos.stack import Stack
 from chaos.storm import TICK_SECONDS, Storm
-from chaos.targets import IdleWatch
 from chaos.tenants import make_tenants
 from gpu_worker.contract import coordination
 from jobs.models import Job, JobEvent, WebhookDelivery
@@ -32,6 +33,8 @@ PATIENCE_SECONDS = 5.0
 # Of a run's time: for healing, in which a lost worker is found out, and for looking at everything.
 HEALING_SECONDS = coordination.LEASE_SECONDS + 2 * EVERY_SECONDS + 40.0
 CHECKING_SECONDS = 60.0
+# Two workers that are silent until they are given up, and some that are killed.
+DRILLS_SECONDS = 2 * coordination.LEASE_SECONDS + 60.0
 GAP_SECONDS = (2.0, 5.0)
 # Orders come in this part of the storm.
 ORDERING_SHARE = 0.7
@@ -69,22 +72,31 @@ def run(settings: Settings, stack: Stack) -> list[str]:
         orders, faults = plans(settings, deadline)
         with step(f"{len(orders)} orders, {len(faults)} faults, and healing"):
             storm = Storm(stack, customers, orders, faults, settings.seed)
-            with IdleWatch(stack.valkey.url) as idle:
+            with IdleWatch(stack.valkey.url) as watch:
                 storm.rage()
                 hurried = heal(stack, customers)
-        customers.leave()
         # The short run has shorter leases, and may share its machine with other tests.
-        found = targets.losses(storm.outages)
-        seen = [] if settings.short else list(targets.missed(found, idle.seconds))
-        targets.show(found, idle.seconds)
+        seen = [] if settings.short else drill(stack, customers, storm, watch)
+        customers.leave()
         return seen + verdict(stack, customers, undisturbed, storm, hurried)
+
+
+def drill(stack: Stack, customers: Customers, storm: Storm, watch: IdleWatch) -> list[str]:
+    """Lose workers while nothing else goes wrong; returns a sentence for each target that was missed."""
+    with step("lose workers one by one"):
+        drills = Drills(stack, customers).all()
+        heal(stack, customers)
+    measured = targets.measure(storm.outages, drills, watch)
+    connections.close_all()
+    targets.show(measured)
+    return list(targets.missed(measured))
 
 
 def plans(settings: Settings, deadline: float) -> tuple[list[Order], list[Fault]]:
     if settings.short:
         orders = plan.orders(settings.seed, settings.jobs, SHORT_ORDERING_SECONDS, plan.SHORT_VARIANTS)
         return orders, list(plan.SHORT_FAULTS)
-    seconds = max(30.0, deadline - time.monotonic() - HEALING_SECONDS - CHECKING_SECONDS)
+    seconds = max(30.0, deadline - time.monotonic() - HEALING_SECONDS - DRILLS_SECONDS - CHECKING_SECONDS)
     lost_seconds = coordination.LEASE_SECONDS + 2 * EVERY_SECONDS
     orders = plan.orders(settings.seed, settings.jobs, ORDERING_SHARE * seconds, plan.VARIANTS)
     return orders, plan.faults(settings.seed, seconds, GAP_SECONDS, lost_seconds)

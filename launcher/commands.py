@@ -18,7 +18,7 @@ make test    every test: ARGS="-k cancel -x"
 make lint    every check
 make bench   measure, and write bench.json
 make gpu-proof  measure on one NVIDIA GPU what the documents compute: PART=n
-make chaos   200 videos while everything is broken, and all promises checked: SEED=1 JOBS=200 SECONDS=570
+make chaos   200 videos while everything is broken, and all promises checked: SEED=1 JOBS=200 SECONDS=750
 make lock    resolve pyproject.toml to requirements/*.txt: UPGRADE=1
 make clean   remove .venv, .avatar with all its data, caches, demo.mp4 and bench.json
 """
