@@ -52,3 +52,9 @@ def missing(demand: Demand, health: Health, most: int, *, takers: int) -> int:
     wanted = demand.waiting - health.in_queue - takers
     allowed = most - health.in_queue - health.in_progress
     return max(0, min(wanted, allowed))
+
+
+def is_short(health: Health, most: int) -> bool:
+    """Whether requests wait although there could be more workers: none is at work, or starting, for them."""
+    there = health.workers.initializing + health.workers.running
+    return health.in_queue > 0 and there < min(most, health.in_queue + health.in_progress)

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from avatar_api.common.redis import quick_client
 from avatar_api.common.shared_counters import SharedCounter
 from jobs.scheduling.autoscaling import status
-from jobs.scheduling.autoscaling.runpod import Health
+from jobs.scheduling.autoscaling.status import EndpointStatus
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,11 @@ class EndpointMetrics(Collector):
         except RedisError:
             log.exception("Redis doesn't tell of the endpoint")
             return
-        yield from _families(reading.health if reading else None)
+        yield from _families(reading)
 
 
-def _families(health: Health | None) -> Iterator[Metric]:
+def _families(reading: EndpointStatus | None) -> Iterator[Metric]:
+    health = reading.health if reading else None
     requests = GaugeMetricFamily("avatar_runpod_requests", "The endpoint's requests.", labels=["state"])
     workers = GaugeMetricFamily("avatar_runpod_workers", "The endpoint's workers.", labels=["state"])
     if health is not None:
@@ -50,3 +51,13 @@ def _families(health: Health | None) -> Iterator[Metric]:
     known = int(health is not None)
     yield GaugeMetricFamily("avatar_runpod_up", "Whether RunPod reports the endpoint's health.", value=known)
     yield from (requests, workers)
+    yield GaugeMetricFamily(
+        "avatar_runpod_short_seconds",
+        "For how long RunPod has had fewer workers at work than its requests call for.",
+        value=reading.short_seconds if reading else 0,
+    )
+    yield GaugeMetricFamily(
+        "avatar_runpod_unused_seconds",
+        "For how long the endpoint has had no turn.",
+        value=reading.unused_seconds if reading else 0,
+    )

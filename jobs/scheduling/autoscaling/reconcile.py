@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 
 from django.conf import settings
 from redis import Redis
@@ -35,37 +36,45 @@ def reconcile_workers() -> None:
 
 def _reconcile(endpoint: RunPodEndpoint, redis: Redis) -> bool:
     """Whether RunPod is to have a rest now: jobs wait and have their wakes, or it doesn't answer."""
-    most = settings.RUNPOD_MAX_WORKERS
+    most, previous, now = settings.RUNPOD_MAX_WORKERS, status.last(), time.time()
+    before = previous or EndpointStatus(now, None, used_at=now)
     try:
         health = endpoint.health()
     except RunPodError as error:
-        _note_failure(redis, error, jobs_wait=demand.demand(most).waiting > 0)
+        log.warning("RunPod does not report the endpoint's health: %s", error)
+        status.save(redis, replace(before, at=now, health=None, error=str(error), idle_since=None))
+        if demand.demand(most).waiting > 0:
+            WAKES.add("failed")
         return True
     current = demand.demand(most)
-    takers = _expected_takers(redis, current, health)
-    _wake(endpoint, demand.missing(current, health, most, takers=takers))
+    found = _seen(before, now, current, health)
+    status.save(redis, found)
+    _wake(endpoint, demand.missing(current, health, most, takers=_expected_takers(found, current, health)))
     return current.waiting > 0
 
 
-def _note_failure(redis: Redis, error: RunPodError, *, jobs_wait: bool) -> None:
-    log.warning("RunPod does not report the endpoint's health: %s", error)
-    status.save(redis, EndpointStatus(time.time(), None, str(error)))
-    if jobs_wait:
-        WAKES.add("failed")
+def _seen(before: EndpointStatus, now: float, current: Demand, health: Health) -> EndpointStatus:
+    """What this round saw, and since when each of it was seen."""
+    is_idle = current.waiting > 0 and demand.idle_turns(current, health) > 0
+    is_short = demand.is_short(health, settings.RUNPOD_MAX_WORKERS)
+    return EndpointStatus(
+        now,
+        health,
+        idle_since=(before.idle_since or now) if is_idle else None,
+        short_since=(before.short_since or now) if is_short else None,
+        used_at=now if health.in_progress or before.used_at is None else before.used_at,
+    )
 
 
-def _expected_takers(redis: Redis, current: Demand, health: Health) -> int:
-    """How many idle turns count on getting a job; and what was seen is kept.
+def _expected_takers(found: EndpointStatus, current: Demand, health: Health) -> int:
+    """How many idle turns count on getting a job.
 
     A worker takes a job that waits within seconds. Where turns stay idle for longer, a worker has died, which
     RunPod notices at its execution time-out: nobody is to wait for that.
     """
-    now, previous = time.time(), status.latest()
-    seen_since = previous.idle_since if previous else None
-    idle = demand.idle_turns(current, health) if current.waiting else 0
-    idle_since = (seen_since or now) if idle else None
-    status.save(redis, EndpointStatus(now, health, idle_since=idle_since))
-    return idle if idle_since is None or now - idle_since < IDLE_TURN_SECONDS else 0
+    if found.idle_since is None or found.at - found.idle_since >= IDLE_TURN_SECONDS:
+        return 0
+    return demand.idle_turns(current, health)
 
 
 def _wake(endpoint: RunPodEndpoint, wakes: int) -> None:

@@ -14,8 +14,10 @@ from gpu_worker.contract.reading import UnreadableError
 from jobs.scheduling.autoscaling.runpod import Health
 
 KEY = "waking:reading"
-# A status that is older says nothing: no round has looked for a long time.
+# A status that is older says nothing of the present: no round has looked for a long time.
 KEPT_SECONDS = 600
+SHORT_SECONDS = 120
+"""Fewer workers for so long than the requests call for is no start that takes its time."""
 
 
 @dataclass(frozen=True)
@@ -27,24 +29,40 @@ class EndpointStatus:
         health: None where RunPod didn't tell.
         error: What it did instead.
         idle_since: Since when, seen again and again, turns have had no job although jobs wait.
+        short_since: Since when, likewise, RunPod has started fewer workers than it has requests for.
+        used_at: When a turn was last in progress, or the endpoint was first looked at.
     """
 
     at: float
     health: Health | None
     error: str = ""
     idle_since: float | None = None
+    short_since: float | None = None
+    used_at: float | None = None
 
     @property
     def age_seconds(self) -> float:
-        return round(max(0.0, time.time() - self.at), 1)
+        return _seconds_since(self.at)
+
+    @property
+    def short_seconds(self) -> float:
+        return _seconds_since(self.short_since)
+
+    @property
+    def unused_seconds(self) -> float:
+        return _seconds_since(self.used_at)
+
+
+def _seconds_since(moment: float | None) -> float:
+    return 0.0 if moment is None else round(max(0.0, time.time() - moment), 1)
 
 
 def save(redis: Redis, endpoint_status: EndpointStatus) -> None:
-    redis.set(KEY, json.dumps(asdict(endpoint_status)), ex=KEPT_SECONDS)
+    redis.set(KEY, json.dumps(asdict(endpoint_status)))
 
 
-def latest() -> EndpointStatus | None:
-    """The last one, if it isn't too old, and not of another version while this one takes its place.
+def last() -> EndpointStatus | None:
+    """The last one, however old, unless it is of another version while this one takes its place.
 
     Raises:
         RedisError: Redis is away.
@@ -59,6 +77,12 @@ def latest() -> EndpointStatus | None:
         return None
 
 
+def latest() -> EndpointStatus | None:
+    """The last one, if it isn't too old; raises as `last` does."""
+    found = last()
+    return found if found and found.age_seconds < KEPT_SECONDS else None
+
+
 def detail() -> dict[str, object] | None:
     """For those who look at the deployment; None where there is no endpoint.
 
@@ -67,16 +91,25 @@ def detail() -> dict[str, object] | None:
     """
     if not settings.RUNPOD_ENDPOINT_ID:
         return None
-    endpoint_status = latest()
-    if endpoint_status is None:
-        return {
-            "ok": False,
-            "error": "The endpoint has not been checked for a while: is `control_worker outbound` running?",
-        }
-    data: dict[str, object] = {
-        "ok": endpoint_status.health is not None,
-        "age_seconds": endpoint_status.age_seconds,
-    }
-    return data | (
-        {"error": endpoint_status.error} if endpoint_status.health is None else asdict(endpoint_status.health)
+    found = latest()
+    if found is None:
+        error = "The endpoint has not been checked for a while: is `control_worker outbound` running?"
+        return {"ok": False, "error": error}
+    error = _error(found)
+    told: dict[str, object] = {"ok": not error, "age_seconds": found.age_seconds}
+    if error:
+        told["error"] = error
+    if found.health:
+        told |= asdict(found.health) | {"unused_seconds": found.unused_seconds}
+    return told
+
+
+def _error(found: EndpointStatus) -> str:
+    if found.health is None:
+        return found.error or "RunPod does not report the endpoint's health."
+    if found.short_seconds < SHORT_SECONDS:
+        return ""
+    return (
+        f"For {found.short_seconds:.0f} s RunPod has had fewer workers at work than its requests and "
+        "RUNPOD_MAX_WORKERS call for: see EndpointShort in docs/OPERATIONS.md."
     )
