@@ -3,7 +3,9 @@
 The store is a bucket, or a folder of which each file is an object.
 """
 
+import hashlib
 import os
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +20,8 @@ from avatar_api.common.transient_errors import NotDeletedError
 
 PAGE = 1000
 """Objects a page: as many as S3 lists, and deletes, with one request."""
+WITH_MD5 = ("DeleteObjects", "PutBucketLifecycleConfiguration", "PutBucketCors")
+"""Those of our requests that S3 refused without `Content-MD5` before there were other checksums."""
 
 
 @dataclass(frozen=True)
@@ -130,4 +134,13 @@ def _file(entry: "os.DirEntry[str]") -> Iterator[StoredObject]:
 
 def bucket() -> Any:
     """The bucket of an S3 store, which the common interface of stores doesn't name."""
-    return default_storage.bucket  # type: ignore[attr-defined]
+    found = default_storage.bucket  # type: ignore[attr-defined]
+    for operation in WITH_MD5:
+        found.meta.client.meta.events.register(f"before-call.s3.{operation}", _add_md5, unique_id=operation)
+    return found
+
+
+def _add_md5(params: dict[str, Any], **_: Any) -> None:
+    """Some S3 servers require the header; since botocore 1.36 only newer checksums are sent."""
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"]["Content-MD5"] = b64encode(digest).decode()
