@@ -56,7 +56,7 @@ def gpu_worker(stack: Live, store: S3Server, models: Path) -> Iterator[None]:
     try:
         yield
         worker.terminate()
-        assert worker.wait(10) == 0
+        assert worker.wait(60) == 0
     finally:
         worker.kill()
         worker.wait()

@@ -51,7 +51,7 @@ def worker_of_the_endpoint(plane: ControlPlane, settings: Settings, folder: Path
     try:
         yield
         worker.terminate()
-        assert worker.wait(15) == 0
+        assert worker.wait(60) == 0
     finally:
         worker.kill()
         worker.wait()

@@ -44,7 +44,7 @@ def test_being_told_to_stop_stops_everything_children_and_the_deaf_included(
 ):
     pids = read_pids(owner)
     owner.send_signal(number)
-    assert owner.wait(10) == 130
+    assert owner.wait(60) == 130
     for pid in pids:
         wait_until_gone(pid)
 

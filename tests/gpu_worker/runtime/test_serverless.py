@@ -83,7 +83,7 @@ def test_a_wake_renders_what_is_queued_and_sigterm_hands_back(
         plane.run("wake-3")
         control.wait_for(ReportKind.STARTED)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
     control.wait_for(ReportKind.HANDED_BACK)
 
 

@@ -1,5 +1,6 @@
 """What a job is told of its place in the queue and of the time until its end."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -26,6 +27,12 @@ pytestmark = pytest.mark.usefixtures("redis", "store")
 WINDOWS = 5
 LONG = 81 + (WINDOWS - 1) * 72
 KIND = window_times.RenderKind("preview", "fast", "480p")
+
+
+@pytest.fixture
+def _no_time_passes() -> Iterator[None]:
+    with time_machine.travel(timezone.now(), tick=False):
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +122,7 @@ class TestPlaces:
         assert prospect(factories.job(acme)) == LiveStatus(None, 2, None)
 
 
+@pytest.mark.usefixtures("_no_time_passes")
 class TestTimes:
     def test_a_job_that_waits_has_those_before_it_and_itself_to_wait_for(
         self, running: Job, acme: Organization, redis: Redis

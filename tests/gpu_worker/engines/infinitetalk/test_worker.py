@@ -74,7 +74,7 @@ def test_killed_in_window_2_and_stopped_there_again_a_job_gives_the_undisturbed_
     with start_worker(control, models) as process:
         control.wait_for(ReportKind.STARTED)
         process.signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     handed_back = control.wait_for(ReportKind.HANDED_BACK)
     control.forget_reports()
 
