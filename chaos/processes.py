@@ -13,7 +13,7 @@ from avatar_api import child_process
 from launcher.supervisor import Program
 from launcher.terminal import Failure
 
-READY_SECONDS = 90.0
+READY_SECONDS = 300.0
 POLL_SECONDS = 0.05
 # What dies at once is not started again at once.
 PAUSE_SECONDS = 0.5

@@ -1,10 +1,15 @@
 """When a run is over: once nothing is left to do, or once nothing gets done any more.
 
-A machine that is busy with something else takes longer, so what counts is progress and not the seconds.
+A machine that is busy with something else takes longer, so what counts is progress and not the seconds: that
+nothing gets done any more says something only once the machine had time to spare, and nobody used it.
 """
 
+import os
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from django.db.models import Q
 
@@ -15,6 +20,8 @@ from jobs.states import FINAL, OPEN
 
 # Longer than any loss, or any pause before a next try, keeps everything waiting.
 STALLED_SECONDS = coordination.LEASE_SECONDS + 90.0
+# Of which the processors must have been idle for so long, on average.
+SPARE_SECONDS = 30.0
 # Against a machine that is hopelessly slow.
 MOST_SECONDS = 1800.0
 
@@ -34,18 +41,38 @@ def wait(is_over: Callable[[], bool], progress: Callable[[], object], keep: Call
     Raises:
         UnfinishedError: Something still gets done, and it takes too long.
     """
-    began = changed_at = time.monotonic()
-    last = progress()
+    began = Moment.now()
+    changed, last = began, progress()
     while not is_over():
         keep()
-        now, current = time.monotonic(), progress()
+        now, current = Moment.now(), progress()
         if current != last:
-            last, changed_at = current, now
-        if now - changed_at > STALLED_SECONDS:
+            last, changed = current, now
+        if now.at - changed.at > STALLED_SECONDS and now.spare - changed.spare > SPARE_SECONDS:
             return False
-        if now - began > MOST_SECONDS:
-            raise UnfinishedError(f"Still at work after {MOST_SECONDS:.0f} s.")
+        if now.at - began.at > MOST_SECONDS:
+            raise UnfinishedError(f"Still at work, or without a processor, after {MOST_SECONDS:.0f} s.")
     return True
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A time, and for how many seconds the machine's processors have been idle by then, on average."""
+
+    at: float
+    spare: float
+
+    @classmethod
+    def now(cls) -> "Moment":
+        return cls(time.monotonic(), idle_seconds())
+
+
+def idle_seconds() -> float:
+    """Since the machine was started; elsewhere than on Linux all time counts as idle."""
+    if sys.platform != "linux":
+        return time.monotonic()
+    _, _user, _nice, _system, idle, *_ = Path("/proc/stat").read_text().splitlines()[0].split()
+    return int(idle) / os.sysconf("SC_CLK_TCK") / (os.cpu_count() or 1)
 
 
 def is_at_work(customers: Customers) -> bool:
