@@ -229,10 +229,19 @@ def test_a_body_longer_than_announced_is_cut_and_refused(live: Live, form: bytes
     assert answer[0] in (400, 422)
 
 
-def test_a_length_that_is_no_number_is_refused(live: Live):
-    status, _, body = exchange(
-        live,
-        b"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: many\r\nConnection: close\r\n\r\n",
-    )
-    assert status == 400
-    assert b"<html" not in body
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        pytest.param(b"GARBAGE", 400, id="no request line"),
+        pytest.param(b"GET /v1/jobs HTTP/1.1\r\nHost 127.0.0.1", 400, id="no header"),
+        pytest.param(b"POST /v1/jobs HTTP/1.1\r\nContent-Length: many", 400, id="no length"),
+        pytest.param(b"GET /%s HTTP/1.1" % (b"x" * 65_535), 414, id="a long address"),
+        pytest.param(b"GET /v1/jobs HTTP/1.1" + b"\r\nX: y" * 101, 431, id="many headers"),
+        pytest.param(b"GET /v1/jobs HTTP/1.1\r\nX: " + b"y" * 500_000, 431, id="large headers"),
+    ],
+)
+def test_what_is_no_http_is_answered_by_the_server_itself(live: Live, head: bytes, expected: int):
+    """As the small print of docs/API.md says."""
+    status, headers, body = exchange(live, head + b"\r\n\r\n")
+    assert (status, body, headers["connection"]) == (expected, b"", "close")
+    assert "x-request-id" not in headers
