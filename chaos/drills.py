@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from django.db import connections
 
+from chaos import quiescence
 from chaos.customers import Customers
 from chaos.faults import SERVER_SECONDS
 from chaos.plan import Order, Variant
@@ -28,8 +29,6 @@ KILLS = 5
 TICK_SECONDS = 0.05
 REDIS_SECONDS = 8.0
 REDIS_AFTER_SECONDS = 20.0
-MOST_SECONDS = 600.0
-"""For one drill, on a machine that is hopelessly slow."""
 
 
 @dataclass(frozen=True)
@@ -108,15 +107,22 @@ class Drills:
         """What `look` gives, once it gives anything; what ends meanwhile is started again.
 
         Raises:
-            Failure: It never does.
+            Failure: Nothing gets done any more, and it never does.
         """
-        deadline = time.monotonic() + MOST_SECONDS
-        while not (found := look()):
-            if time.monotonic() > deadline:
-                raise Failure("A worker was lost, and that was never noticed.")
-            self._stack.keep()
-            time.sleep(TICK_SECONDS)
-        return found
+        found: list[Found] = []
+
+        def is_over() -> bool:
+            if seen := look():
+                found.append(seen)
+            return bool(found)
+
+        if not quiescence.wait(is_over, lambda: quiescence.progress_of(self._customers), self._keep):
+            raise Failure(f"A worker was lost, and its job is stuck; see {self._stack.logs}.")
+        return found[0]
+
+    def _keep(self) -> None:
+        self._stack.keep()
+        time.sleep(TICK_SECONDS)
 
 
 def _ended(job: Job) -> bool:

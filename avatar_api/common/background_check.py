@@ -13,10 +13,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a check."""
+    """What came of a check.
+
+    Attributes:
+        value: What it gave, where it was `ok`.
+    """
 
     ok: bool
     seconds: float
+    value: object = None
 
 
 class BackgroundCheck:
@@ -60,15 +65,14 @@ class BackgroundCheck:
         return Outcome(ok=False, seconds=time.monotonic() - self._began)
 
     def _run(self, done: threading.Event) -> None:
-        begin = time.monotonic()
+        begin, ok, value = time.monotonic(), True, None
         try:
-            self._check()
-            ok = True
+            value = self._check()
         except Exception:
             # Whatever is wrong with a part, the answer is that it is down; the log says why.
             log.exception("%s is down", self.name)
             ok = False
         finally:
             close_old_connections()
-        self._outcome = Outcome(ok, time.monotonic() - begin)
+        self._outcome = Outcome(ok, time.monotonic() - begin, value)
         done.set()

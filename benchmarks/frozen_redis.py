@@ -1,0 +1,73 @@
+"""What a Redis that is frozen, and answers nobody, costs a request.
+
+The first request after a second without any meets it anew; those that follow at once are spared.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from redis import Redis
+
+from benchmarks.row import Row
+from benchmarks.web_server import (
+    Request,
+    WebServer,
+    asgi_server,
+    authorized,
+    connect,
+    creation,
+    deployment,
+    make_job,
+)
+
+READINGS = 1
+REQUESTS = 5
+QUIET = {"LOG_LEVEL": "CRITICAL"}
+PAUSE_SECONDS = 1.5
+"""After which a web process asks a Redis again that hasn't answered."""
+
+
+def rows() -> Iterator[Row]:
+    """The slowest of a few requests of each kind, each after a pause, beside Redis as it is and frozen."""
+    with deployment() as deployed, asgi_server(deployed.environment | QUIET) as web:
+        asked = {
+            "GET a list of jobs": authorized("GET", "/v1/jobs", deployed.key),
+            "GET one job": authorized("GET", f"/v1/jobs/{make_job(web.port, deployed.key)}", deployed.key),
+            "POST a job": creation(deployed.key),
+            "GET /readyz": Request("GET", "/readyz", {}),
+        }
+        yield from slowest(web, asked, "Redis answers")
+        with frozen(deployed.environment["REDIS_URL"]):
+            yield from slowest(web, asked, "Redis is frozen")
+
+
+def slowest(web: WebServer, asked: dict[str, Request], meanwhile: str) -> Iterator[Row]:
+    for name, request in asked.items():
+        yield Row(f"{name}, {meanwhile}, slowest", max(seconds_of(web.port, request)), "s")
+
+
+def seconds_of(port: int, request: Request) -> Iterator[float]:
+    for number in range(REQUESTS):
+        time.sleep(PAUSE_SECONDS)
+        sent = replace(request, headers=request.headers | {"Idempotency-Key": f"{time.monotonic()} {number}"})
+        began = time.monotonic()
+        with contextlib.closing(connect(port)) as connection:
+            connection.request(sent.method, sent.path, sent.body or None, sent.headers)
+            connection.getresponse().read()
+        yield time.monotonic() - began
+
+
+@contextlib.contextmanager
+def frozen(url: str) -> Iterator[None]:
+    """Stop Redis by SIGSTOP, and let it go on at the end."""
+    with Redis.from_url(url) as redis:
+        process_id = int(redis.info("server")["process_id"])
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process_id, signal.SIGCONT)
