@@ -94,5 +94,5 @@ def _storage() -> None:
 
 CHECKS: dict[str, Callable[[], object]] = {"database": _database, "redis": _redis, "storage": _storage}
 
-# Added by those who know of them. They send no request outside of the deployment; None: there is nothing to say.
+# Added by those who know of them; they send no request outside of the deployment. None: nothing to say.
 DETAILS: dict[str, Callable[[], dict[str, object] | None]] = {"redis": _eviction}
