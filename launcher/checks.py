@@ -34,6 +34,7 @@ def checks() -> dict[str, list[str]]:
         "ruff format": [*python, "ruff", "format", "--check", "."],
         "mypy": [*python, "mypy"],
         "migrations": [*python, "ops.lint_migrations"],
+        "measured figures": [*python, "ops.measured_figures"],
         "import-linter": [str(BIN / "lint-imports"), "--no-logo"],
         "shellcheck": [str(BIN / "shellcheck"), *shell_scripts()],
         "actionlint": [str(BIN / "actionlint"), *files(".github/workflows/*.yml")],
