@@ -1,6 +1,7 @@
 """A refusal must not break the next request on the same connection, whichever client keeps it open."""
 
 import http.client
+import json
 import shutil
 import subprocess
 from collections import Counter
@@ -8,11 +9,13 @@ from itertools import cycle, islice
 
 import httpx
 import pytest
+import requests
 
 from tests.e2e.conftest import Live
 
 BODY = b"x" * 300_000
 REFUSALS = 2000
+FEWER = 300  # Where another client shows the same.
 REQUESTS = (
     ("POST", "/v1/jobs", {"Authorization": "Bearer av_live_nonsense"}, 401),
     ("POST", "/v1/jobs", {}, 401),
@@ -21,6 +24,24 @@ REQUESTS = (
     ("PUT", "/v1/me", {}, 401),
     ("POST", "/healthz", {}, 405),
 )
+
+# Reads the requests from its arguments; says which statuses came, and how often a request broke.
+FETCH = """
+const [url, list, refusals, size] = process.argv.slice(1);
+const requests = JSON.parse(list), found = {};
+for (let number = 0; number < Number(refusals); number++) {
+  const [method, path, headers] = requests[number % requests.length];
+  const body = "x".repeat(number % 40 < requests.length ? Number(size) : 3000);
+  let result = "broken";
+  try {
+    const answer = await fetch(url + path, { method, headers, body });
+    await answer.text();
+    result = answer.status;
+  } catch {}
+  found[result] = (found[result] ?? 0) + 1;
+}
+console.log(JSON.stringify(found));
+"""
 
 
 def test_two_thousand_refusals_in_a_row_break_no_connection(live: Live) -> None:
@@ -31,6 +52,25 @@ def test_two_thousand_refusals_in_a_row_break_no_connection(live: Live) -> None:
             statuses[client.request(method, path, headers=headers, content=BODY[:size]).status_code] += 1
     assert statuses.total() == REFUSALS
     assert set(statuses) == {401, 404, 405}
+
+
+def test_a_session_of_requests_breaks_at_no_refusal(live: Live) -> None:
+    statuses: Counter[int] = Counter()
+    with requests.Session() as session:
+        for number, (method, path, headers, _) in enumerate(islice(cycle(REQUESTS), FEWER)):
+            size = len(BODY) if number % 40 < len(REQUESTS) else 3000
+            answer = session.request(method, live.url + path, headers=headers, data=BODY[:size], timeout=60)
+            statuses[answer.status_code] += 1
+    assert (statuses.total(), set(statuses)) == (FEWER, {401, 404, 405})
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js isn't installed")
+def test_fetch_of_node_breaks_at_no_refusal(live: Live) -> None:
+    asked = [live.url, json.dumps(REQUESTS), str(FEWER), str(len(BODY))]
+    command = ["node", "--input-type=module", "--eval", FETCH, *asked]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
+    statuses: dict[str, int] = json.loads(done.stdout)
+    assert (sum(statuses.values()), set(statuses)) == (FEWER, {"401", "404", "405"})
 
 
 @pytest.mark.parametrize(("method", "path", "headers", "status"), REQUESTS)
