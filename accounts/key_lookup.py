@@ -1,8 +1,4 @@
-"""The query that every request makes: a key with its organization and the plan of its mode.
-
-Django compiles a query anew each time, which for these 60 columns takes longer than to run it. So the SQL
-of the queryset is made once, and rows become instances as a queryset would make them.
-"""
+"""The query that every request makes: a key with its organization and the plan of its mode."""
 
 from functools import cache
 from typing import Any
@@ -11,6 +7,7 @@ from django.db import connection
 from django.db.models import Model
 
 from accounts.models import ApiKey, Organization, Plan
+from avatar_api.common import compiled_queries
 
 PARTS: tuple[type[Model], ...] = (ApiKey, Organization, Plan)
 
@@ -33,19 +30,13 @@ def find(key_id: str, *, livemode: bool) -> ApiKey | None:
 def statement(plan_name: str) -> str:
     """The SQL with a placeholder for the key's id; columns come in the order of PARTS."""
     queryset = ApiKey.objects.filter(pk="").select_related(f"organization__{plan_name}").order_by()
-    sql: str = queryset.query.sql_with_params()[0]
-    return sql
+    return compiled_queries.sql_of(queryset)
 
 
 def instances(row: tuple[Any, ...]) -> Any:
     """One instance of each of PARTS, from the columns side by side."""
     start = 0
     for model in PARTS:
-        names = columns(model)
-        yield model.from_db(connection.alias, names, row[start : start + len(names)])
-        start += len(names)
-
-
-@cache
-def columns(model: type[Model]) -> list[str]:
-    return [field.attname for field in model._meta.concrete_fields]
+        end = start + len(compiled_queries.columns(model).names)
+        yield compiled_queries.instance(model, row[start:end])
+        start = end

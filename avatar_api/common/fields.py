@@ -4,13 +4,13 @@ They take a value as it is or refuse it: `"7"` is no integer, `7` no text.
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
-from avatar_api.common.times import EXPECTED, TimeError, read_time
+from avatar_api.common.times import EXPECTED, TimeError, read_time, write_time
 
 
 class StrictCharField(serializers.CharField):
@@ -91,4 +91,4 @@ class TimestampField(serializers.DateTimeField):
     """RFC 3339 in UTC with milliseconds, such as `2026-11-21T18:27:27.378Z`."""
 
     def to_representation(self, value: datetime) -> str:
-        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return write_time(value)

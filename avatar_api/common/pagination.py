@@ -6,7 +6,7 @@ A cursor names the last object of its page by time and id. Those of the release 
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -51,8 +51,19 @@ class Position:
         return base64.urlsafe_b64encode(f"{self.created_at.isoformat()} {self.id}".encode()).decode()
 
 
-def page_of(queryset: QuerySet[M], params: Mapping[str, str], id_pattern: str) -> Page[M]:
+def page_of(
+    queryset: QuerySet[M],
+    params: Mapping[str, str],
+    id_pattern: str,
+    fetch: Callable[[QuerySet[M]], list[M]] = list,
+) -> Page[M]:
     """The page that `limit` and `cursor` ask for, newest first by `created_at`, then by id.
+
+    Args:
+        queryset: The whole list.
+        params: Of the request.
+        id_pattern: What ids look like.
+        fetch: Reads the page.
 
     Raises:
         Problem: `validation_error` when limit or cursor can't be read.
@@ -68,7 +79,7 @@ def page_of(queryset: QuerySet[M], params: Mapping[str, str], id_pattern: str) -
         # Said so that an index by time finds the place; few objects, if any, share one time.
         rows = rows.filter(created_at__lte=after.created_at)
         rows = rows.exclude(created_at=after.created_at, pk__gte=after.id)
-    found = list(rows[: limit + 1])
+    found = fetch(rows[: limit + 1])
     more = len(found) > limit
     return Page(found[:limit], Position.of(found[limit - 1]).encode() if more else None)
 

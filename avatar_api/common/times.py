@@ -1,4 +1,4 @@
-"""Times that come in, read in one place: with an offset, and kept in UTC."""
+"""Times as they come in, with an offset, and as they go out, in UTC: read and written in one place."""
 
 from datetime import UTC, datetime
 
@@ -24,3 +24,8 @@ def read_time(text: str) -> datetime:
         return moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise TimeError(EXPECTED) from error
+
+
+def write_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds, such as `2026-11-21T18:27:27.378Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

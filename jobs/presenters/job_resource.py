@@ -1,9 +1,10 @@
-"""A job as a client sees it: one dataclass that is filled here and serialized as it is."""
+"""A job as a client sees it, in JSON's own types: every read makes some, so no serializer copies them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
+from avatar_api.common.times import write_time
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.error_codes import ERROR_CODES
 from jobs.intake.sources import without_secrets
@@ -21,14 +22,12 @@ VARIANTS = {
 }
 
 
-@dataclass(frozen=True)
-class WindowCount:
+class WindowCount(TypedDict):
     current: int
     total: int
 
 
-@dataclass(frozen=True)
-class Output:
+class Output(TypedDict):
     url: str
     content_type: str
     duration_seconds: float
@@ -40,22 +39,21 @@ class Output:
     thumbnail_url: str
 
 
-@dataclass(frozen=True)
-class JobError:
+class JobError(TypedDict):
     code: str
     detail: str
     retryable: bool
 
 
-@dataclass(frozen=True)
-class Usage:
+class Usage(TypedDict):
     gpu_seconds: float
     video_seconds: float
     cost_usd: str
 
 
-@dataclass(frozen=True)
-class JobResource:
+class JobResource(TypedDict):
+    """The fields of `JobSerializer`, which describes them."""
+
     id: str
     object: str
     status: str
@@ -73,10 +71,10 @@ class JobResource:
     receipt: dict[str, Any] | None
     retry_of: str | None
     metadata: dict[str, str]
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    expires_at: datetime | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    expires_at: str | None
     expired: bool
 
 
@@ -93,41 +91,45 @@ def present(job: Job, base_url: str) -> JobResource:
 def describe(job: Job, live: LiveStatus, base_url: str) -> JobResource:
     """The job, from its row and from what `live` adds to it."""
     progress = live.progress
-    return JobResource(
-        id=job.id,
-        object="job",
-        status=job.status,
-        stage=_stage(job, progress),
-        progress=_progress(job, progress),
-        window=WindowCount(current=min(len(job.window_prefixes) + 1, job.windows), total=job.windows),
-        queue_position=live.queue_position,
-        eta_seconds=live.eta_seconds,
-        livemode=job.livemode,
-        input=input_of(job),
-        stream_url=hls.address(job, base_url),
-        output=_output(job, base_url),
-        error=_error(job),
-        usage=Usage(
-            gpu_seconds=round(job.gpu_seconds + job.attempt_gpu_seconds, 3),
-            video_seconds=float(job.charged_seconds),
-            cost_usd=str(job.cost_usd),
-        ),
-        receipt=job.receipt,
-        retry_of=job.retry_of_id,
-        metadata=job.metadata,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-        expires_at=job.expires_at,
-        expired=job.is_expired,
-    )
+    return {
+        "id": job.id,
+        "object": "job",
+        "status": job.status,
+        "stage": _stage(job, progress),
+        "progress": _progress(job, progress),
+        "window": {"current": min(len(job.window_prefixes) + 1, job.windows), "total": job.windows},
+        "queue_position": live.queue_position,
+        "eta_seconds": live.eta_seconds,
+        "livemode": job.livemode,
+        "input": input_of(job),
+        "stream_url": hls.address(job, base_url),
+        "output": _output(job, base_url),
+        "error": _error(job),
+        "usage": {
+            "gpu_seconds": round(job.gpu_seconds + job.attempt_gpu_seconds, 3),
+            "video_seconds": float(job.charged_seconds),
+            "cost_usd": str(job.cost_usd),
+        },
+        "receipt": job.receipt,
+        "retry_of": job.retry_of_id,
+        "metadata": job.metadata,
+        "created_at": write_time(job.created_at),
+        "started_at": _time(job.started_at),
+        "finished_at": _time(job.finished_at),
+        "expires_at": _time(job.expires_at),
+        "expired": job.is_expired,
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else write_time(moment)
 
 
 def _stage(job: Job, progress: coordination.Progress | None) -> str | None:
     if job.status == Status.QUEUED:
-        return Stage.WAITING if job.urls is None else Stage.FETCHING
+        return (Stage.WAITING if job.urls is None else Stage.FETCHING).value
     if job.status == Status.PROCESSING:
-        return progress.stage if progress else Stage.STARTING
+        return progress.stage if progress else Stage.STARTING.value
     return None
 
 
@@ -157,17 +159,17 @@ def _output(job: Job, base_url: str) -> Output | None:
     if job.status != Status.SUCCEEDED or job.is_expired or job.output is None:
         return None
     video = job.output
-    return Output(
-        url=content_url(job, "video", base_url),
-        content_type=VARIANTS["video"][1],
-        duration_seconds=video["duration_seconds"],
-        width=video["width"],
-        height=video["height"],
-        fps=video["fps"],
-        size_bytes=video["size_bytes"],
-        sha256=video["sha256"],
-        thumbnail_url=content_url(job, "thumbnail", base_url),
-    )
+    return {
+        "url": content_url(job, "video", base_url),
+        "content_type": VARIANTS["video"][1],
+        "duration_seconds": video["duration_seconds"],
+        "width": video["width"],
+        "height": video["height"],
+        "fps": video["fps"],
+        "size_bytes": video["size_bytes"],
+        "sha256": video["sha256"],
+        "thumbnail_url": content_url(job, "thumbnail", base_url),
+    }
 
 
 def content_url(job: Job, variant: str, base_url: str) -> str:
@@ -183,4 +185,5 @@ def _error(job: Job) -> JobError | None:
     if job.status != Status.FAILED:
         return None
     known = ERROR_CODES.get(job.error_code)
-    return JobError(job.error_code, job.error_detail, known is not None and known.retryable)
+    retryable = known is not None and known.retryable
+    return {"code": job.error_code, "detail": job.error_detail, "retryable": retryable}

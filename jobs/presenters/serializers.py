@@ -55,6 +55,8 @@ class UsageSerializer(serializers.Serializer):
 class JobSerializer(serializers.Serializer):
     """A job: what was requested, where it stands, and its result."""
 
+    # `job_resource` makes just these fields; here they are described for the document.
+
     id = serializers.CharField()
     object = serializers.CharField()
     status = serializers.ChoiceField(choices=Status.choices)
@@ -88,10 +90,6 @@ class JobSerializer(serializers.Serializer):
     finished_at = TimestampField(allow_null=True)
     expires_at = TimestampField(allow_null=True)
     expired = serializers.BooleanField()
-
-
-# Serializers copy their fields for each object that they are given; this one instance serves all.
-JOB = JobSerializer()
 
 
 class JobPageSerializer(serializers.Serializer):

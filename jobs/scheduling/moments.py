@@ -10,6 +10,9 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 MOST_KEPT = 200
+COSTS = 10
+"""A value serves at least so many times as long as its computation took, so that a busy process computes
+for a tenth of its time at most."""
 
 
 @dataclass
@@ -18,6 +21,7 @@ class Slot(Generic[Value]):
 
     lock: Lock = field(default_factory=Lock)
     begun_at: float = float("-inf")
+    took: float = 0.0
     value: Value | None = None
 
 
@@ -35,17 +39,19 @@ class Moments(Generic[Key, Value]):
 
         Args:
             key: Of what is asked for.
-            seconds: How old a value may be, from when its computation began.
+            seconds: How old a value may be, from when its computation began; older where that took long,
+                and 0 for one that serves nobody else.
             make: Computes a new one.
             fits: Whether one that is young enough can serve this caller.
         """
         slot = self._slot(key)
         with slot.lock:
-            young = time.monotonic() - slot.begun_at < seconds
+            oldest = max(seconds, COSTS * slot.took) if seconds else 0.0
+            young = time.monotonic() - slot.begun_at < oldest
             if slot.value is None or not young or not fits(slot.value):
                 begun_at = time.monotonic()
                 slot.value = make()
-                slot.begun_at = begun_at
+                slot.begun_at, slot.took = begun_at, time.monotonic() - begun_at
             return slot.value
 
     def _slot(self, key: Key) -> Slot[Value]:

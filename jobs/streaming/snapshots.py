@@ -11,7 +11,6 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from jobs.models import Job
 from jobs.presenters import etags, job_resource
-from jobs.presenters.serializers import JOB
 from jobs.states import OPEN
 
 THREADS = 2
@@ -74,7 +73,7 @@ def read_snapshot(job_id: str, base_url: str) -> Snapshot:
     """Read a job in the calling thread, whose connection serves for the next reading as well."""
     close_old_connections()
     try:
-        shown = JOB.to_representation(job_resource.present(Job.objects.get(pk=job_id), base_url))
+        shown = job_resource.present(Job.objects.get(pk=job_id), base_url)
     finally:
         close_old_connections()
     body = json.dumps(shown, cls=JSONEncoder, separators=(",", ":"), ensure_ascii=False).encode()

@@ -6,10 +6,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from avatar_api.common.fields import TimestampField
+from avatar_api.common.times import write_time
 from jobs.models import Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
 from jobs.presenters import hls, job_resource
-from jobs.presenters.serializers import JOB
 from jobs.scheduling.eta import LiveStatus
 
 TEST_EVENT = "webhook.test"
@@ -22,7 +21,7 @@ Json = dict[str, Any]
 
 def of_job(job: Job, event_type: WebhookEventType, moment: datetime) -> Json:
     """The message that the job has come to where it is, as it is kept."""
-    data = dict(JOB.to_representation(job_resource.describe(job, LiveStatus(), base_url="")))
+    data: Json = {**job_resource.describe(job, LiveStatus(), base_url="")}
     if data["output"] is not None:
         data["output"] = {**data["output"], "url": None, "thumbnail_url": None}
     data["stream_url"] = None
@@ -36,7 +35,7 @@ def of_test(endpoint: WebhookEndpoint, moment: datetime) -> Json:
 
 
 def _message(event_type: str, moment: datetime, data: Json) -> Json:
-    return {"type": event_type, "timestamp": TimestampField().to_representation(moment), "data": data}
+    return {"type": event_type, "timestamp": write_time(moment), "data": data}
 
 
 def body_of(delivery: WebhookDelivery, base_url: str) -> bytes:

@@ -16,7 +16,6 @@ from avatar_api.common.problems import Problem
 from avatar_api.common.tenant_queryset import TenantQuerySet
 from jobs.models import Job
 from jobs.presenters import job_query, job_resource, signed_urls
-from jobs.presenters.serializers import JOB
 
 JOB_ID = re.compile(id_pattern("job"))
 
@@ -37,8 +36,7 @@ class JobsView(TenantView):
         return job
 
     def answer(self, job: Job, status: int = 200) -> Response:
-        shown = job_resource.present(job, signed_urls.base_url(self.request))
-        return Response(JOB.to_representation(shown), status=status)
+        return Response(job_resource.present(job, signed_urls.base_url(self.request)), status=status)
 
     def accepted(self, job: Job, *, replayed: bool = False) -> Response:
         """The answer to a request that made a job."""

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from accounts import idempotency
 from accounts.negotiation import AlwaysJson
+from avatar_api.common.compiled_queries import fetch_list
 from avatar_api.common.faults import Faults
 from avatar_api.common.ids import id_pattern
 from avatar_api.common.multipart_parser import StrictMultiPartParser
@@ -121,10 +122,10 @@ class JobListView(JobRequestView):
         with faults.gathered():
             jobs = filtered(jobs, request.query_params)
         with faults.gathered():
-            page = page_of(jobs, request.query_params, id_pattern("job"))
+            page = page_of(jobs, request.query_params, id_pattern("job"), fetch_list)
         faults.refuse()
         rows = job_resource.present_all(page.rows, signed_urls.base_url(request))
-        return Response(JobPageSerializer({"data": rows, "next_cursor": page.next_cursor}).data)
+        return Response({"data": rows, "next_cursor": page.next_cursor})
 
 
 class EstimateView(JobRequestView):

@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import Organization
 from jobs.models import Job
+from jobs.scheduling import moments
 from jobs.scheduling.moments import Moments
 from jobs.states import Status
 from tests import factories
@@ -88,12 +89,28 @@ def test_a_moment_later_it_is_computed_anew(
 
 
 def test_those_who_ask_at_once_wait_for_one_computation() -> None:
-    moments, made, together = Moments[str, int](), [], Barrier(4)
+    shared, made, together = Moments[str, int](), [], Barrier(4)
 
     def ask() -> int:
         together.wait()
-        return moments.get("a", 600.0, make=lambda: made.append(1) or len(made), fits=lambda value: True)
+        return shared.get("a", 600.0, make=lambda: made.append(1) or len(made), fits=lambda value: True)
 
     with ThreadPoolExecutor(4) as threads:
         answers = [future.result() for future in [threads.submit(ask) for _ in range(4)]]
     assert (answers, made) == ([1] * 4, [1])
+
+
+def test_what_took_long_serves_ten_times_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a process that computes slowly still has nine tenths of its time for answers."""
+    clock = [100.0]
+    monkeypatch.setattr(moments.time, "monotonic", lambda: clock[0])
+    shared, made = Moments[str, float](), []
+
+    def make() -> float:
+        made.append(clock[0])
+        clock[0] += 2.0
+        return made[-1]
+
+    for clock[0] in (100.0, 102.0, 119.0, 121.0):
+        shared.get("a", 0.5, make, fits=lambda value: True)
+    assert made == [100.0, 121.0]
