@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,8 +15,12 @@ from django.core.management import call_command
 from django.db import connection, connections
 from redis import Redis
 
+from accounts import idempotency
+from accounts.limits import effective_limits
+from accounts.tenant import Tenant
 from avatar_api import child_process
 from avatar_api.common.advisory_lock import advisory_lock
+from jobs.models import Job
 from jobs.operations import periodic
 from jobs.storage.audit import Audit
 from tests import factories
@@ -98,6 +103,26 @@ def test_a_lock_is_free_after_it_was_held() -> None:
         assert in_threads(4, hold) == [True] * 4
     with advisory_lock("key 0") as mine, advisory_lock("key 0") as again:
         assert (mine, again) == (True, False)
+
+
+def test_no_idempotency_key_is_left_in_use() -> None:
+    """Thirty jobs, each of them made with a key and then made again."""
+    acme = factories.organization("Acme")
+    tenant = Tenant(acme, livemode=False, scopes=frozenset(), limits=effective_limits(acme, livemode=False))
+
+    def make_twice(thread: int) -> None:
+        for number in range(10):
+            claim = idempotency.request_of(f"{thread}-{number}", "jobs", {})
+            made = idempotency.make_once(tenant, claim, lambda: factories.job(acme))
+            assert claim
+            replayed = idempotency.replay(tenant, claim)
+            assert replayed
+            assert replayed.object_id == made.pk
+            with idempotency.claimed(tenant, replace(claim, key=f"{claim.key}-again")):
+                pass
+
+    in_threads(3, make_twice)
+    assert Job.objects.count() == 30
 
 
 def test_the_audit_reads_more_rows_than_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
