@@ -139,7 +139,7 @@ def _order(name: str, text: str, common: Sequence[str], output: Path) -> Order:
 
 def _render(pipeline: InfiniteTalkPipeline, variant: Variant) -> Receipt:
     order = variant.order
-    use_loras(pipeline, order.lora_scales, merge=False)
+    use_loras(pipeline, order.lora_scales)
     began = time.monotonic()
     render_with(pipeline, order)
     seconds = time.monotonic() - began

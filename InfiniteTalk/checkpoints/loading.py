@@ -23,9 +23,10 @@ from transformers import (
 
 from InfiniteTalk.checkpoints.audio_layers import audio_layers_config, find_audio_file, is_prepared_file
 from InfiniteTalk.checkpoints.conversion import WEIGHTS_FILE
-from InfiniteTalk.checkpoints.filling import block_weights, fill_model, read_prepared
+from InfiniteTalk.checkpoints.filling import NamedTensors, block_weights, fill_model, read_prepared
 from InfiniteTalk.checkpoints.lora import LoraSwitch
 from InfiniteTalk.checkpoints.lora_files import read_lora
+from InfiniteTalk.checkpoints.lora_merging import with_loras
 from InfiniteTalk.checkpoints.model_configs import (
     audio_config,
     clip_config,
@@ -107,11 +108,13 @@ def load_transformer(
         config = {**_base_config(base), **audio_layers_config(audio_file, paths.wav2vec_dir)}
         # The audio file comes last, so that layers of the base that it also holds win.
         files.append((audio_file, is_prepared_file(audio_file)))
-    tensors = chain.from_iterable(
+    tensors: NamedTensors = chain.from_iterable(
         read_prepared(file, options) if is_prepared else read_original(file, place_transformer)
         for file, is_prepared in files
     )
     build = partial(InfiniteTalkTransformer3DModel, **config)
+    if paths.merged_loras:
+        tensors = with_loras(tensors, paths.merged_loras, build, options.device)
     float32_modules = InfiniteTalkTransformer3DModel._keep_in_fp32_modules
     weights = block_weights(tensors, options, float32_modules)
     return fill_model(build, weights, options.device, f"the transformer in {base}")

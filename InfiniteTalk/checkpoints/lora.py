@@ -5,7 +5,7 @@ serves every preset, and 8-bit weights take a LoRA as well as others. Biases and
 convolutions, and the modulation of blocks and head, are small: differences are added to them when a LoRA is
 switched on, and the originals kept.
 
-Files are read by `InfiniteTalk.checkpoints.lora_files`.
+Files are read by `InfiniteTalk.checkpoints.lora_files`; `lora_merging` adds LoRAs to the weights for good.
 """
 
 import logging
@@ -16,10 +16,9 @@ from itertools import chain
 import torch
 import torch.nn.functional as F  # noqa: N812
 from diffusers.models.transformers.transformer_wan import WanAttention
-from torch import Tensor, nn
+from torch import nn
 
 from InfiniteTalk.checkpoints.lora_files import MODULATION, Lora, LoraError, LoraLayer, require_distinct
-from InfiniteTalk.checkpoints.precision import is_float8_weight, requantized
 from InfiniteTalk.projections import AdaptableLinear, LinearBranch, make_adaptable
 
 logger = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ class LoraSwitch:
         """
         require_distinct(lora.name for lora in loras)
         self._dtype = dtype
-        self._changes = {lora.name: dict(_fitting_layers(transformer, lora)) for lora in loras}
+        self._changes = {lora.name: dict(fitting_layers(transformer, lora)) for lora in loras}
         modules = dict.fromkeys(chain.from_iterable(self._changes.values()))
         self._folded = [
             _FoldedParameter(module, name)
@@ -98,33 +97,6 @@ class LoraSwitch:
         return [layer.down.shape[0] for layer in layers if layer is not None and layer.down is not None]
 
 
-def merge_lora(transformer: nn.Module, lora: Lora, scale: float = 1.0) -> None:
-    """Adds a LoRA to the weights for good: no cost per call, but no way back and no other scale.
-
-    Weights in float8 are rounded once more.
-
-    Raises:
-        LoraError: The LoRA fits the transformer nowhere.
-    """
-    for module, layer in _fitting_layers(transformer, lora):
-        differences = {
-            "weight": layer.weight_difference(),
-            "bias": layer.diff_bias,
-            MODULATION: layer.diff_modulation,
-        }
-        for name, difference in differences.items():
-            if difference is not None:
-                module.register_parameter(name, _sum(module.get_parameter(name), difference, scale))
-
-
-def _sum(parameter: Tensor, difference: Tensor, scale: float) -> nn.Parameter:
-    whole = parameter.dequantize() if is_float8_weight(parameter) else parameter
-    total = whole.float() + scale * difference.to(parameter.device, torch.float32).reshape(whole.shape)
-    if is_float8_weight(parameter):
-        return nn.Parameter(requantized(parameter, total), requires_grad=False)
-    return nn.Parameter(total.to(parameter.dtype), requires_grad=False)
-
-
 class _FoldedParameter:
     """A small weight into which the differences in use are added; the original stays beside it.
 
@@ -140,7 +112,7 @@ class _FoldedParameter:
     @torch.no_grad()
     def set(self, layers: Sequence[tuple[LoraLayer, float]]) -> None:
         """Make the parameter the original plus these layers' differences, each at its scale."""
-        differences = [(self._difference(layer), scale) for layer, scale in layers]
+        differences = [(layer.difference(self._name), scale) for layer, scale in layers]
         changes = [(difference, scale) for difference, scale in differences if difference is not None]
         if not changes and not self._is_changed:
             return
@@ -150,11 +122,6 @@ class _FoldedParameter:
         parameter = self.module.get_parameter(self._name)
         parameter.data.copy_(total if changes else self._original)
         self._is_changed = bool(changes)
-
-    def _difference(self, layer: LoraLayer) -> Tensor | None:
-        if self._name == MODULATION:
-            return layer.diff_modulation
-        return layer.diff_bias if self._name == "bias" else layer.weight_difference()
 
 
 def _branch(
@@ -205,8 +172,12 @@ def _share_narrow_product(layers: Sequence[AdaptableLinear]) -> None:
         layers[0].branch = replace(first, shared_down=torch.cat(narrow))
 
 
-def _fitting_layers(transformer: nn.Module, lora: Lora) -> list[tuple[nn.Module, LoraLayer]]:
-    """The layers of the transformer that the LoRA changes; names those that it fits not."""
+def fitting_layers(transformer: nn.Module, lora: Lora) -> list[tuple[nn.Module, LoraLayer]]:
+    """The layers of the transformer that a LoRA changes; those that it doesn't fit are logged.
+
+    Raises:
+        LoraError: It fits none.
+    """
     fitting, absent, misfits = [], [], []
     for name, layer in lora.layers.items():
         module = _submodule(transformer, name)

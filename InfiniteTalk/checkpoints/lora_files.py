@@ -63,6 +63,22 @@ class LoraLayer:
             return 1.0
         return float(self.alpha) / self.down.shape[0]
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the layer's parameters that it changes."""
+        changes = {
+            "weight": self.down if self.diff is None else self.diff,
+            "bias": self.diff_bias,
+            MODULATION: self.diff_modulation,
+        }
+        return tuple(name for name, change in changes.items() if change is not None)
+
+    def difference(self, parameter: str) -> Tensor | None:
+        """The whole change of one of the layer's parameters, or None."""
+        if parameter == "weight":
+            return self.weight_difference()
+        return self.diff_bias if parameter == "bias" else self.diff_modulation
+
     def weight_difference(self) -> Tensor | None:
         """The whole change of the weight, in float32, or None."""
         difference = None if self.diff is None else self.diff.float()

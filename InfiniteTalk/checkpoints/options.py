@@ -1,6 +1,7 @@
 """Which checkpoint to load, and how its weights are held."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,7 +23,8 @@ class CheckpointPaths:
         infinitetalk: The audio layers: the file, its folder, or the folder with `single/` and `multi/`. None
             where `merged` holds them.
         wav2vec_dir: The speech encoder.
-        loras: LoRA files.
+        loras: LoRA files to switch on and off.
+        merged_loras: LoRA files to add to the weights for good, each with its scale.
         merged: The folder of a transformer that holds the audio layers for one speaker itself, as
             SoulX-FlashTalk-14B. It takes the place of the base's transformer.
     """
@@ -32,6 +34,7 @@ class CheckpointPaths:
     wav2vec_dir: Path
     loras: tuple[Path, ...] = ()
     merged: Path | None = None
+    merged_loras: Mapping[Path, float] = field(default_factory=dict)
 
     @classmethod
     def below(cls, directory: Path) -> "CheckpointPaths":

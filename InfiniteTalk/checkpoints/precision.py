@@ -125,7 +125,7 @@ def quantize_activations(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
         scale = rows.abs().amax(dim=1, keepdim=True).float() / _LARGEST + _SMALLEST_SCALE
         return (rows.float() / scale).to(FLOAT8), scale
     largest = torch.linalg.vector_norm(rows, float("inf"), dim=1, keepdim=True, dtype=torch.float32)
-    scale = largest.div_(_LARGEST).add_(_SMALLEST_SCALE)
+    scale = torch.add(torch.tensor(_SMALLEST_SCALE), largest, alpha=1 / _LARGEST)  # one kernel, not two
     return torch.div(rows, scale, out=torch.empty_like(rows, dtype=FLOAT8)), scale
 
 
@@ -147,9 +147,3 @@ def float8_product(
 def is_float8_weight(tensor: torch.Tensor) -> bool:
     """Whether a layer's weight came from `float8_weight`."""
     return isinstance(tensor, Float8Tensor)
-
-
-def requantized(weight: Float8Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Another value in place of a float8 weight, computed with in the same way."""
-    data, scale = quantize_rows(value)
-    return float8_weight(data, scale, weight.dtype, float8_activations=weight.act_quant_kwargs is not None)

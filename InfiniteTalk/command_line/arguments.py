@@ -61,7 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
     files.add_argument("--lora_dir", type=Path, nargs="+", default=[], help="LoRA files")
     files.add_argument("--lora_scale", type=float, nargs="+", default=[], help="one for each LoRA; else 1.2")
     files.add_argument(
-        "--merge_lora", action="store_true", help="add LoRAs to the weights instead of beside them"
+        "--merge_lora",
+        action="store_true",
+        help="add LoRAs to the weights (of 16 bits, before --quant) instead of beside them",
     )
     files.add_argument("--input_json", type=Path, required=True, help="prompt, picture and speech")
     files.add_argument(

@@ -9,8 +9,7 @@ from diffusers.hooks import apply_group_offloading
 
 from InfiniteTalk.caching import TeaCacheConfig, enable_tea_cache
 from InfiniteTalk.checkpoints.loading import load_components
-from InfiniteTalk.checkpoints.lora import merge_lora
-from InfiniteTalk.checkpoints.lora_files import named_by_file, read_lora
+from InfiniteTalk.checkpoints.lora_files import named_by_file
 from InfiniteTalk.checkpoints.offloading import keep_resident
 from InfiniteTalk.checkpoints.options import CheckpointPaths, LoadOptions
 from InfiniteTalk.checkpoints.original_checkpoint import Speakers
@@ -35,7 +34,8 @@ def load_pipeline(
             options.ckpt_dir,
             options.infinitetalk_dir,
             options.wav2vec_dir,
-            () if options.merge_lora else tuple(lora_scales),
+            loras=() if options.merge_lora else tuple(lora_scales),
+            merged_loras=lora_scales if options.merge_lora else {},
             merged=options.ckpt_dir if options.task == FLASHTALK else None,
         ),
         speakers,
@@ -47,7 +47,8 @@ def load_pipeline(
         ),
     )
     pipeline = InfiniteTalkPipeline.from_components(components)
-    use_loras(pipeline, lora_scales, merge=options.merge_lora)
+    if not options.merge_lora:
+        use_loras(pipeline, lora_scales)
     ranks.split(pipeline.transformer)
     if streams:
         _stream_blocks(pipeline, options.num_persistent_param_in_dit, device)
@@ -64,12 +65,9 @@ def load_pipeline(
     return pipeline
 
 
-def use_loras(pipeline: InfiniteTalkPipeline, scales: Mapping[Path, float], *, merge: bool) -> None:
-    """Switches the LoRAs on, each at its scale, or adds them to the weights."""
-    if merge:
-        for file, scale in scales.items():
-            merge_lora(pipeline.transformer, read_lora(file), scale)
-    elif pipeline.loras is not None:
+def use_loras(pipeline: InfiniteTalkPipeline, scales: Mapping[Path, float]) -> None:
+    """Switches the LoRAs on, each at its scale."""
+    if pipeline.loras is not None:
         names = named_by_file(list(scales))
         pipeline.loras.use({name: scales[file] for name, file in names.items()})
 

@@ -134,8 +134,9 @@ class InfiniteTalkTransformerBlock(nn.Module):
         speakers: SpeakerClasses | None,
     ) -> Tensor:
         text, image, audio = keys_values
-        modulation = (self.scale_shift_table + timestep_proj).chunk(6, dim=1)
-        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = modulation
+        modulation = self.scale_shift_table + timestep_proj
+        modulation[:, 1::3].add_(1)  # Both scales are kept as differences from 1.
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = modulation.chunk(6, dim=1)
 
         # 1. Self-attention
         norm_hidden_states = modulated_layer_norm(hidden_states, scale, shift, self.eps)

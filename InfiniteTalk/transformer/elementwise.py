@@ -21,8 +21,8 @@ def _writes_narrow(hidden_states: Tensor) -> bool:
 
 
 def modulated_layer_norm(hidden_states: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
-    """`LayerNorm(hidden_states) * (1 + scale) + shift`; scale and shift [1, 1, d], float32."""
-    return layer_norm(hidden_states, 1 + scale[0, 0], shift[0, 0], eps)
+    """`LayerNorm(hidden_states) * scale + shift`; scale and shift [1, 1, d], float32."""
+    return layer_norm(hidden_states, scale[0, 0], shift[0, 0], eps)
 
 
 def layer_norm(hidden_states: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:

@@ -224,7 +224,7 @@ class InfiniteTalkTransformer3DModel(ModelMixin, ConfigMixin, PeftAdapterMixin, 
 
         # 4. Head
         shift, scale = (self.scale_shift_table + temb[:, None]).chunk(2, dim=1)
-        hidden_states = modulated_layer_norm(hidden_states.float(), scale, shift, self.config.eps)
+        hidden_states = modulated_layer_norm(hidden_states.float(), 1 + scale, shift, self.config.eps)
         output = self.gather_tokens(self.proj_out(hidden_states.to(self.proj_out.weight.dtype))).float()
         output = self._unpatchify(output, num_frames, token_grid)
 

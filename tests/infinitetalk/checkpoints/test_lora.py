@@ -9,7 +9,7 @@ from torch import Tensor
 
 from InfiniteTalk.checkpoints.key_maps import UnknownKeyError, original_transformer_key
 from InfiniteTalk.checkpoints.loading import load_transformer
-from InfiniteTalk.checkpoints.lora import LoraSwitch, merge_lora
+from InfiniteTalk.checkpoints.lora import LoraSwitch
 from InfiniteTalk.checkpoints.lora_files import LoraError, read_lora, save_lora
 from InfiniteTalk.checkpoints.options import CheckpointPaths, LoadOptions
 from InfiniteTalk.checkpoints.precision import is_float8_weight
@@ -170,23 +170,6 @@ def test_float8_weights_take_a_lora_as_others_do(
     assert is_float8_weight(rounded.blocks[0].attn1.to_q.weight)
     assert (velocity(rounded) - expected).abs().max() < 1e-5
     assert (expected - velocity(whole)).abs().max() > 0.1
-
-
-@pytest.mark.parametrize("quantize", [False, True])
-def test_merging_gives_what_switching_on_gives(
-    prepared_bf16: Path, lora_files: dict[str, Path], quantize: bool
-) -> None:
-    options = LoadOptions(torch_dtype=torch.float32, quantize=quantize)
-    transformer = load_transformer(CheckpointPaths.below(prepared_bf16), "single", options)
-    switch = switch_for(transformer, lora_files[LIGHTX2V])
-    switch.use({LIGHTX2V: 1.0})
-    switched = velocity(transformer)
-
-    switch.use({})
-    merge_lora(transformer, read_lora(lora_files[LIGHTX2V]), 1.0)
-
-    # A float8 weight is rounded again after the sum.
-    assert (velocity(transformer) - switched).abs().max() < (0.2 if quantize else 1e-5)
 
 
 def test_the_prepared_file_is_the_same_lora(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from InfiniteTalk.checkpoints.key_maps import original_transformer_key
 from InfiniteTalk.checkpoints.loading import load_transformer
-from InfiniteTalk.checkpoints.lora import LoraSwitch, merge_lora
+from InfiniteTalk.checkpoints.lora import LoraSwitch
 from InfiniteTalk.checkpoints.lora_files import LoraError, read_lora, save_lora
 from InfiniteTalk.checkpoints.options import CheckpointPaths, LoadOptions
 from InfiniteTalk.checkpoints.precision import is_float8_weight
@@ -131,10 +131,11 @@ def test_the_modulation_of_each_place_changes_the_output(
     for name in MODULATED:
         tensors = {(name, "diff_m"): all_tensors[name, "diff_m"]}
         write(tensors, "lightx2v", tmp_path / "m.safetensors")
-        merged = copy.deepcopy(transformer)
-        merge_lora(merged, read_lora(tmp_path / "m.safetensors"), 1.0)
-        assert (velocity(merged) - merged_by_hand(transformer, tensors, 1.0)).abs().max() < 1e-5
-        assert not torch.equal(velocity(merged), velocity(transformer))
+        changed = copy.deepcopy(transformer)
+        lora = read_lora(tmp_path / "m.safetensors")
+        LoraSwitch(changed, [lora], torch.float32).use({lora.name: 1.0})
+        assert (velocity(changed) - merged_by_hand(transformer, tensors, 1.0)).abs().max() < 1e-5
+        assert not torch.equal(velocity(changed), velocity(transformer))
 
 
 def test_a_saved_lora_keeps_its_modulations(
