@@ -41,6 +41,15 @@ def blocks(document: Path) -> list[tuple[str, str]]:
     return BLOCK.findall(document.read_text())
 
 
+def commands_of_section(document: Path, title: str) -> str:
+    """The shell's lines below a heading, up to the next one."""
+    _, _, below = document.read_text().partition(f"\n## {title}\n")
+    section = re.split(
+        r"^#", BLOCK.sub(lambda block: block[0].replace("\n#", "\n #"), below), flags=re.MULTILINE
+    )[0]
+    return "\n".join(text for language, text in BLOCK.findall(section) if language == "sh")
+
+
 def here_documents() -> Iterator[str]:
     """What commands write to files: variables."""
     for document in WITH_COMMANDS:

@@ -13,7 +13,7 @@ import pytest
 
 from launcher import stack
 
-START_SECONDS = 90
+START_SECONDS = 300
 
 
 @dataclass(frozen=True)

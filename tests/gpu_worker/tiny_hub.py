@@ -92,6 +92,9 @@ def _handler(hub: TinyHub) -> type[BaseHTTPRequestHandler]:
 
         def _file(self, path: str) -> None:
             repo, _, rest = path[1:].partition("/resolve/")
+            if repo not in hub.repos:
+                self._answer(404, b"")
+                return
             content = (hub.repos[repo] / rest.partition("/")[2]).read_bytes()
             fault = hub.fault_of(path)
             if fault == "hang":
