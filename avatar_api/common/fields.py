@@ -3,7 +3,6 @@
 They take a value as it is or refuse it: `"7"` is no integer, `7` no text.
 """
 
-import json
 from datetime import datetime
 from typing import Any, cast
 
@@ -46,9 +45,13 @@ class StrictBooleanField(serializers.BooleanField):
 
 
 class StrictChoiceField(serializers.ChoiceField):
+    """One of a few words, which a refusal lists."""
+
+    default_error_messages = {"invalid_choice": "Must be one of {choices}."}
+
     def to_internal_value(self, data: Any) -> Any:
-        if not isinstance(data, str):
-            self.fail("invalid_choice", input=json.dumps(data))
+        if not isinstance(data, str) or data not in self.choices:
+            self.fail("invalid_choice", choices=", ".join(self.choices))
         return super().to_internal_value(data)
 
 

@@ -44,6 +44,17 @@ def test_fields_at_fault_unknown_and_missing_are_named_together(acme_client: API
     }
 
 
+@pytest.mark.parametrize("unknown", ["4k", "", 480])
+def test_an_unknown_choice_lists_the_choices(acme_client: APIClient, unknown: object) -> None:
+    sent = {"resolution": unknown, "image_asset": "a", "audio_asset": "b"}
+    (error,) = acme_client.post("/v1/jobs", sent, format="json").json()["errors"]
+    assert error == {
+        "field": "resolution",
+        "code": "invalid_choice",
+        "detail": "Must be one of 480p, 720p.",
+    }
+
+
 def test_parts_of_a_form_that_cannot_be_read_are_named_with_the_rest(acme_client: APIClient) -> None:
     sent = form(png(256, 320), None, metadata="{", speaker_boxes="[", seed=["1", "2"], preset="slow")
     assert faults(acme_client.post("/v1/jobs", sent)) == {
