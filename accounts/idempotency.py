@@ -9,6 +9,7 @@ is then taken over by the next repetition, and no client waits for a process tha
 import hashlib
 import json
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model, Q
 from django.utils import timezone
 
-from accounts.models import IdempotencyClaim
+from accounts.models import IdempotencyClaim, Organization
 from accounts.tenant import Tenant
 from avatar_api.common.advisory_lock import advisory_lock
 from avatar_api.common.problems import FieldError, Problem, invalid
@@ -148,6 +149,22 @@ def _insert(tenant: Tenant, request: IdempotentRequest) -> None:
         endpoint=request.endpoint,
         body_sha256=request.body_sha256,
     )
+
+
+def claim_form(form_id: uuid.UUID, organization: Organization, *, livemode: bool) -> IdempotencyClaim:
+    """The claim of a form that a person sends, for whoever makes the object to complete in this transaction.
+
+    A browser sends a form again when its answer is reloaded: then the claim names the object already.
+    """
+    claim, _ = IdempotencyClaim.objects.get_or_create(
+        organization=organization, livemode=livemode, endpoint="forms", key=str(form_id)
+    )
+    return claim
+
+
+def complete_form(claim: IdempotencyClaim, object_id: str) -> None:
+    claim.object_id = object_id
+    claim.save(update_fields=["object_id"])
 
 
 def lock_name(tenant: Tenant, key: str) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -16,6 +17,7 @@ from accounts.admin.forms import ApiKeyForm, NewApiKeyForm, RotationForm
 from accounts.admin.pages import confirm, limits_table, render
 from accounts.admin_filters import ModeFilter
 from accounts.admin_scope import ScopedAdmin, is_operator
+from accounts.idempotency import claim_form, complete_form
 from accounts.key_authority import Authority, BeyondAuthorityError
 from accounts.limits import LIMIT_NAMES
 from accounts.models import ApiKey, User
@@ -98,7 +100,15 @@ class ApiKeyAdmin(ScopedAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         if obj is None:
             return [
-                (None, {"fields": ["organization", "name", "mode", "scopes", "expires_at", "allowed_ips"]})
+                (
+                    None,
+                    {
+                        "fields": [
+                            *("organization", "name", "mode", "scopes", "expires_at", "allowed_ips"),
+                            "form_id",
+                        ]
+                    },
+                )
             ]
         return [self.KEY, self.HISTORY, self.LIMITS, *([self.OVERRIDES] if is_operator(request) else [])]
 
@@ -135,9 +145,14 @@ class ApiKeyAdmin(ScopedAdmin):
             super().save_model(request, obj, form, change)
             return
         data = form.cleaned_data
+        livemode = data["mode"] == "live"
+        claim = claim_form(data["form_id"], data["organization"], livemode=livemode)
+        if claim.object_id:
+            obj.pk, request.minted_key = claim.object_id, None  # type: ignore[attr-defined]
+            return
         api_key, request.minted_key = services.mint_key(  # type: ignore[attr-defined]  # for response_add
             organization=data["organization"],
-            livemode=data["mode"] == "live",
+            livemode=livemode,
             name=data["name"],
             scopes=frozenset(data["scopes"]),
             authority=Authority(services.scopes_of(form.maker, data["organization"])),
@@ -146,14 +161,27 @@ class ApiKeyAdmin(ScopedAdmin):
             created_by=form.maker,
         )
         obj.pk, obj.livemode = api_key.pk, api_key.livemode
+        complete_form(claim, api_key.pk)
+
+    def log_addition(self, request: HttpRequest, obj: ApiKey, message: Any) -> Any:
+        """A form that came again has added nothing."""
+        minted = request.minted_key  # type: ignore[attr-defined]
+        return super().log_addition(request, obj, message) if minted else None
 
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
         return self.show_once(request, obj, request.minted_key)  # type: ignore[attr-defined]
 
-    def show_once(self, request: HttpRequest, api_key: ApiKey, key: str) -> HttpResponse:
-        """The key in the answer itself: neither session nor message ever holds it."""
+    def show_once(self, request: HttpRequest, api_key: ApiKey, key: str | None) -> HttpResponse:
+        """The key in the answer itself: neither session nor message ever holds it.
+
+        Without a key, because the form had come before, the answer leads to the key's page.
+        """
+        if key is None:
+            text = "This key was created and shown before. If it wasn't copied, rotate it."
+            self.message_user(request, text, level="warning")
+            return HttpResponseRedirect(reverse("admin:accounts_apikey_change", args=[api_key.pk]))
         title, template = "New API key", "accounts/admin/key_shown_once.html"
         return render(self, request, template, title=title, api_key=api_key, key=key)
 
@@ -166,12 +194,7 @@ class ApiKeyAdmin(ScopedAdmin):
         form = RotationForm(request.POST or None)
         if form.is_valid():
             try:
-                new, key = services.rotate_key(
-                    api_key=old,
-                    overlap_seconds=form.cleaned_data["overlap_seconds"],
-                    authority=Authority(services.scopes_of(request.user, old.organization)),
-                    created_by=request.user,
-                )
+                new, key = self.rotated(request.user, old, form)
             except services.KeyNotActiveError:
                 form.add_error(None, "The key is no longer active and can't be rotated.")
             except services.TooManyKeysError as error:
@@ -182,6 +205,21 @@ class ApiKeyAdmin(ScopedAdmin):
                 return self.show_once(request, new, key)
         text = "A new key with the same name, scopes and limits replaces it."
         return confirm(self, request, verb="Rotate", what=str(old), text=text, form=form)
+
+    @transaction.atomic
+    def rotated(self, user: User, old: ApiKey, form: RotationForm) -> tuple[ApiKey, str | None]:
+        """The new key and its text, or None in place of the text when the form had come before."""
+        claim = claim_form(form.cleaned_data["form_id"], old.organization, livemode=old.livemode)
+        if claim.object_id:
+            return ApiKey.objects.get(pk=claim.object_id), None
+        new, key = services.rotate_key(
+            api_key=old,
+            overlap_seconds=form.cleaned_data["overlap_seconds"],
+            authority=Authority(services.scopes_of(user, old.organization)),
+            created_by=user,
+        )
+        complete_form(claim, new.pk)
+        return new, key
 
     @action(description="Revoke", icon="block")
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -1,6 +1,7 @@
 """Forms of the admin: keys, plans, and overrides of limits."""
 
 import ipaddress
+import uuid
 from typing import Any
 
 from django import forms
@@ -17,6 +18,29 @@ from accounts.scopes import Scope
 from accounts.serializers import MAX_OVERLAP_SECONDS
 from accounts.services import TooManyKeysError, refuse_too_many_keys, scopes_of
 from avatar_api.common.choices import Choices, preset_choices, resolution_choices
+
+EXPLANATIONS = {
+    "create_per_minute": "Requests that create something, of each key and of all keys together.",
+    "read_per_minute": "All other requests, of each key and of all keys together.",
+    "concurrent_jobs": "Jobs rendered at once; the others wait.",
+    "queued_jobs": "Jobs that may wait. Further ones are refused with 429.",
+    "video_seconds_per_month": "Seconds of video in a calendar month (UTC). Test mode doesn't count.",
+    "max_speech_seconds": "Longest speech of one job.",
+    "max_upload_bytes": "Largest file. 104857600 are 100 MiB.",
+    "resolutions": "Those a job may ask for. A job that names none gets the best of them.",
+    "presets": "Those a job may ask for. A job that names none gets fast, or the first of them.",
+    "retention_seconds": "How long files are kept after a job's end. 21600 are 6 hours. "
+    "Run storage_setup before you raise it above 12 hours.",
+    "price_per_video_second_usd": "Before the factors of preset and resolution. Jobs keep the price at which "
+    "they were created.",
+    "weight": "Share of the workers: 3 gets three times the time of 1 while both have jobs waiting.",
+    "active_keys": "API keys that work at once, in each mode.",
+    "open_assets": "Uploads that wait to be used, in each mode.",
+    "open_asset_bytes": "Their sizes together.",
+    "open_streams": "Event streams and requests that wait for a job's end, at once.",
+    "open_uploads": "Large request bodies that arrive at once.",
+}
+"""What each limit does, for whoever sets it."""
 
 
 class NetworksField(forms.CharField):
@@ -64,7 +88,17 @@ def override(choices: Choices) -> forms.Field:
     )
 
 
-class PlanForm(forms.ModelForm):
+class ExplainedForm(forms.ModelForm):
+    """Says of each limit what it does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, explanation in EXPLANATIONS.items():
+            if field := self.fields.get(name):
+                field.help_text = f"{explanation} {field.help_text}".strip()
+
+
+class PlanForm(ExplainedForm):
     resolutions = several(resolution_choices)
     presets = several(preset_choices)
 
@@ -73,7 +107,7 @@ class PlanForm(forms.ModelForm):
         fields = "__all__"  # noqa: DJ007  (the admin page names them)
 
 
-class OverridesForm(forms.ModelForm):
+class OverridesForm(ExplainedForm):
     resolutions = override(resolution_choices)
     presets = override(preset_choices)
 
@@ -93,6 +127,13 @@ class ApiKeyForm(OverridesForm):
         fields = "__all__"  # noqa: DJ007  (the admin page names them)
 
 
+class OnceField(forms.UUIDField):
+    """Names the form that was shown, so that it counts once however often a browser sends it."""
+
+    def __init__(self) -> None:
+        super().__init__(initial=uuid.uuid4, widget=forms.HiddenInput, label="")
+
+
 class NewApiKeyForm(forms.ModelForm):
     """What a new key is to be; `maker`, set on the class for one request, is who asks."""
 
@@ -107,6 +148,7 @@ class NewApiKeyForm(forms.ModelForm):
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
     allowed_ips = NetworksField()
+    form_id = OnceField()
 
     class Meta:
         model = ApiKey
@@ -135,6 +177,7 @@ class NewApiKeyForm(forms.ModelForm):
 
 
 class RotationForm(forms.Form):
+    form_id = OnceField()
     overlap_seconds = forms.IntegerField(
         label="Overlap in seconds",
         min_value=0,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 from environs import FileAwareEnv
 
@@ -71,6 +72,10 @@ UNFOLD = {
     "SITE_HEADER": "Avatar API",
     "SITE_SYMBOL": "record_voice_over",
     "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("design/icon.svg")}
+    ],
+    "SCRIPTS": [lambda request: static("design/packages.js")],
     "DASHBOARD_CALLBACK": "jobs.admin.overview.add_to",
     "ACCOUNT": {"navigation": [{"title": "Second factor", "link": reverse_lazy("admin:two_factor")}]},
 }

@@ -35,6 +35,7 @@ class JobAdmin(ScopedAdmin):
     ordering = ["-id"]
     show_full_result_count = False
     actions_detail = ["cancel", "retry"]
+    FAILURE = ("Why it failed", {"fields": ["error_code", "error_detail"]})
     WATCH = (None, {"fields": ["video", ("shown_status", "shown_mode"), ("organization", "api_key")]})
     REQUEST = (
         "Request",
@@ -59,7 +60,6 @@ class JobAdmin(ScopedAdmin):
                 ("charged_seconds", "shown_cost"),
                 ("created_at", "started_at"),
                 ("finished_at", "expires_at"),
-                ("error_code", "error_detail"),
                 ("request_id", "traceparent"),
                 "receipt",
             ],
@@ -72,6 +72,10 @@ class JobAdmin(ScopedAdmin):
         *("video", "shown_status", "shown_mode"),
         *("shown_gpu_seconds", "shown_cost", "timeline"),
     ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Job | None = None) -> Any:
+        """Of a failed job the reason comes first."""
+        return [self.FAILURE, *self.fieldsets] if obj and obj.error_code else self.fieldsets
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -1,6 +1,7 @@
 """Keys in the admin: made, shown once, rotated, revoked."""
 
 import re
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -44,7 +45,12 @@ def admin_of_acme(acme: Organization) -> Client:
 
 def form(organization: Organization, **fields: Any) -> dict[str, Any]:
     values = {"organization": organization.pk, "name": "server", "mode": "live", "scopes": ["jobs:read"]}
-    return values | {"expires_at_0": "", "expires_at_1": "", "allowed_ips": ""} | fields
+    return values | {"expires_at_0": "", "expires_at_1": "", "allowed_ips": ""} | once() | fields
+
+
+def once() -> dict[str, Any]:
+    """What the hidden field of a freshly shown form holds."""
+    return {"form_id": str(uuid.uuid4())}
 
 
 def shown_key(response: HttpResponse) -> str:
@@ -76,6 +82,28 @@ def test_it_is_shown_this_once_and_kept_nowhere(admin: Client, acme: Organizatio
     assert secret not in str(list(admin.cookies.values()))
 
 
+def test_a_reload_of_the_page_that_shows_a_key_makes_no_second_one(admin: Client, acme: Organization):
+    sent = form(acme)
+    key = find_key(shown_key(admin.post(ADD, sent)))
+    again = admin.post(ADD, sent, follow=True)
+    assert ApiKey.objects.get() == key
+    assert "was created and shown before" in again.content.decode()
+
+    rotation = {"overlap_seconds": 60} | once()
+    new = find_key(shown_key(admin.post(f"{LIST}{key.pk}/rotate/", rotation)))
+    assert admin.post(f"{LIST}{key.pk}/rotate/", rotation).headers["Location"] == f"{LIST}{new.pk}/change/"
+    assert set(ApiKey.objects.all()) == {key, new}
+
+
+def test_each_form_that_is_shown_makes_a_key_of_its_own(admin: Client, acme: Organization):
+    shown = [admin.get(ADD).content.decode() for _ in range(2)]
+    ids = {re.search(r'name="form_id" value="([^"]+)"', page)[1] for page in shown}  # type: ignore[index]
+    assert len(ids) == 2
+    for form_id in ids:
+        shown_key(admin.post(ADD, form(acme, form_id=form_id)))
+    assert ApiKey.objects.count() == 2
+
+
 def test_what_does_not_fit_makes_no_key(admin: Client, acme: Organization):
     past = timezone.now() - timedelta(days=1)
     for fields in (
@@ -101,7 +129,7 @@ def test_asking_to_rotate_changes_nothing_yet(admin: Client, acme_key: Key):
 
 
 def test_rotation_shows_the_new_key_and_lets_the_old_one_run_out(admin_of_acme: Client, acme_key: Key):
-    response = admin_of_acme.post(f"{LIST}{acme_key.row.pk}/rotate/", {"overlap_seconds": 60})
+    response = admin_of_acme.post(f"{LIST}{acme_key.row.pk}/rotate/", {"overlap_seconds": 60} | once())
     assert find_key(shown_key(response)).name == acme_key.row.name
     end = find_key(acme_key.text).expires_at
     assert end is not None
@@ -111,7 +139,7 @@ def test_rotation_shows_the_new_key_and_lets_the_old_one_run_out(admin_of_acme: 
 def test_a_revoked_key_is_not_rotated(admin: Client, acme: Organization):
     key = make_key(acme)
     ApiKey.objects.update(revoked_at=timezone.now())
-    response = admin.post(f"{LIST}{key.row.pk}/rotate/", {"overlap_seconds": 60})
+    response = admin.post(f"{LIST}{key.row.pk}/rotate/", {"overlap_seconds": 60} | once())
     assert "is no longer active" in response.content.decode()
     assert ApiKey.objects.count() == 1
 

@@ -10,14 +10,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
-from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from django.core.management import CommandError, call_command, get_commands, load_command_class
+from django.core.management import CommandError, get_commands, load_command_class
 from django.urls import Resolver404, resolve
 
 from avatar_api.common.checks import MIN_SECRET_LENGTH
@@ -187,20 +186,6 @@ def test_what_there_is_not_would_be_found(line: str) -> None:
 
     with pytest.raises((AssertionError, CommandError, KeyError, Resolver404)):
         check(command)
-
-
-@pytest.mark.django_db
-def test_the_first_organization_and_its_key_are_made_as_the_guide_says() -> None:
-    made = [
-        command.words[command.words.index("manage.py") + 1 :]
-        for command in commands()
-        if command.document == "DEPLOYMENT.md" and {"createorganization", "createapikey"} & set(command.words)
-    ]
-    printed = StringIO()
-    for words in made:
-        call_command(*words, stdout=printed)
-
-    assert [line[:4] for line in printed.getvalue().splitlines()] == ["org_", "av_t"]
 
 
 def test_secrets_are_made_as_the_guide_says_and_pass_the_deployments_check() -> None:

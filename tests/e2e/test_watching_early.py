@@ -1,7 +1,6 @@
 """A video is watched while it is rendered: in a real browser by the page of docs/API.md, and by FFmpeg."""
 
 import io
-import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ import httpx
 import pytest
 from PIL import Image, ImageStat
 
+from tests.e2e.browser import running_browser
 from tests.e2e.conftest import Live
 from tests.e2e.test_guide import snippets
 from tests.gpu_worker.playing_control import wait_until
@@ -24,7 +24,6 @@ from tests.gpu_worker.preview_jobs import PORTRAIT, write_speech
 from tests.jobs.file_server import serving_files
 
 HLS = Path(__file__).parents[2] / "console/static/console/vendor/hls.light.min.js"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 H264_AND_AAC = 'video/mp4; codecs="avc1.64001f,mp4a.40.2"'
 # Three windows, each of which the worker holds for two seconds more.
 NUM_FRAMES = 170
@@ -65,19 +64,11 @@ class Watched:
 @pytest.fixture(scope="module")
 def page() -> Iterator[Any]:
     """A page of a browser that plays H.264."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"there is no browser here: none of {', '.join(BROWSERS)}")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=program, args=["--autoplay-policy=no-user-gesture-required"]
-        )
+    with running_browser("--autoplay-policy=no-user-gesture-required") as browser:
         page = browser.new_page(viewport={"width": 700, "height": 720})
         if not page.evaluate(f"MediaSource.isTypeSupported('{H264_AND_AAC}')"):
-            pytest.skip(f"{program} can't play H.264 and AAC")
+            pytest.skip("the browser here can't play H.264 and AAC")
         yield page
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,20 @@ def test_a_finished_job_shows_its_video_and_what_happened(operator: Client, fini
         assert event in html
 
 
+def test_a_failed_job_says_first_why(operator: Client, acme: Organization) -> None:
+    job = dispatched(factories.job(acme))
+    record(report(job, ReportKind.FAILED, error_code="out_of_memory", error_detail="The GPU is full."))
+    html = operator.get(page(job)).content.decode()
+    content = html[html.index('id="content"') :]
+    assert content.index("out_of_memory") < content.index("There is no video") < content.index("Metadata")
+
+
+def test_an_empty_list_offers_no_job_to_be_created(operator: Client) -> None:
+    html = operator.get("/admin/jobs/job/").content.decode()
+    assert "No results found" in html
+    assert "Create" not in html
+
+
 @time_machine.travel("2026-11-21T14:05:06Z", tick=False)
 def test_times_are_written_as_logs_write_them(operator: Client, acme: Organization) -> None:
     assert "2026-11-21 14:05:06" in operator.get(page(factories.job(acme))).content.decode()
