@@ -8,6 +8,7 @@ import sys
 import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.e2e.conftest import Live
@@ -24,12 +25,20 @@ def snippets(language: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A reader's folder: a portrait, and half a second of speech."""
-    shutil.copy(ROOT / "samples" / "portrait.png", tmp_path)
-    sample, speech = ROOT / "samples" / "speech.wav", tmp_path / "speech.wav"
-    with wave.open(str(sample)) as source, wave.open(str(speech), "wb") as target:
-        target.setparams(source.getparams())
-        target.writeframes(source.readframes(source.getframerate() // 2))
+    """A reader's folder: two pictures, half a second of speech of each of two people, and both in stereo."""
+    for name in ("portrait.png", "couple.png"):
+        shutil.copy(ROOT / "samples" / name, tmp_path)
+    with wave.open(str(ROOT / "samples" / "speech.wav")) as source:
+        parameters, half_a_second = source.getparams(), source.getframerate() // 2
+        voices = [np.frombuffer(source.readframes(half_a_second), "<i2") for _ in range(2)]
+    for name, channels in (
+        ("speech.wav", voices[:1]),
+        ("second.wav", voices[1:]),
+        ("interview.wav", voices),
+    ):
+        with wave.open(str(tmp_path / name), "wb") as target:
+            target.setparams(parameters._replace(nchannels=len(channels)))
+            target.writeframes(np.stack(channels, axis=1).tobytes())
     return tmp_path
 
 

@@ -28,6 +28,7 @@ from tests.jobs.render_workers import register
 pytestmark = pytest.mark.usefixtures("redis", "store")
 
 DRAWING = Path(__file__).parents[2] / "gpu_worker/pictures/drawing.png"
+PORTRAITS = Path(__file__).parents[3] / "docs/images/portraits"
 CROP = {"x": 0.25, "y": 0.0, "width": 0.5, "height": 0.5}
 OLD_WORKER = WorkerFacts("worker", "preview", "cpu", 0, 0, 1, None, None, None, None, 0, 0, spec_version=1)
 
@@ -196,3 +197,19 @@ def test_a_retry_shows_the_same(acme_client: APIClient) -> None:
 
     assert job["input"]["crop"]["height"] < 1
     assert again["input"]["crop"] == job["input"]["crop"]
+
+
+@pytest.mark.parametrize(
+    ("name", "warned"),
+    [
+        ("good", set()),
+        ("small", {"face_too_small"}),
+        ("edge", {"face_near_edge"}),
+        ("dark", {"no_face_found"}),
+        ("two", {"several_faces"}),
+    ],
+)
+def test_the_pictures_of_the_guide_are_warned_of_as_it_says(
+    acme_client: APIClient, name: str, warned: set[str]
+) -> None:
+    assert framing_codes(acme_client, (PORTRAITS / f"{name}.webp").read_bytes()) == warned

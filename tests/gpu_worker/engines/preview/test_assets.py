@@ -15,6 +15,7 @@ FOLDERS = (
     "gpu_worker/engines/preview/models",
     "console/static/console/media",
     "console/static/console/vendor",
+    "docs/images/portraits",
     "jobs/api/openapi/files",
     "tests/gpu_worker/pictures",
     "tests/jobs/intake/files",
