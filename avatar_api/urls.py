@@ -5,7 +5,7 @@ from django.urls import include, path
 
 from avatar_api import documentation
 from avatar_api.common import health, problems
-from avatar_api.common.redirects import without_trailing_slash
+from avatar_api.common.redirects import to_admin, to_documentation, to_icon, without_trailing_slash
 from jobs.metrics import page
 
 urlpatterns = [
@@ -21,6 +21,12 @@ urlpatterns = [
     path("metrics", page.metrics, name="metrics"),
     path("people/", include("accounts.people_urls")),
     path("admin/", admin.site.urls),
+    path("admin", to_admin),
+    path("favicon.ico", to_icon),
+    path("v1", to_documentation),
+    path("v1/", to_documentation),
+    path("docs/", without_trailing_slash),
+    path("docs/<path:address>/", without_trailing_slash),
     path("v1/<path:address>/", without_trailing_slash, name="trailing-slash"),
 ]
 

@@ -62,6 +62,7 @@ async def make_video(running: stack.Stack, image: Path, audio: Path, target: Pat
 
 def tell_where_to_look(running: stack.Stack) -> None:
     rows = {
+        "start page": f"{running.url}/",
         "API documentation": f"{running.url}/docs",
         "browsable API": f"{running.url}/v1/jobs  (log in to the admin first)",
         "admin": f"{running.url}/admin/  {running.demo.email}  {running.demo.password}",

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation, TooManyFilesSent
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
@@ -238,7 +239,13 @@ def page_or_document(
 
 
 def is_browser(request: HttpRequest) -> bool:
-    """Whether a person looks at the answer. What lies below /v1/ is for programs, and so is any key's."""
+    """Whether a person looks at the answer. Below /v1/ that is who has a session; a key's is a program."""
+    has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
+    return wants_page(request) and (has_session or not request.path.startswith("/v1/"))
+
+
+def wants_page(request: HttpRequest) -> bool:
+    """Whether the request is one that browsers send when an address is opened."""
     asks_for_pages = "text/html" in request.headers.get("Accept", "")
     with_key = "Authorization" in request.headers or "X-API-Key" in request.headers
-    return asks_for_pages and not with_key and not request.path.startswith("/v1/")
+    return asks_for_pages and not with_key
