@@ -61,7 +61,7 @@ KINDS = {
 }
 
 # What needs no key: the description of the API, and files and streams for whoever holds a signed address.
-PUBLIC = {"openapi", "trailing-slash", "file", "stream", "stream-init", "stream-segment"}
+PUBLIC = {"openapi", "api", "trailing-slash", "file", "stream", "stream-init", "stream-segment"}
 
 
 @dataclass(frozen=True)
