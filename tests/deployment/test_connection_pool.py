@@ -66,7 +66,7 @@ class running:  # noqa: N801 (used like a function)
             stderr=subprocess.PIPE,
             preexec_fn=child_process.become_nobody if os.getuid() == 0 else None,  # As root it refuses.
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while not (self._folder / f".s.PGSQL.{PORT}").exists():
             assert self._process.poll() is None, self._process.communicate()[1]
             assert time.monotonic() < deadline

@@ -19,7 +19,7 @@ import pytest
 
 from tests.deployment.production import REPOSITORY
 
-SECONDS = 20
+SECONDS = 120
 
 
 def from_dockerfile() -> tuple[list[str], dict[str, str]]:
@@ -37,7 +37,7 @@ class Server:
 
     def ask(self, path: str) -> tuple[int, int]:
         """The process that answers, and how many slow requests it has in work."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=SECONDS) as answer:
             process, in_work = answer.read().split()
         return int(process), int(in_work)
 

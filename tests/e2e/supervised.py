@@ -13,7 +13,7 @@ from launcher.supervisor import Program, Supervisor, until_told_to_stop
 
 def tell_and_sleep() -> None:
     print(os.getpid(), flush=True)
-    time.sleep(60)
+    time.sleep(600)
 
 
 def parent() -> None:
@@ -38,7 +38,7 @@ def says_goodbye() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     print("started", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 
 
 def supervisor(journal: str) -> None:

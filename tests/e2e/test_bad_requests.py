@@ -12,7 +12,7 @@ from avatar_api.common.problems import CODES, MEDIA_TYPE
 from tests.e2e.conftest import Live
 from tests.jobs.clients import png, wav
 
-SECONDS = 20
+SECONDS = 120
 
 
 def exchange(live: Live, request: bytes) -> tuple[int, dict[str, str], bytes]:

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.conftest import Live
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 120
+SECONDS = 280
 
 
 def snippets(language: str) -> str:

@@ -14,7 +14,7 @@ AT_ONCE = 8
 
 
 def status_of_a_request(live: Live) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=120)
     connection.request("GET", "/v1/me", headers=live.headers)
     response = connection.getresponse()
     json.load(response)

@@ -46,7 +46,7 @@ console.log(JSON.stringify(found));
 
 def test_two_thousand_refusals_in_a_row_break_no_connection(live: Live) -> None:
     statuses: Counter[int] = Counter()
-    with httpx.Client(base_url=live.url, timeout=60, limits=httpx.Limits(max_connections=1)) as client:
+    with httpx.Client(base_url=live.url, timeout=120, limits=httpx.Limits(max_connections=1)) as client:
         for number, (method, path, headers, _) in enumerate(islice(cycle(REQUESTS), REFUSALS)):
             size = len(BODY) if number % 40 < len(REQUESTS) else 3000
             statuses[client.request(method, path, headers=headers, content=BODY[:size]).status_code] += 1
@@ -77,7 +77,7 @@ def test_fetch_of_node_breaks_at_no_refusal(live: Live) -> None:
 def test_the_connection_serves_the_next_request(
     live: Live, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=120)
     for _ in range(3):
         connection.request(method, path, BODY, headers)
         response = connection.getresponse()
@@ -92,7 +92,7 @@ def test_the_connection_serves_the_next_request(
 
 
 def test_a_body_too_large_to_discard_is_answered_and_the_end_announced(live: Live) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=120)
     connection.request("POST", "/v1/jobs", b"x" * 9_000_000, {"Authorization": "Bearer nonsense"})
     response = connection.getresponse()
     assert (response.status, response.headers["Connection"]) == (401, "close")
@@ -108,7 +108,7 @@ def test_curl_reuses_the_connection_after_a_refusal(live: Live) -> None:
         ["curl", *written, *refused, *following[:1], *written, *following[1:]],
         input=BODY,
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     assert done.stdout.decode().split("\n")[:2] == ["404 1", "200 0"]

@@ -27,7 +27,7 @@ from tests.jobs.clients import form, keyed, png, wav
 pytest.importorskip("runpod", reason="RunPod's SDK isn't installed: requirements/worker.txt brings it")
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 60.0
+SECONDS = 240.0
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def worker_of_the_endpoint(plane: ControlPlane, settings: Settings, folder: Path
     try:
         yield
         worker.terminate()
-        assert worker.wait(60) == 0
+        assert worker.wait(SECONDS) == 0
     finally:
         worker.kill()
         worker.wait()

@@ -42,7 +42,8 @@ from gpu_worker.runtime.rq_worker import connect
 from tests.gpu_worker.painted_engine import PaintedEngine, read_back
 from tests.media_samples import tone, write_sound
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 240.0
+"""Beyond what anything takes on a machine that is busy with other work."""
 TOKEN = "the-token-of-this-attempt"
 JOB = "job_1"
 

@@ -98,7 +98,7 @@ def _handler(hub: TinyHub) -> type[BaseHTTPRequestHandler]:
             content = (hub.repos[repo] / rest.partition("/")[2]).read_bytes()
             fault = hub.fault_of(path)
             if fault == "hang":
-                hub.release.wait(60)
+                hub.release.wait(240)
             if isinstance(fault, int):
                 self._answer(fault, b"")
                 return

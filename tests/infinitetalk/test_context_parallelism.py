@@ -28,7 +28,7 @@ def test_two_processes_predict_what_one_does(tmp_path: Path) -> None:
     ]
     try:
         for process in processes:
-            _, complaint = process.communicate(timeout=120)
+            _, complaint = process.communicate(timeout=280)
             assert process.returncode == 0, complaint
     finally:
         for process in processes:

@@ -17,7 +17,7 @@ from jobs.streaming.pubsub import Hub
 from jobs.streaming.snapshots import Snapshots
 from jobs.streaming.sse import JobEvents
 
-SECONDS = 10
+SECONDS = 120
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """What the real models take on a volume."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,9 @@ def test_a_run_that_goes_on_needs_no_more_than_one_that_begins(done: int) -> Non
     assert plan.peak_bytes(used_up) <= plan.peak_bytes()
 
 
-def test_a_store_of_the_real_sizes_is_checked_within_two_seconds(tmp_path: Path) -> None:
+def test_a_store_of_the_real_sizes_is_checked_without_reading_any_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = {}
     for planned in real_plan("fp8").files:
         path = tmp_path / planned.local
@@ -66,9 +67,8 @@ def test_a_store_of_the_real_sizes_is_checked_within_two_seconds(tmp_path: Path)
         files[str(planned.local)] = StoredModelFile(path.stat().st_size, "", manifest.sampled(path))
     manifest.write(Manifest("fp8", ("single", "multi"), ("lightx2v",), {}, files), tmp_path)
 
-    began = time.monotonic()
+    monkeypatch.delattr(manifest, "sha256")
     assert main(["--path", str(tmp_path), "verify"]) == 0
-    assert time.monotonic() - began < 2
     with (tmp_path / planned.local).open("r+b") as file:
         file.write(b"damage")
     assert main(["--path", str(tmp_path), "verify"]) == 78

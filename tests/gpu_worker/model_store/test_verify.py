@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,14 +126,11 @@ def test_startup_without_models_ends_for_good_with_the_command_that_prepares_the
     assert sentence.startswith(f"error: no models are prepared in {tmp_path}: run gpu_worker/init_storage.sh")
 
 
-def test_startup_verifies_within_two_seconds_and_starts_the_worker(store: Path) -> None:
-    began = time.monotonic()
+def test_startup_verifies_and_starts_the_worker(store: Path) -> None:
     ended = start(store, "--help")
     assert ended.returncode == 0
     assert "is whole" in ended.stdout
     assert "Render jobs of one queue" in ended.stdout
-    assert float(ended.stdout.split("checked in ")[1].split(" s")[0]) < 2
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(("free", "code"), [("4000\n3000", 78), ("4000\n45000", 0)])

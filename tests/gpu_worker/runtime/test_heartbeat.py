@@ -24,7 +24,7 @@ def test_a_worker_shows_itself_from_its_start_to_its_end(control: Control) -> No
     with WorkerProcess(control) as worker:
         (told,) = wait_until(lambda: read_workers(control.redis), "the worker's facts")
         worker.signal(signal.SIGTERM)
-        assert worker.wait(60) == 0
+        assert worker.wait() == 0
 
     assert told.name.startswith("render-cpu-")
     assert (told.engine, told.device) == ("painted", "test")

@@ -3,12 +3,12 @@
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from gpu_worker.contract.spec import ReportKind
-from gpu_worker.contract.turns import HAND_BACK_SECONDS
 from gpu_worker.runtime.shutdown import LIMIT_SECONDS
 from tests.gpu_worker.playing_control import Control, WorkerProcess
 
@@ -32,19 +32,24 @@ class Parent:
         self._channel.close()
 
 
-@pytest.fixture
-def parent(control: Control) -> Iterator[Parent]:
+@contextmanager
+def session(control: Control, **environment: str) -> Iterator[Parent]:
+    """A worker that has loaded its models; it ends when its parent is gone."""
     ours, theirs = socket.socketpair()
-    with (
-        theirs,
-        WorkerProcess(control, "--turns", str(theirs.fileno()), pass_fds=[theirs.fileno()]) as process,
-    ):
+    arguments = ("--turns", str(theirs.fileno()))
+    with theirs, WorkerProcess(control, *arguments, pass_fds=[theirs.fileno()], **environment) as process:
         theirs.close()
         parent = Parent(ours)
         assert parent.hear() == {"ready": True}
         yield parent
         parent.leave()
-        assert process.wait(60) == 0  # A worker whose parent is gone ends.
+        assert process.wait() == 0
+
+
+@pytest.fixture
+def parent(control: Control) -> Iterator[Parent]:
+    with session(control) as parent:
+        yield parent
 
 
 def test_a_turn_drains_the_queue_and_says_what_it_did(parent: Parent, control: Control) -> None:
@@ -67,8 +72,9 @@ def test_nothing_is_rendered_between_turns(parent: Parent, control: Control) -> 
 def test_a_turn_that_is_over_hands_back_and_the_next_one_goes_on_there(
     parent: Parent, control: Control
 ) -> None:
-    spec = control.send(control.spec(simulate="slow"))  # Each window is held longer than the turn lasts.
-    parent.say(turn=1, seconds=1.0, limit=600)
+    # Three windows are held for two seconds each.
+    spec = control.send(control.spec(seconds=9.0, simulate="slow"))
+    parent.say(turn=1, seconds=3.0, limit=600)
     assert parent.hear()["attempts"] == 1
     done = control.wait_for(ReportKind.HANDED_BACK)
 
@@ -76,7 +82,7 @@ def test_a_turn_that_is_over_hands_back_and_the_next_one_goes_on_there(
     control.send(control.next_attempt(spec, windows=done.windows_done, step=done.step_saved))
     parent.say(turn=2, seconds=60, limit=600)
     assert parent.hear()["turn"] == 2
-    assert control.visits()[0][0] == done.windows_done < 2
+    assert control.visits()[0][0] == done.windows_done < 3
     control.wait_for(ReportKind.SUCCEEDED)
 
 
@@ -97,27 +103,20 @@ def test_a_worker_whose_parent_dies_hands_back_what_it_has_in_work(parent: Paren
     control.wait_for(ReportKind.HANDED_BACK)
 
 
-def test_a_turn_ends_where_the_next_step_would_outlast_its_limit(parent: Parent, control: Control) -> None:
-    control.send(control.spec(simulate="slow"))  # The step behind the first window takes two seconds.
-    parent.say(turn=1, seconds=60, limit=HAND_BACK_SECONDS + 1.0)
-    assert parent.hear()["attempts"] == 1
+def test_a_turn_without_time_for_another_step_ends_after_its_first(control: Control) -> None:
+    with session(control, PAINTED_HAND_BACK_SECONDS="600") as parent:
+        control.send(control.spec())
+        parent.say(turn=1, seconds=600, limit=600)
+        assert parent.hear()["attempts"] == 1
     done = control.wait_for(ReportKind.HANDED_BACK)
-    assert done.windows_done < 2  # On a slow machine the first window takes all of the turn.
+    assert (done.windows_done, done.step_saved) == (0, True)
+    assert control.visits() == [(0, 0)]
 
 
 def test_a_step_that_outlasts_its_turn_is_left_with_the_state_before_it(control: Control) -> None:
-    ours, theirs = socket.socketpair()
-    with (
-        theirs,
-        WorkerProcess(control, "--turns", str(theirs.fileno()), pass_fds=[theirs.fileno()]) as process,
-    ):
-        theirs.close()
-        parent = Parent(ours)
-        parent.hear()
-        (control.gates / "hold-0-0").touch()  # The first step of a turn is begun whatever it takes.
-        control.send(control.spec())
-        parent.say(turn=1, seconds=60, limit=LIMIT_SECONDS + 2.0)
+    (control.gates / "hold-0-0").touch()  # The first step of a turn is begun whatever it takes.
+    control.send(control.spec())
+    with session(control) as parent:
+        parent.say(turn=1, seconds=60, limit=LIMIT_SECONDS + 5.0)
         done = control.wait_for(ReportKind.HANDED_BACK)
-        assert process.wait(60) == 0
-        assert (done.windows_done, done.step_saved) == (0, True)
-        parent.leave()
+    assert (done.windows_done, done.step_saved) == (0, True)

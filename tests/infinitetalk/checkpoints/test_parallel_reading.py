@@ -61,12 +61,12 @@ def test_many_requests_are_in_flight_at_once(file: Path, monkeypatch: pytest.Mon
 
     def read(fd: int, buffers: list[memoryview], at: int) -> int:
         arrived.release()
-        enough.wait(10)
+        enough.wait(120)
         return preadv(fd, buffers, at)
 
     def await_sixteen() -> None:
         for _ in range(16):
-            assert arrived.acquire(timeout=10)
+            assert arrived.acquire(timeout=120)
         enough.set()
 
     monkeypatch.setattr(os, "preadv", read)

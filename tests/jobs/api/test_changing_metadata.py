@@ -57,9 +57,9 @@ def test_watchers_hear_of_it(
     job = dispatched(factories.job(acme))
     with redis.pubsub(ignore_subscribe_messages=True) as watcher:
         watcher.psubscribe("*")
-        watcher.get_message(timeout=1)
+        watcher.get_message(timeout=60)
         with django_capture_on_commit_callbacks(execute=True):
             change(acme_client, job, metadata={"order": "18"})
-        message = watcher.get_message(timeout=1)
+        message = watcher.get_message(timeout=60)
     assert message is not None
     assert job.pk.encode() in message["channel"] + message["data"]

@@ -38,8 +38,7 @@ def is_done(queue: Queue) -> bool:
 
 
 def stop_when_done(queue: Queue, stop: threading.Event) -> None:
-    deadline = time.monotonic() + 10
-    while not is_done(queue) and time.monotonic() < deadline:
+    while not is_done(queue):
         time.sleep(0.02)
     stop.set()
 

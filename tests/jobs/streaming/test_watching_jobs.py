@@ -18,7 +18,7 @@ from jobs.streaming import admission
 from jobs.streaming.pubsub import Hub
 from jobs.tasks import record
 from tests import factories
-from tests.jobs.asgi_client import Event, Request, Stack, run
+from tests.jobs.asgi_client import SECONDS, Event, Request, Stack, run
 from tests.jobs.clients import multipart
 from tests.jobs.reports import dispatched, report
 
@@ -227,7 +227,7 @@ def test_the_subscription_ends_whenever_it_is_closed(redis: Redis, milliseconds:
             hub = Hub(settings.REDIS_URL)
             with hub.watch("job_1"):
                 await asyncio.sleep(milliseconds / 1000)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SECONDS):
                 await hub.close()
 
     asyncio.run(scenario())
@@ -312,7 +312,7 @@ def test_a_refused_request_does_not_wait(bearer: dict[str, str]) -> None:
 
 async def created() -> Job:
     """The job that a request in flight makes, once it has been dispatched."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while (job := await in_thread(Job.objects.filter(attempt=1).first)) is None:
             await asyncio.sleep(0.02)
     return job

@@ -11,15 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from gpu_worker import tasks
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.spec import ReportKind
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine, ParallelEngine
 from gpu_worker.engines.infinitetalk.rank_processes import RankProcesses
 from tests.gpu_worker.engines.infinitetalk.test_worker import control  # noqa: F401 - a fixture
-from tests.gpu_worker.playing_control import Control, WorkerProcess, wait_until
+from tests.gpu_worker.playing_control import Control, WorkerProcess, host_here, wait_until
 from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
 
-START_SECONDS = 180.0
+START_SECONDS = 400.0
 """What three processes may take to import torch, one after the other on a busy machine, and render."""
 ENVIRONMENT = {
     "INFINITETALK_SIZE": f"{SIZE.height},{SIZE.width}",
@@ -111,12 +113,16 @@ def test_a_rank_that_dies_ends_the_render_and_the_next_one_has_new_ranks(
     assert_same(list(engine.render(job, lambda step: True)), undisturbed)
 
 
-def test_a_worker_with_two_ranks_hands_back_and_another_goes_on(control: Control, models: Path) -> None:  # noqa: F811
+def test_what_a_worker_with_two_ranks_hands_back_two_others_go_on_with(
+    control: Control,  # noqa: F811
+    models: Path,
+    engine: ParallelEngine,
+) -> None:
     sent = control.send(control.spec(1))
     environment = ENVIRONMENT | {"MODEL_STORAGE_PATH": str(models), "WORKER_GPUS": "2"}
-    with WorkerProcess(
-        control, "--queue", "render-gpu", module="gpu_worker.worker", **environment
-    ) as process:
+    arguments = ("--queue", "render-gpu")
+    module = "tests.gpu_worker.unhurried_worker"
+    with WorkerProcess(control, *arguments, module=module, **environment) as process:
         wait_until(lambda: ReportKind.WINDOW in kinds(control), "the first window", START_SECONDS)
         process.signal(signal.SIGTERM)
         assert process.wait(START_SECONDS) == 0
@@ -124,10 +130,9 @@ def test_a_worker_with_two_ranks_hands_back_and_another_goes_on(control: Control
     assert handed_back.windows_done == 1
     control.forget_reports()
 
-    control.send(control.next_attempt(sent, windows=1, step=handed_back.step_saved))
-    arguments = ("--queue", "render-gpu", "--burst")
-    with WorkerProcess(control, *arguments, module="gpu_worker.worker", **environment) as process:
-        assert process.wait(START_SECONDS) == 0
+    with host_here(control) as host:
+        host.engine, host.engine_name = engine, EngineName.INFINITETALK
+        tasks.render(control.next_attempt(sent, windows=1, step=handed_back.step_saved).to_dict())
     assert kinds(control) == [
         ReportKind.STARTED,
         ReportKind.WINDOW,
