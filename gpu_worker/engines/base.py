@@ -100,12 +100,14 @@ class EngineInfo:
 
     Attributes:
         denoises: Whether a window takes the denoising steps of its preset.
+        carries_state: Whether a window starts from a state that the one before it has left.
     """
 
     engine: str
     device: str
     details: dict[str, Any] = field(default_factory=dict)
     denoises: bool = False
+    carries_state: bool = True
 
 
 @dataclass(frozen=True)

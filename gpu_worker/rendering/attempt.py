@@ -116,7 +116,9 @@ class Attempt:
             ) as publisher:
                 self._publisher = publisher
                 if self._windows_done < len(self._windows):
-                    start = resume.find(self._spec, self._store)
+                    start = resume.find(
+                        self._spec, self._store, carries_state=self._worker.engine.info.carries_state
+                    )
                     self._render_windows(inputs, start, publisher)
                 publisher.wait()
                 self._finish(folder, publisher)

@@ -13,7 +13,7 @@ class StartingPoint:
 
     Attributes:
         next_window: Index of the first window that nobody finished yet.
-        window_state: What the window before it left, or None for the first.
+        window_state: What the window before it left; None for the first, and for an engine that leaves none.
         step_state: What a stop inside it left, or None.
     """
 
@@ -22,16 +22,21 @@ class StartingPoint:
     step_state: bytes | None
 
 
-def find(spec: RenderSpec, store: Store) -> StartingPoint:
+def find(spec: RenderSpec, store: Store, *, carries_state: bool) -> StartingPoint:
     """Read where earlier attempts stopped; nothing is read for a first attempt.
+
+    Args:
+        spec: The order.
+        store: Where states are.
+        carries_state: Whether the engine leaves a state after each window.
 
     Raises:
         StorageError: The store stays away, or doesn't hold what control says was saved.
     """
     finished = spec.resume.window_prefixes
-    window_state = (
-        store.read(storage_keys.window_state(finished[-1], len(finished) - 1)) if finished else None
-    )
+    window_state = None
+    if finished and carries_state:
+        window_state = store.read(storage_keys.window_state(finished[-1], len(finished) - 1))
     return StartingPoint(len(finished), window_state, step_state(spec, store))
 
 

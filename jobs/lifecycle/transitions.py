@@ -142,11 +142,14 @@ def request_cancel(job_id: str) -> bool:
 
 @transaction.atomic
 def hand_back(job_id: str, attempt: int, step_prefix: str, gpu_seconds: float) -> bool:
-    """The worker was requested to stop and saved where it is: the job waits again and loses nothing."""
+    """The worker was requested to stop and saved where it is: the job waits again and loses nothing.
+
+    One that saved nothing, as one that can't read its spec, leaves what an earlier attempt has saved.
+    """
     job = _lock(job_id, sources_of(Status.QUEUED), attempt)
     if job is None:
         return False
-    job.step_prefix = step_prefix
+    job.step_prefix = step_prefix or job.step_prefix
     job.attempt_gpu_seconds = max(job.attempt_gpu_seconds, gpu_seconds)
     _wait_again(job, "handed_back")
     return True

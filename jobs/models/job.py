@@ -64,7 +64,7 @@ class Job(models.Model):
     retention_seconds = models.PositiveIntegerField()
     price_per_video_second_usd = models.DecimalField(max_digits=10, decimal_places=6)
 
-    # Timesteps and guidance of its first attempt; null until then, and for one that began without.
+    # Timesteps and guidance of all that is saved of it; null until dispatch, and where its worker chose.
     sampling = models.JSONField(null=True, blank=True)
 
     # The request that made it, as logs and traces know it.
@@ -158,6 +158,11 @@ class Job(models.Model):
     def plain_parameters(self) -> dict[str, Any]:
         """The columns of `RenderParameters`, by name."""
         return {name: getattr(self, name) for name in PARAMETER_NAMES}
+
+    @property
+    def has_saved_work(self) -> bool:
+        """Whether the next attempt goes on with what earlier ones have finished."""
+        return bool(self.window_prefixes or self.step_prefix)
 
     @property
     def shown_crop(self) -> Box | None:

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import secrets
 from dataclasses import asdict
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -116,9 +117,8 @@ def _next(
 
 def _begin_attempt(job: Job, version: int) -> RenderSpec:
     token = secrets.token_urlsafe(32)
-    if job.attempt == 0 and version > OLDEST_SPEC_VERSION:
-        sampling = PRESETS[PresetName(job.preset)].sampling(Resolution(job.resolution))
-        job.sampling = asdict(sampling)
+    if not job.has_saved_work:
+        job.sampling = _sampling_of(job) if version > OLDEST_SPEC_VERSION else None
     job.attempt += 1
     job.token_hash = hash_token(token)
     job.dispatched_at = timezone.now()
@@ -128,6 +128,10 @@ def _begin_attempt(job: Job, version: int) -> RenderSpec:
     job.save(update_fields=["attempt", "token_hash", "dispatched_at", "sampling"])
     JobEvent.objects.create(job=job, type="rung", attempt=job.attempt)
     return spec
+
+
+def _sampling_of(job: Job) -> dict[str, Any]:
+    return asdict(PRESETS[PresetName(job.preset)].sampling(Resolution(job.resolution)))
 
 
 def hash_token(token: str) -> str:

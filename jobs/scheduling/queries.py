@@ -11,10 +11,11 @@ from django.db.models.functions import RowNumber
 from accounts.limits import effective_limits
 from avatar_api.common.advisory_lock import lock_until_commit
 from gpu_worker.contract.engines import EngineName
-from gpu_worker.contract.spec import OLDEST_SPEC_VERSION, SPEC_VERSION
+from gpu_worker.contract.spec import SPEC_VERSION
 from jobs.models import Job, VirtualTime
 from jobs.scheduling import window_times
 from jobs.scheduling.fair_queue import Candidate, Clock, Share, TenantKey
+from jobs.scheduling.spec_versions import sendable_in
 from jobs.scheduling.window_times import WindowSeconds
 from jobs.states import Status
 
@@ -74,11 +75,11 @@ def first_of_each_tenant(
 
     Left out are those that need a newer version of the spec than `newest_version`.
     """
-    any_version = Q(sampling__isnull=True, crop__isnull=True)
-    sendable = WAITING if newest_version > OLDEST_SPEC_VERSION else WAITING & any_version
     position = Window(RowNumber(), partition_by=[F("organization"), F("livemode")], order_by="id")
     waiting = (
-        Job.objects.filter(sendable, engine=engine).annotate(position=position).filter(position__lte=depth)
+        Job.objects.filter(WAITING, sendable_in(newest_version), engine=engine)
+        .annotate(position=position)
+        .filter(position__lte=depth)
     )
     # In one query, Postgres would look at all that wait for each of the few that come out.
     first = list(waiting.order_by().values_list("pk", flat=True))

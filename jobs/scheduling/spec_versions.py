@@ -3,10 +3,15 @@
 Any of an engine's workers may take what is sent, so a job that can do with an old version gets the newest
 one that all of them read. A job that can't waits until one reads what it needs; where another takes it
 first, that one hands it back.
+
+Where no worker is there to go by, a job is sent in the newest version. A worker of the previous release that
+comes for it hands it back untouched, and a job of which nothing is saved is bound to no version: it is sent
+again in the one that this worker reads.
 """
 
 from dataclasses import dataclass
 
+from django.db.models import Q
 from redis import Redis
 
 from gpu_worker.contract import coordination
@@ -40,5 +45,13 @@ def read_versions(redis: Redis, engine: EngineName) -> ReadableVersions:
 
 
 def needed_version(job: Job) -> int:
-    """The oldest version that can say what the job began with, and what was asked for."""
-    return OLDEST_SPEC_VERSION if job.sampling is None and job.crop is None else SPEC_VERSION
+    """The oldest version that can say what the job goes on with, and the crop that was requested."""
+    is_bound = job.has_saved_work and job.sampling is not None
+    return SPEC_VERSION if is_bound or job.crop is not None else OLDEST_SPEC_VERSION
+
+
+def sendable_in(version: int) -> Q:
+    """The jobs whose needed version is `version` or older."""
+    if version > OLDEST_SPEC_VERSION:
+        return Q()
+    return Q(crop__isnull=True) & (Q(sampling__isnull=True) | Q(window_prefixes=[], step_prefix=""))

@@ -83,9 +83,9 @@ class Control:
             attempt=attempt,
             token=TOKEN,
             engine=self.engine,
-            reference=self._store("in/reference.png", self._portrait()),
+            reference=self.store_input("reference.png", self._portrait()),
             reference_kind=ReferenceKind.IMAGE,
-            speech=(self._store("in/speech-1.flac", speech.read_bytes()),),
+            speech=(self.store_input("speech-1.flac", speech.read_bytes()),),
             speaking_order=SpeakingOrder.TOGETHER,
             speaker_boxes=(),
             prompt="a prompt",
@@ -114,10 +114,13 @@ class Control:
 
     def next_attempt(self, spec: RenderSpec, *, windows: int, step: bool) -> RenderSpec:
         """What control sends after `spec` was lost or handed back with `windows` finished."""
-        before = spec.resume.window_prefixes
-        prefixes = before + (spec.prefix,) * (windows - len(before))
-        resume = Resume(prefixes, spec.prefix if step else None)
+        resume = replace(self.after(spec, windows=windows), step_prefix=spec.prefix if step else None)
         return self.spec(spec.attempt + 1, seconds=spec.num_frames / 25, resume=resume)
+
+    def after(self, spec: RenderSpec, *, windows: int) -> Resume:
+        """Where the attempt after `spec` goes on, once `windows` are finished."""
+        before = spec.resume.window_prefixes
+        return Resume(before + (spec.prefix,) * (windows - len(before)))
 
     def reports(self) -> list[RenderReport]:
         return [RenderReport.from_dict(job.args[0]) for job in report_queue(self.redis).get_jobs()]
@@ -175,8 +178,8 @@ class Control:
         Image.linear_gradient("L").resize((96, 64)).convert("RGB").save(file, "PNG")
         return file.getvalue()
 
-    def _store(self, name: str, content: bytes) -> StoredFile:
-        key = storage_keys.job_prefix("org_1", JOB) + name
+    def store_input(self, name: str, content: bytes) -> StoredFile:
+        key = storage_keys.input_file(storage_keys.inputs_prefix("org_1", JOB), name)
         self.storage.save(key, ContentFile(content))
         return StoredFile(key, hashlib.sha256(content).hexdigest(), len(content))
 

@@ -40,7 +40,12 @@ class PreviewEngine:
     def __init__(self) -> None:
         cv2.setNumThreads(min(MAX_THREADS, cv2.getNumThreads()))
         self._finder = FaceFinder()
-        self.info = EngineInfo(engine="preview", device="cpu", details={"models": dict(model_files.SHA256)})
+        self.info = EngineInfo(
+            engine="preview",
+            device="cpu",
+            details={"models": dict(model_files.SHA256)},
+            carries_state=False,
+        )
 
     def render(self, job: EngineJob, on_step: OnStep) -> Iterator[RenderedWindow]:
         """Yield the windows from `job.next_window` on.

@@ -27,11 +27,12 @@ def heartbeat(redis: Redis, *versions: int) -> None:
         write_worker(redis, replace(FACTS, name=f"worker-{number}", spec_version=version))
 
 
-def send(redis: Redis) -> dict[str, Any] | None:
-    """The spec that is sent next, as JSON; what was sent before has been handed back."""
+def send(redis: Redis, *, saved: bool = True) -> dict[str, Any] | None:
+    """The spec that is sent next, as JSON; what was sent before was handed back, with a step or without."""
     queue = render_queue(EngineName.PREVIEW, redis)
     queue.empty()
-    Job.objects.update(dispatched_at=None)
+    step_prefix = "org/o/jobs/j/a1/" if saved else ""
+    Job.objects.filter(attempt__gt=0).update(dispatched_at=None, step_prefix=step_prefix)
     dispatch.dispatch_jobs()
     return queue.jobs[0].args[0] if queue.jobs else None
 
@@ -88,6 +89,20 @@ def test_a_job_that_began_with_a_new_worker_waits_for_another_one(acme: Organiza
     assert data is not None
     assert (data["job_id"], data["version"]) == (job.id, 2)
     assert RenderSpec.from_dict(data).sampling == SAMPLING
+
+
+def test_a_job_of_which_nothing_is_saved_is_sent_in_what_the_worker_reads_that_came(
+    acme: Organization, redis: Redis
+) -> None:
+    """Dispatched while no worker was there, and refused by an old one."""
+    job = factories.job(acme)
+    data = send(redis)
+    assert data is not None
+    assert data["version"] == 2
+    heartbeat(redis, 1)
+    data = send(redis, saved=False)
+    assert data is not None
+    assert (data["job_id"], data["attempt"], data["version"]) == (job.id, 2, 1)
 
 
 def test_a_job_keeps_the_timesteps_it_began_with_when_presets_change(
