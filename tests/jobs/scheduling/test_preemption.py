@@ -1,6 +1,7 @@
 """When a render gives its worker up for others, and what comes of it."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -248,8 +249,8 @@ class TestWorkersOnDemand:
     def test_nobody_is_interrupted_while_another_worker_can_be_had(
         self, redis: Redis, settings: Settings, health: Health | None, asked: int
     ) -> None:
-        status.save(redis, EndpointStatus(0, health))
         with later(settings):
+            status.save(redis, EndpointStatus(time.time(), health))
             assert end_slices() == asked
 
 
