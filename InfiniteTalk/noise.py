@@ -59,12 +59,8 @@ class WindowNoise:
         return torch.randn(shape, generator=_generator(self.seed, window, step))
 
 
-class ReferenceNoise:
-    """One generator for the whole run, as in the reference.
-
-    It also noises the motion latents of every step after the first window, and then overwrites the result:
-    these draws are made and dropped, because later windows depend on their number.
-    """
+class _OneGenerator:
+    """One generator for the whole run, as in published programs; its state travels with each saved one."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.generator = torch.Generator(device).manual_seed(seed)
@@ -76,6 +72,17 @@ class ReferenceNoise:
     def restore(self, state: torch.Tensor | None) -> None:
         if state is not None:
             self.generator.set_state(state)
+
+    def _draw(self, shape: torch.Size) -> torch.Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.generator.device)
+
+
+class ReferenceNoise(_OneGenerator):
+    """Draws in the order of InfiniteTalk's reference.
+
+    It also noises the motion latents of every step after the first window, and then overwrites the result:
+    these draws are made and dropped, because later windows depend on their number.
+    """
 
     def begin_window(self, window: int, shape: torch.Size, motion_shape: torch.Size) -> torch.Tensor:
         noise = self._draw(shape)
@@ -86,32 +93,15 @@ class ReferenceNoise:
         if window > 0:
             self._draw(motion_shape)
 
-    def _draw(self, shape: torch.Size) -> torch.Tensor:
-        return torch.randn(shape, generator=self.generator, device=self.generator.device)
 
-
-class SequentialNoise:
-    """One generator for the whole run, all draws of one shape, as the publisher of the distilled weights."""
-
-    def __init__(self, seed: int, device: torch.device) -> None:
-        self.generator = torch.Generator(device).manual_seed(seed)
-
-    @property
-    def state(self) -> torch.Tensor:
-        return self.generator.get_state()
-
-    def restore(self, state: torch.Tensor | None) -> None:
-        if state is not None:
-            self.generator.set_state(state)
+class SequentialNoise(_OneGenerator):
+    """Draws in the order of the distilled weights' publisher: one shape throughout."""
 
     def begin_window(self, window: int, shape: torch.Size, motion_shape: torch.Size) -> torch.Tensor:
         return self._draw(shape)
 
     def after_step(self, window: int, step: int, shape: torch.Size) -> torch.Tensor:
         return self._draw(shape)
-
-    def _draw(self, shape: torch.Size) -> torch.Tensor:
-        return torch.randn(shape, generator=self.generator, device=self.generator.device)
 
 
 def window_generator(seed: int, window: int) -> torch.Generator:

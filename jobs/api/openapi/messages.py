@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from avatar_api.common.openapi import reference
+from avatar_api.common.openapi_problems import reference
 from jobs.api.openapi.examples import CANCELED, FINISHED, PROCESSING, SUCCEEDED
 from jobs.models import WebhookEventType
 

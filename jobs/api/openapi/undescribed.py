@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from avatar_api.common.openapi import SECURITY, add_headers, problem_responses, reference
+from avatar_api.common.openapi import SECURITY, add_headers
+from avatar_api.common.openapi_problems import problem_responses, reference
 
 JOB = "/v1/jobs/{job_id}"
 EVENTS = """The job's changes as server-sent events, until it has ended.

@@ -1,16 +1,13 @@
-"""How an event reaches its receivers: what is sent, how often, and when an endpoint is given up."""
+"""How an event reaches its receivers: what is sent, and how often."""
 
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
-from pathlib import Path
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import time_machine
-from django.db import close_old_connections, connection, transaction
+from django.db import transaction
 from django.utils import timezone
 from pytest_django import Settings
 from redis import Redis
@@ -20,56 +17,19 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from accounts.models import Organization
 from gpu_worker.contract.spec import ReportKind
 from jobs.lifecycle import transitions
-from jobs.management.commands import control_worker
-from jobs.models import Job, WebhookDelivery, WebhookEndpoint
-from jobs.operations import outbound
+from jobs.models import Job, WebhookDelivery
 from jobs.operations.reconcile import reconcile
 from jobs.queues import outbound_queue
 from jobs.tasks import record
 from jobs.webhooks import endpoints, outbox
 from tests import factories
-from tests.jobs.loopback import OK, Server, answering, serving, status
+from tests.jobs.loopback import Server, serving, status
 from tests.jobs.reports import dispatched, report
-from tests.jobs.webhooks.sending import deliver_next, send_due
+from tests.jobs.webhooks.sending import address, deliver_next, message, send_due, succeed
 
-pytestmark = pytest.mark.usefixtures("redis", "store")
+pytestmark = pytest.mark.usefixtures("redis", "store", "loopback_allowed")
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(autouse=True)
-def _loopback(settings: Settings) -> None:
-    settings.OUTBOUND_ALLOW_PRIVATE = True
-    settings.PUBLIC_URL = "https://api.example"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Server]:
-    """A program that takes every message."""
-    with serving(answering(OK)) as server:
-        yield server
-
-
-@pytest.fixture
-def refuser() -> Iterator[Server]:
-    """A program that takes none."""
-    with serving(status(500)) as server:
-        yield server
-
-
-def address(server: Server) -> str:
-    return f"http://127.0.0.1:{server.port}/hook"
-
-
-def succeed(job: Job) -> None:
-    record(report(job, ReportKind.SUCCEEDED))
-
-
-def message(server: Server, index: int = -1) -> tuple[dict[str, str], str]:
-    """Headers and body of a request."""
-    head, _, body = server.requests[index].partition(b"\r\n\r\n")
-    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-    return headers, body.decode()
 
 
 def test_a_succeeded_job_is_told_with_a_signature_that_the_standards_library_verifies(
@@ -335,191 +295,3 @@ class TestRinging:
         assert outbox.enqueue_due() == 0
         with time_machine.travel(timezone.now() + timedelta(seconds=6)):
             assert outbox.enqueue_due() == 1
-
-
-@pytest.mark.django_db(transaction=True, serialized_rollback=True)
-class TestWorkers:
-    def test_the_outbound_worker_runs_what_was_rung_for_and_nothing_else(
-        self, acme: Organization, receiver: Server, redis: Redis, tmp_path: Path
-    ) -> None:
-        factories.webhook(acme, address(receiver), event_types=["job.canceled"])
-        transitions.cancel(factories.job(acme).id)
-        forbidden = outbound_queue(redis).enqueue("os.mkdir", args=(str(tmp_path / "made"),))
-        with outbound.working():
-            control_worker.worker_of("outbound", redis).work(burst=True, logging_level="CRITICAL")
-            wait_for(lambda: WebhookDelivery.objects.get().state == "succeeded")
-        assert forbidden.get_status() == "failed"
-        assert list(tmp_path.glob("made")) == []
-
-    def test_of_many_workers_one_sends(self, acme: Organization, receiver: Server) -> None:
-        factories.webhook(acme, address(receiver), event_types=["job.canceled"])
-        transitions.cancel(factories.job(acme).id)
-        delivery = WebhookDelivery.objects.get()
-        together(8, deliver_next)
-        delivery.refresh_from_db()
-        assert (len(receiver.requests), delivery.tries, delivery.state) == (1, 1, "succeeded")
-
-    def test_what_a_dead_worker_held_is_sent_again_under_the_same_id(
-        self, acme: Organization, receiver: Server
-    ) -> None:
-        factories.webhook(acme, address(receiver), event_types=["job.canceled"])
-        transitions.cancel(factories.job(acme).id)
-        delivery = WebhookDelivery.objects.get()
-        # As a worker leaves it that is killed while it sends.
-        WebhookDelivery.objects.update(tries=1, leased_until=timezone.now() + timedelta(seconds=60))
-        deliver_next()
-        assert receiver.requests == []
-        with time_machine.travel(timezone.now() + timedelta(seconds=61)):
-            deliver_next()
-        delivery.refresh_from_db()
-        assert (delivery.state, delivery.tries) == ("succeeded", 2)
-        assert message(receiver)[0]["webhook-id"] == delivery.id
-
-    def test_a_worker_whose_lease_is_over_changes_nothing(self, acme: Organization) -> None:
-        """It was held up for more than a minute in mid-sending, and another has taken over."""
-        taken_over = threading.Event()
-
-        def answer_late(connection: Any) -> None:
-            taken_over.wait()
-            connection.sendall(OK)
-
-        with serving(answer_late) as server:
-            factories.webhook(acme, address(server), event_types=["job.canceled"])
-            transitions.cancel(factories.job(acme).id)
-            delivery = WebhookDelivery.objects.get()
-            thread = in_thread(deliver_next)
-            while not server.requests:
-                thread.join(0.01)
-            WebhookDelivery.objects.update(tries=2)
-            taken_over.set()
-            thread.join()
-        delivery.refresh_from_db()
-        assert (delivery.state, delivery.tries, delivery.last_status) == ("pending", 2, None)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Until it holds; the test's own time-out ends a wait in vain."""
-    while not condition():
-        time.sleep(0.02)
-
-
-def in_thread(action: Callable[[], object]) -> threading.Thread:
-    def act() -> None:
-        try:
-            action()
-        finally:
-            close_old_connections()
-
-    thread = threading.Thread(target=act)
-    thread.start()
-    return thread
-
-
-def together(number: int, action: Callable[[], object]) -> None:
-    barrier = threading.Barrier(number)
-
-    def act() -> None:
-        barrier.wait()
-        action()
-
-    for thread in [in_thread(act) for _ in range(number)]:
-        thread.join()
-
-
-class TestGivingUp:
-    def test_410_disables_the_endpoint_at_once_and_drops_what_waits(self, acme: Organization) -> None:
-        with serving(status(410)) as server:
-            hook = factories.webhook(acme, address(server), event_types=["job.canceled"])
-            for _ in range(2):
-                transitions.cancel(factories.job(acme).id)
-            deliver_next()
-        hook.refresh_from_db()
-        assert (hook.disabled_at is not None, hook.disabled_reason) == (
-            True,
-            "The receiver responded with status 410.",
-        )
-        assert set(hook.deliveries.values_list("state", "tries")) == {("failed", 1), ("failed", 0)}
-        assert len(server.requests) == 1
-
-    def fail_wholly(self, acme: Organization, moment: datetime) -> None:
-        """One delivery that was tried in vain to the end."""
-        with time_machine.travel(moment):
-            transitions.cancel(factories.job(acme).id)
-            WebhookDelivery.objects.filter(state="pending").update(tries=6)
-            send_due()
-
-    def test_three_days_in_which_every_delivery_failed_disable_it(
-        self, acme: Organization, refuser: Server
-    ) -> None:
-        hook = factories.webhook(acme, address(refuser), event_types=["job.canceled"])
-        begin = timezone.now()
-        for day in (0, 1, 2.9):
-            self.fail_wholly(acme, begin + day * DAY)
-            hook.refresh_from_db()
-            assert hook.disabled_at is None
-        self.fail_wholly(acme, begin + 3.01 * DAY)
-        hook.refresh_from_db()
-        assert hook.disabled_reason == "Every delivery failed for 3 days."
-
-    def test_one_success_in_between_starts_the_count_anew(self, acme: Organization) -> None:
-        begin = timezone.now()
-        failure = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
-        with serving(answering(failure, OK, failure)) as server:
-            hook = factories.webhook(acme, address(server), event_types=["job.canceled"])
-            for day in (0, 1, 2, 4.9):
-                self.fail_wholly(acme, begin + day * DAY)
-        hook.refresh_from_db()
-        assert hook.disabled_at is None
-
-    def test_an_endpoint_that_is_disabled_meanwhile_is_not_asked(
-        self, acme: Organization, receiver: Server
-    ) -> None:
-        hook = factories.webhook(acme, address(receiver), event_types=["job.canceled"])
-        transitions.cancel(factories.job(acme).id)
-        WebhookEndpoint.objects.update(disabled_at=timezone.now())  # While the event was being committed.
-        (delivery,) = send_due()
-        assert (delivery.state, receiver.requests, hook.id) == ("failed", [], delivery.endpoint_id)
-
-
-class TestRotation:
-    def test_both_secrets_sign_while_one_takes_the_others_place(
-        self, acme: Organization, receiver: Server
-    ) -> None:
-        hook = factories.webhook(acme, address(receiver), event_types=["job.canceled"])
-        old = hook.secret
-        new = endpoints.rotate_secret(endpoint=hook, overlap_seconds=3600).secret
-        transitions.cancel(factories.job(acme).id)
-        send_due()
-        headers, body = message(receiver)
-        assert len(headers["webhook-signature"].split(" ")) == 2
-        for secret in (old, new):
-            Webhook(secret).verify(body, headers)
-
-    def test_the_old_secret_signs_no_more_when_its_time_is_over(
-        self, acme: Organization, receiver: Server
-    ) -> None:
-        hook = factories.webhook(acme, address(receiver), event_types=["job.canceled"])
-        endpoints.rotate_secret(endpoint=hook, overlap_seconds=0)
-        transitions.cancel(factories.job(acme).id)
-        send_due()
-        headers, body = message(receiver)
-        with pytest.raises(WebhookVerificationError):
-            Webhook(hook.secret).verify(body, headers)
-
-
-def test_secrets_and_a_jobs_own_address_are_encrypted_at_rest(acme: Organization) -> None:
-    hook = factories.webhook(acme, "https://a.example")
-    endpoints.rotate_secret(endpoint=hook, overlap_seconds=9)
-    endpoints.default_secret(acme, livemode=False)
-    factories.job(acme, webhook_url="https://b.example/hook?token=s3cret")
-    columns = {
-        "jobs_webhookendpoint": "secret || previous_secret",
-        "jobs_webhooksecret": "secret",
-        "jobs_job": "webhook_url",
-    }
-    with connection.cursor() as cursor:
-        for table, column in columns.items():
-            cursor.execute(f"SELECT {column} FROM {table}")
-            (stored,) = cursor.fetchone()
-            assert "whsec_" not in stored
-            assert "s3cret" not in stored
