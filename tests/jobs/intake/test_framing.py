@@ -142,14 +142,14 @@ def test_a_picture_at_an_address_is_framed_once_it_is_there(
 
 
 def sent_spec(redis: Redis, *versions: int) -> RenderSpec | None:
-    """What is sent next to workers that read specs up to these versions."""
+    """What is sent next to workers that read specs up to these versions, after a step was saved of it."""
     redis.delete("workers")
     for number, version in enumerate(versions):
         facts = {**vars(OLD_WORKER), "name": f"worker-{number}", "spec_version": version}
         write_worker(redis, WorkerFacts(**facts))
     queue = render_queue(EngineName.PREVIEW, redis)
     queue.empty()
-    Job.objects.update(dispatched_at=None)
+    Job.objects.filter(attempt__gt=0).update(dispatched_at=None, step_prefix="org/o/jobs/j/a1/")
     dispatch.dispatch_jobs()
     return RenderSpec.from_dict(queue.jobs[0].args[0]) if queue.jobs else None
 
