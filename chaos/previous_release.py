@@ -147,12 +147,21 @@ class Deployment:
         self, release: Release, environment: dict[str, str], *arguments: str
     ) -> subprocess.Popen[bytes]:
         process = release.start(environment, self.log, *arguments)
-        self._processes.callback(process.wait)
-        self._processes.callback(process.kill)
+        self._processes.callback(_end, process)
         return process
 
     def end(self) -> None:
         self._processes.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let a process end by itself, so that it ends its children; the web process has some."""
+    process.terminate()
+    try:
+        process.wait(WAIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def wait_until(condition: Callable[[], Any], what: str) -> Any:
