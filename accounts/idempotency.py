@@ -152,9 +152,10 @@ def _insert(tenant: Tenant, request: IdempotentRequest) -> None:
 
 
 def claim_form(form_id: uuid.UUID, organization: Organization, *, livemode: bool) -> IdempotencyClaim:
-    """The claim of a form that a person sends, for whoever makes the object to complete in this transaction.
+    """The claim of a form that a person sends; once its object is made, `complete_form` completes it.
 
-    A browser sends a form again when its answer is reloaded: then the claim names the object already.
+    Both belong in one transaction. A browser sends a form again when its answer is reloaded: then the claim
+    names the object already.
     """
     claim, _ = IdempotencyClaim.objects.get_or_create(
         organization=organization, livemode=livemode, endpoint="forms", key=str(form_id)

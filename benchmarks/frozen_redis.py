@@ -29,25 +29,25 @@ EXPECTED = (200, 202, 503)
 """Nothing but `/readyz` has to say that Redis is away."""
 QUIET = {"LOG_LEVEL": "CRITICAL"}
 PAUSE_SECONDS = 1.5
-"""After which a web process asks a Redis again that hasn't answered."""
+"""After which a web process tries a Redis again that hasn't answered."""
 
 
 def rows() -> Iterator[Row]:
     """The slowest of a few requests of each kind, each after a pause, beside Redis as it is and frozen."""
     with deployment() as deployed, asgi_server(deployed.environment | QUIET) as web:
-        asked = {
+        requests = {
             "GET a list of jobs": authorized("GET", "/v1/jobs", deployed.key),
             "GET one job": authorized("GET", f"/v1/jobs/{make_job(web.port, deployed.key)}", deployed.key),
             "POST a job": creation(deployed.key),
             "GET /readyz": Request("GET", "/readyz", {}),
         }
-        yield from slowest(web, asked, "Redis answers")
+        yield from slowest(web, requests, "Redis answers")
         with frozen(deployed.environment["REDIS_URL"]):
-            yield from slowest(web, asked, "Redis is frozen")
+            yield from slowest(web, requests, "Redis is frozen")
 
 
-def slowest(web: WebServer, asked: dict[str, Request], meanwhile: str) -> Iterator[Row]:
-    for name, request in asked.items():
+def slowest(web: WebServer, requests: dict[str, Request], meanwhile: str) -> Iterator[Row]:
+    for name, request in requests.items():
         yield Row(f"{name}, {meanwhile}, slowest", max(seconds_of(web.port, request)), "s")
 
 

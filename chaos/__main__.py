@@ -1,7 +1,7 @@
 """`python -m chaos`: one run; 1 when a promise was broken, 2 when it could not be finished.
 
-JOBS (200), SEED (drawn, and told) and SECONDS (750, for all of it) come from the environment. SHORT=1 is the
-form that the tests run: a dozen jobs, a few faults, and leases of seconds instead of a minute.
+JOBS (200), SEED (drawn and printed) and SECONDS (750, for all of it) come from the environment. SHORT=1 is
+the form that the tests run: a dozen jobs, a few faults, and leases of seconds instead of a minute.
 """
 
 import os

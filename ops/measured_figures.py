@@ -1,7 +1,7 @@
 """`python -m ops.measured_figures`: which measured figures of docs/ are older than the code they measure.
 
 Figures stand below a line such as ``Measured at `726191b`: `benchmarks/serving.py`, `jobs`.`` that names the
-commit and what decides them. A change there makes no figure wrong, so this tells and refuses nothing:
+commit and what decides them. A change there makes no figure wrong, so this only reports:
 measure anew (`make bench`) where the change could matter.
 """
 

@@ -40,7 +40,7 @@ EXPLANATIONS = {
     "open_streams": "Event streams and requests that wait for a job's end, at once.",
     "open_uploads": "Large request bodies that arrive at once.",
 }
-"""What each limit does, for whoever sets it."""
+"""What each limit does, shown beside its field."""
 
 
 class NetworksField(forms.CharField):

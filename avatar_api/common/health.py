@@ -45,7 +45,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     parts = {check.name: _part(check.outcome()) for check in checks}
     ok = all(part["ok"] for part in parts.values())
     body: dict[str, object] = {"status": "ok" if ok else "down", "checks": parts}
-    if known := {check.name: told for check in details if (told := _told(check.outcome()))}:
+    if known := {check.name: detail for check in details if (detail := _detail(check.outcome()))}:
         body["details"] = known
     return JsonResponse(body, status=200 if ok else 503)
 
@@ -54,7 +54,7 @@ def _part(outcome: Outcome) -> dict[str, object]:
     return {"ok": outcome.ok, "latency_ms": round(1000 * outcome.seconds, 1)}
 
 
-def _told(outcome: Outcome) -> object:
+def _detail(outcome: Outcome) -> object:
     """What is worth knowing and makes this process no less ready, whatever it is."""
     return outcome.value if outcome.ok else {"ok": False}
 

@@ -21,7 +21,7 @@ from jobs.scheduling import dispatch
 from jobs.scheduling.autoscaling import trigger
 from tests import factories
 from tests.gpu_worker import runpod_plane
-from tests.gpu_worker.runpod_plane import ENDPOINT_ID, KEY, ControlPlane
+from tests.gpu_worker.runpod_plane import KEY, ControlPlane
 from tests.jobs.clients import form, keyed, png, wav
 
 pytest.importorskip("runpod", reason="RunPod's SDK isn't installed: requirements/worker.txt brings it")
@@ -70,10 +70,7 @@ def control_until(redis: Redis, condition: Callable[[], object], what: str) -> N
 
 @pytest.fixture
 def plane(settings: Settings) -> Iterator[ControlPlane]:
-    with runpod_plane.running() as plane:
-        settings.RUNPOD_BASE_URL = plane.url
-        settings.RUNPOD_ENDPOINT_ID = ENDPOINT_ID
-        settings.RUNPOD_API_KEY = KEY
+    with runpod_plane.of_deployment(settings) as plane:
         yield plane
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from pytest_django import Settings
+
 POLL_SECONDS = 0.5
 ENDPOINT_ID = "endpoint-1"
 KEY = "rpa_the-key-of-the-endpoint"
@@ -171,3 +173,13 @@ def _handler(plane: ControlPlane) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
+
+
+@contextmanager
+def of_deployment(settings: Settings) -> Iterator[ControlPlane]:
+    """RunPod, with the endpoint of this deployment."""
+    with running() as plane:
+        settings.RUNPOD_BASE_URL = plane.url
+        settings.RUNPOD_ENDPOINT_ID = ENDPOINT_ID
+        settings.RUNPOD_API_KEY = KEY
+        yield plane

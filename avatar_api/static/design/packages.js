@@ -4,7 +4,7 @@
 function name(element, text) {
   if (!element || !text?.trim() || element.getAttribute("aria-label")) return;
   element.setAttribute("aria-label", text.trim().replace(/\s*[*:]$/, ""));
-  // A link that leads nowhere is a button to whoever hears the page.
+  // A link that leads nowhere is announced as a button.
   if (element.tagName === "A" && !element.href) element.setAttribute("role", "button");
 }
 

@@ -96,12 +96,12 @@ def detail() -> dict[str, object] | None:
         error = "The endpoint has not been checked for a while: is `control_worker outbound` running?"
         return {"ok": False, "error": error}
     error = _error(found)
-    told: dict[str, object] = {"ok": not error, "age_seconds": found.age_seconds}
+    shown: dict[str, object] = {"ok": not error, "age_seconds": found.age_seconds}
     if error:
-        told["error"] = error
+        shown["error"] = error
     if found.health:
-        told |= asdict(found.health) | {"unused_seconds": found.unused_seconds}
-    return told
+        shown |= asdict(found.health) | {"unused_seconds": found.unused_seconds}
+    return shown
 
 
 def _error(found: EndpointStatus) -> str:

@@ -34,11 +34,7 @@ pytestmark = pytest.mark.usefixtures("redis", "store")
 
 @pytest.fixture
 def plane(settings: Settings) -> Iterator[ControlPlane]:
-    """RunPod, with the endpoint of this deployment."""
-    with runpod_plane.running() as plane:
-        settings.RUNPOD_BASE_URL = plane.url
-        settings.RUNPOD_ENDPOINT_ID = ENDPOINT_ID
-        settings.RUNPOD_API_KEY = KEY
+    with runpod_plane.of_deployment(settings) as plane:
         yield plane
 
 

@@ -16,7 +16,7 @@ from jobs.scheduling.autoscaling.runpod import Health, Workers
 from jobs.tasks import wake
 from tests import factories
 from tests.gpu_worker import runpod_plane
-from tests.gpu_worker.runpod_plane import ENDPOINT_ID, KEY, ControlPlane
+from tests.gpu_worker.runpod_plane import ControlPlane
 
 pytestmark = pytest.mark.usefixtures("redis", "store")
 
@@ -25,10 +25,7 @@ LOWERED = Health(in_queue=2, in_progress=1, workers=Workers(running=1))
 
 @pytest.fixture
 def plane(settings: Settings) -> Iterator[ControlPlane]:
-    with runpod_plane.running() as plane:
-        settings.RUNPOD_BASE_URL = plane.url
-        settings.RUNPOD_ENDPOINT_ID = ENDPOINT_ID
-        settings.RUNPOD_API_KEY = KEY
+    with runpod_plane.of_deployment(settings) as plane:
         yield plane
 
 
