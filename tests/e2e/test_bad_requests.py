@@ -20,7 +20,10 @@ def exchange(live: Live, request: bytes) -> tuple[int, dict[str, str], bytes]:
     with socket.create_connection(("127.0.0.1", live.port), timeout=SECONDS) as connection:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(request)  # A server that has heard enough answers and hangs up.
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):  # It didn't read everything that was sent.
+            while received := connection.recv(65536):
+                answer += received
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin1").split("\r\n")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
@@ -237,7 +240,7 @@ def test_a_body_longer_than_announced_is_cut_and_refused(live: Live, form: bytes
         pytest.param(b"POST /v1/jobs HTTP/1.1\r\nContent-Length: many", 400, id="no length"),
         pytest.param(b"GET /%s HTTP/1.1" % (b"x" * 65_535), 414, id="a long address"),
         pytest.param(b"GET /v1/jobs HTTP/1.1" + b"\r\nX: y" * 101, 431, id="many headers"),
-        pytest.param(b"GET /v1/jobs HTTP/1.1\r\nX: " + b"y" * 500_000, 431, id="large headers"),
+        pytest.param(b"GET /v1/jobs HTTP/1.1\r\nX: " + b"y" * 4_000_000, 431, id="large headers"),
     ],
 )
 def test_what_is_no_http_is_answered_by_the_server_itself(live: Live, head: bytes, expected: int):
