@@ -5,7 +5,8 @@ polynomials of InfiniteTalk. It works through diffusers' hooks on the blocks; th
 nothing of it.
 
 The decision depends on the timestep alone, so all passes of a step decide alike, and so do all processes that
-share a forward. `computed_steps` tells beforehand which steps will be computed.
+share a forward. `computed_steps` says beforehand which steps will be computed. Before any of these a render
+can go on from latents alone, to the bit: nothing that was computed earlier is reused later.
 """
 
 from dataclasses import dataclass
@@ -66,6 +67,10 @@ class TeaCacheSlot(BaseState):
     @torch.compiler.disable
     def must_compute(self, timestep_proj: Tensor) -> bool:
         """Decide about the next step, whose time is embedded as [1, 6, d]."""
+        return self.is_due(timestep_proj) or self.residual is None
+
+    def is_due(self, timestep_proj: Tensor) -> bool:
+        """Whether the next step is to be computed by the change that has added up until then."""
         if self.step == self.config.num_inference_steps:
             self.reset()
         if self.step < WARM_UP_STEPS or self.timestep_proj is None:
@@ -102,8 +107,11 @@ class _ReferenceSlots(StateManager):
 class _TeaCache:
     """The forward under way, as the hooks of all blocks see it."""
 
-    def __init__(self, slots: StateManager) -> None:
-        self.slots = slots
+    def __init__(self, config: TeaCacheConfig) -> None:
+        self.config = config
+        self.slots: StateManager = (
+            _ReferenceSlots(config) if config.reference_compat else StateManager(TeaCacheSlot, (config,))
+        )
         self.slot: TeaCacheSlot
         self.skipping = False
         self._entering: Tensor | None = None
@@ -156,9 +164,7 @@ def enable_tea_cache(transformer: InfiniteTalkTransformer3DModel, config: TeaCac
     Every forward must run within `transformer.cache_context(name)`, where the name is that of the pass. A
     window left before its last step must be followed by `restart_tea_cache`.
     """
-    cache = _TeaCache(
-        _ReferenceSlots(config) if config.reference_compat else StateManager(TeaCacheSlot, (config,))
-    )
+    cache = _TeaCache(config)
     last = len(transformer.blocks) - 1
     for index, block in enumerate(transformer.blocks):
         registry = HookRegistry.check_if_exists_or_initialize(block)
@@ -189,4 +195,48 @@ def computed_steps(
         config: as enabled, without `reference_compat` or with three passes a step.
     """
     slot = TeaCacheSlot(config)
-    return [slot.must_compute(transformer.condition_embedder(timestep[None])[1]) for timestep in timesteps]
+    return [slot.is_due(_embedded(transformer, timestep)) for timestep in timesteps]
+
+
+def starting_steps(transformer: InfiniteTalkTransformer3DModel, timesteps: Tensor) -> list[bool] | None:
+    """Before which of a window's steps, and after its last, a render can go on from latents.
+
+    Args:
+        transformer: the model, with or without TeaCache.
+        timesteps: those of the schedule without the final 0, [num_inference_steps].
+
+    Returns:
+        None where a cache that isn't saved reaches over all steps: TeaCache with `reference_compat`, or a
+        cache of diffusers.
+    """
+    if not _is_cached(transformer):
+        return [True] * (len(timesteps) + 1)
+    cache = _enabled(transformer)
+    if cache is None or isinstance(cache.slots, _ReferenceSlots):
+        return None
+    return [*computed_steps(transformer, timesteps, cache.config), True]
+
+
+def skip_to_step(transformer: InfiniteTalkTransformer3DModel, passed: Tensor) -> None:
+    """Let the cache context's next forward be the one after the timesteps `passed`, [steps]."""
+    if cache := _enabled(transformer):
+        slot = cache.slots.get_state()
+        for timestep in passed:
+            slot.is_due(_embedded(transformer, timestep))
+
+
+def _embedded(transformer: InfiniteTalkTransformer3DModel, timestep: Tensor) -> Tensor:
+    embedded: Tensor = transformer.condition_embedder(timestep[None].to(transformer.device))[1]
+    return embedded
+
+
+def _enabled(transformer: InfiniteTalkTransformer3DModel) -> _TeaCache | None:
+    registry = HookRegistry.check_if_exists_or_initialize(transformer.blocks[0])
+    hook = registry.get_hook(_HOOK)
+    return hook.cache if isinstance(hook, _TeaCacheBlockHook) else None
+
+
+def _is_cached(transformer: InfiniteTalkTransformer3DModel) -> bool:
+    """Whether a cache is on whose state sampling depends on, as TeaCache or diffusers' own."""
+    registries = (getattr(module, "_diffusers_hook", None) for module in transformer.modules())
+    return any(hook._is_stateful for registry in registries if registry for hook in registry.hooks.values())

@@ -4,11 +4,12 @@ Shapes use: `T` latent frames of a window, `Tm` of them motion, `h, w` latent he
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
+from InfiniteTalk.caching import skip_to_step, starting_steps
 from InfiniteTalk.guidance import Averages, Guidance, Pass
 from InfiniteTalk.solvers import Solver, StepEnd
 from InfiniteTalk.states import StepState, WindowState
@@ -27,8 +28,8 @@ class RenderStopped(Exception):  # noqa: N818 - it was asked for
     """A render has stopped because its callback asked for it.
 
     Attributes:
-        state: From where it goes on: the step it stopped at, or the window's start where a cache of
-            residuals, which isn't saved, takes part in sampling.
+        state: From where it goes on: the step it stopped at, or an earlier one or the window's start where a
+            cache of residuals, which isn't saved, takes part in sampling.
     """
 
     def __init__(self, state: WindowState | StepState) -> None:
@@ -126,6 +127,7 @@ class WindowSampler:
         self.image = ProjectedContext()
         self.speech = ProjectedContext()
         self.caches = self._context_caches()
+        self.starting_steps = starting_steps(transformer, timesteps[:-1])
 
     def sample(self, start: StepState, conditions: WindowConditions) -> torch.Tensor:
         """Do the steps of a window that are left.
@@ -140,6 +142,10 @@ class WindowSampler:
         motion = conditions.motion_latents
         latents = start.latents.to(motion.device, copy=True)
         averages = _averages_to(start.averages, motion.device)
+        resumable: WindowState | StepState = start.window
+        if start.step:
+            self._skip_to(start.step)
+            resumable = start
         for step in range(start.step, len(self.timesteps) - 1):
             timestep, next_timestep = self.timesteps[step], self.timesteps[step + 1]
             latents[:, :, : motion.shape[2]] = motion
@@ -147,8 +153,9 @@ class WindowSampler:
             end = StepEnd(start.window.index, step + 1, float(timestep), float(next_timestep), motion.shape)
             latents = self.solver.advance(latents, noise_pred, end)
             latents[:, :, : motion.shape[2]] = motion
-            done = StepState(start.window, step + 1, latents, averages)
-            self._report(done, end.timestep, noise_pred)
+            if self.starting_steps and self.starting_steps[step + 1]:
+                resumable = StepState(start.window, step + 1, latents, averages, self.solver.noise.state)
+            self._report(end, latents, noise_pred, resumable)
         return latents
 
     def _guided(
@@ -177,23 +184,25 @@ class WindowSampler:
             )[0]
         return velocity
 
-    def _report(self, done: StepState, timestep: float, noise_pred: torch.Tensor) -> None:
+    def _skip_to(self, step: int) -> None:
+        for kind in self.guidance.passes:
+            with self.transformer.cache_context(kind.value):
+                skip_to_step(self.transformer, self.timesteps[:step])
+
+    def _report(
+        self,
+        end: StepEnd,
+        latents: torch.Tensor,
+        noise_pred: torch.Tensor,
+        resumable: WindowState | StepState,
+    ) -> None:
         if self.callback is None:
             return
-        steps, state = len(self.timesteps) - 1, partial(self._saved, done)
+        steps, state = len(self.timesteps) - 1, partial(_on_cpu, resumable)
         try:
-            self.callback(
-                StepProgress(done.window.index, done.step, steps, timestep, done.latents, noise_pred, state)
-            )
+            self.callback(StepProgress(end.window, end.step, steps, end.timestep, latents, noise_pred, state))
         except StopSampling:
             raise RenderStopped(state()) from None
-
-    def _saved(self, done: StepState) -> WindowState | StepState:
-        if keeps_residuals(self.transformer):
-            return done.window
-        cpu = torch.device("cpu")
-        latents, averages = done.latents.to(cpu, copy=True), _averages_to(done.averages, cpu)
-        return StepState(done.window, done.step, latents, averages, self.solver.noise.state)
 
     def _context_caches(self) -> dict[Pass, InfiniteTalkContextCache]:
         """One cache for each pass; passes share the parts that they have in common."""
@@ -211,10 +220,13 @@ class WindowSampler:
             self.image.clear()
 
 
-def keeps_residuals(transformer: InfiniteTalkTransformer3DModel) -> bool:
-    """Whether a cache is on whose state sampling depends on, as TeaCache or diffusers' own."""
-    registries = (getattr(module, "_diffusers_hook", None) for module in transformer.modules())
-    return any(hook._is_stateful for registry in registries if registry for hook in registry.hooks.values())
+def _on_cpu(state: WindowState | StepState) -> WindowState | StepState:
+    if isinstance(state, WindowState):
+        return state
+    cpu = torch.device("cpu")
+    return replace(
+        state, latents=state.latents.to(cpu, copy=True), averages=_averages_to(state.averages, cpu)
+    )
 
 
 def _averages_to(averages: Averages, device: torch.device) -> Averages:

@@ -37,6 +37,8 @@ MEANINGS = {
     "HISTORY_DAYS": "how long webhook deliveries and the events of jobs can be looked up",
     "INFINITETALK_COMPILE": "compile the transformer's blocks: a slower first window, faster ones after",
     "INFINITETALK_SIZE": "height and width to render at whatever is asked, for tiny checkpoints on a CPU",
+    "INFINITETALK_STEP_CACHING": "change between steps of `quality` that may be skipped; 0.2 is customary, "
+    "0 computes every step",
     "LIVE_ENGINE": "what renders live jobs; `preview` does so on a CPU",
     "LOG_LEVEL": "least level that is logged",
     "LOG_STYLE": "`json` or `line`; the GPU image sets `json`",

@@ -46,6 +46,7 @@ class Preset:
         audio_guidance_scale: 1 means that the speech guides without a second pass.
         shift: How far the timesteps are shifted towards noise, by resolution.
         lora: Name of the step-distillation LoRA, or None.
+        may_skip_steps: Whether neighbouring steps are so much alike that operators may have some skipped.
         price_factor: Its price relative to the plan's price a second.
     """
 
@@ -54,6 +55,7 @@ class Preset:
     audio_guidance_scale: float
     shift: dict[Resolution, float]
     lora: str | None = None
+    may_skip_steps: bool = False
     price_factor: Decimal = field(kw_only=True)
 
     @property
@@ -104,7 +106,9 @@ PRESETS: dict[PresetName, Preset] = {
     PresetName.BALANCED: Preset(
         _evenly_to_zero(8), 1.0, 2.0, _DISTILLED_SHIFT, lora="lightx2v", price_factor=Decimal("1.8")
     ),
-    PresetName.QUALITY: Preset(_evenly_to_one(40), 5.0, 4.0, _PUBLISHED_SHIFT, price_factor=Decimal("10")),
+    PresetName.QUALITY: Preset(
+        _evenly_to_one(40), 5.0, 4.0, _PUBLISHED_SHIFT, may_skip_steps=True, price_factor=Decimal("10")
+    ),
 }
 
 _VERSION_1_SHIFT = {Resolution.P480: 2.0, Resolution.P720: 2.0}

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,19 +95,50 @@ def test_no_step_is_done_twice(pipeline: InfiniteTalkPipeline) -> None:
     assert steps[:3] == [(1, 3), (2, 1), (2, 2)]
 
 
-def test_with_residuals_cached_a_stopped_window_goes_on_from_its_start(
-    pipeline: InfiniteTalkPipeline,
+@pytest.fixture
+def cached_pipeline(
+    pipeline: InfiniteTalkPipeline, request: pytest.FixtureRequest
+) -> Iterator[InfiniteTalkPipeline]:
+    """Of a window's eight steps the last three are skipped."""
+    config = TeaCacheConfig(1e9, "infinitetalk-480", 8, reference_compat=request.param)
+    enable_tea_cache(pipeline.transformer, config)
+    yield pipeline
+    disable_tea_cache(pipeline.transformer)
+
+
+@pytest.mark.parametrize("cached_pipeline", [False], indirect=True)
+@pytest.mark.parametrize(("stopped_after", "on_from"), [(3, 3), (5, 4), (6, 4), (8, 8)])
+def test_with_steps_skipped_a_stopped_window_goes_on_before_the_last_computed_step(
+    cached_pipeline: InfiniteTalkPipeline, stopped_after: int, on_from: int
 ) -> None:
     steps = settings(num_inference_steps=8)
-    enable_tea_cache(pipeline.transformer, TeaCacheConfig(0.2, "infinitetalk-480", 8))
-    try:
-        whole = list(pipeline.stream(**arguments(settings=steps)))
-        before, state = render_until_stopped(pipeline, 1, 6, settings=steps)
-        assert isinstance(state, WindowState)
-        after = list(pipeline.stream(**arguments(settings=steps, resume_from=state)))
-    finally:
-        disable_tea_cache(pipeline.transformer)
+    whole = list(cached_pipeline.stream(**arguments(settings=steps)))
+    before, state = render_until_stopped(cached_pipeline, 1, stopped_after, settings=steps)
+    assert isinstance(state, StepState)
+    assert (state.window.index, state.step) == (1, on_from)
+    after = list(cached_pipeline.stream(**arguments(settings=steps, resume_from=state)))
     assert same_frames([*before, *after], whole)
+
+
+@pytest.mark.parametrize("cached_pipeline", [True], indirect=True)
+def test_with_the_published_cache_a_stopped_window_goes_on_from_its_start(
+    cached_pipeline: InfiniteTalkPipeline,
+) -> None:
+    """Its slots reach over windows."""
+    _, state = render_until_stopped(cached_pipeline, 1, 6, settings=settings(num_inference_steps=8))
+    assert isinstance(state, WindowState)
+    assert state.index == 1
+
+
+@pytest.mark.parametrize("cached_pipeline", [False], indirect=True)
+def test_a_window_that_was_begun_without_skipping_is_finished_with_it(
+    cached_pipeline: InfiniteTalkPipeline,
+) -> None:
+    steps = settings(num_inference_steps=8)
+    disable_tea_cache(cached_pipeline.transformer)
+    _, state = render_until_stopped(cached_pipeline, 0, 6, settings=steps)
+    enable_tea_cache(cached_pipeline.transformer, TeaCacheConfig(1e9, "infinitetalk-480", 8))
+    assert list(cached_pipeline.stream(**arguments(settings=steps, resume_from=state)))
 
 
 def test_a_state_is_small_and_does_not_grow_with_the_video(pipeline: InfiniteTalkPipeline) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from environs import FileAwareEnv
 
-from gpu_worker.contract.presets import PRESETS
+from gpu_worker.contract.presets import PRESETS, Preset
 from gpu_worker.engines.base import (
     EngineInfo,
     EngineJob,
@@ -41,6 +41,7 @@ from gpu_worker.engines.infinitetalk.placement import (
 )
 from gpu_worker.engines.infinitetalk.prompts import PromptCache
 from gpu_worker.engines.infinitetalk.render_progress import RenderProgress
+from gpu_worker.engines.infinitetalk.step_caching import StepCaching
 from gpu_worker.model_store import manifest
 from gpu_worker.model_store.location import storage_path
 from InfiniteTalk.audio import load_speech
@@ -81,6 +82,7 @@ class InfiniteTalkEngine:
         folder: The prepared checkpoint.
         size: Height and width to render at whatever a job asks for; for a tiny checkpoint on a CPU.
         compile_blocks: Compile the transformer's blocks: slower at the first window, faster afterwards.
+        step_caching: Which steps to skip; by default none.
         device: Where to compute; by default on the GPU, or on the CPU where there is none.
         ranks: The processes that share each render, of which this is one.
     """
@@ -91,6 +93,7 @@ class InfiniteTalkEngine:
         size: Size | None = None,
         *,
         compile_blocks: bool = False,
+        step_caching: StepCaching | None = None,
         device: Device | None = None,
         ranks: Ranks | None = None,
     ) -> None:
@@ -102,15 +105,14 @@ class InfiniteTalkEngine:
         self._folder = folder
         self._size = size
         self._compile_blocks = compile_blocks
+        self._step_caching = step_caching or StepCaching()
         self._prompts = PromptCache()
         self._attention = choose_backend(self._device.torch_device, folder)
         self._models: LoadedModels | None = None
         memory = self._device.memory()
         self._free_bytes = None if memory is None else memory.free
         self._placement, self._room = Placement.RESIDENT, 0
-        self._make_room(
-            "single", size or FIRST_SIZE, passes=max(preset.passes for preset in PRESETS.values())
-        )
+        self._make_room("single", size or FIRST_SIZE, max(PRESETS.values(), key=lambda preset: preset.passes))
         self._models_for("single")
 
     @classmethod
@@ -118,14 +120,17 @@ class InfiniteTalkEngine:
         """The engine that the environment asks for, as one of `ranks`.
 
         MODEL_STORAGE_PATH is the prepared checkpoint's folder. INFINITETALK_COMPILE=1 compiles the
-        transformer's blocks. INFINITETALK_SIZE=64,96 sets the size.
+        transformer's blocks. INFINITETALK_STEP_CACHING=0.2 skips steps where a preset allows it.
+        INFINITETALK_SIZE=64,96 sets the size.
         """
         env = FileAwareEnv(strip_whitespace=True)
         size = env.list("INFINITETALK_SIZE", [], subcast=int)
+        compile_blocks = env.bool("INFINITETALK_COMPILE", False)
         return cls(
             storage_path(),
             Size(*size) if size else None,
-            compile_blocks=env.bool("INFINITETALK_COMPILE", False),
+            compile_blocks=compile_blocks,
+            step_caching=StepCaching.from_environment(compile_blocks=compile_blocks),
             ranks=ranks,
         )
 
@@ -138,6 +143,7 @@ class InfiniteTalkEngine:
             "precision": self._manifest.precision,
             "attention": self._attention,
             "placement": self._placement,
+            "step_caching": self._step_caching.threshold,
             "load_seconds": self._load_seconds,
             "torch": torch.__version__,
         }
@@ -186,9 +192,10 @@ class InfiniteTalkEngine:
         speakers: Speakers = "multi" if len(job.speech) == 2 else "single"
         reference = reference_of(job)
         size = self._size or choose_bucket(reference.size, BUCKETS[job.resolution.value])
-        self._make_room(speakers, size, passes=preset.passes)
+        self._make_room(speakers, size, preset)
         models = self._models_for(speakers)
         models.loras.use(lora_scales(preset, models.loras.names))
+        self._step_caching.apply(models.pipeline.transformer, job)
         stream = models.pipeline.stream(
             reference=reference,
             speech=[load_speech(path) for path in job.speech],
@@ -279,12 +286,13 @@ class InfiniteTalkEngine:
         gc.collect()
         self._device.empty_cache()
 
-    def _make_room(self, speakers: Speakers, size: Size, *, passes: int) -> None:
+    def _make_room(self, speakers: Speakers, size: Size, preset: Preset) -> None:
         """Leave so much of the GPU's memory as windows of this size take; models in their way are moved."""
         if self._free_bytes is None:
             return
         count = 2 if speakers == "multi" else 1
-        room = room_to_work(size, speakers=count, passes=passes, setup=self._prepared.setup)
+        room = room_to_work(size, speakers=count, passes=preset.passes, setup=self._prepared.setup)
+        room += self._step_caching.residual_bytes(size, preset)
         if room <= self._room:
             return
         try:
