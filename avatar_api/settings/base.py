@@ -58,6 +58,8 @@ ROOT_URLCONF = "avatar_api.urls"
 WSGI_APPLICATION = "avatar_api.wsgi.application"
 APPEND_SLASH = False
 LOGIN_URL = "rest_framework:login"
+# A button that signs a guest in without a password: local mode alone has it.
+DEMO_SIGN_IN = False
 CSRF_FAILURE_VIEW = "avatar_api.common.problems.csrf_failure"
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]

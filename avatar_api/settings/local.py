@@ -5,6 +5,7 @@ from avatar_api.settings.base import *  # noqa: F403
 from avatar_api.settings.base import STATE_DIR, STORAGES, database, env, rq_queues
 
 DEBUG = False
+DEMO_SIGN_IN = True
 SECRET_KEY = env.str("SECRET_KEY", "local-only-and-never-in-production-0123456789abcdef")
 SALT_KEY = env.str("SALT_KEY", "local-only-salt")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]

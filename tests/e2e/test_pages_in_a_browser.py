@@ -27,7 +27,7 @@ VIOLATIONS = """async (excluded) => {
     return violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
         .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
 }"""
-OPEN = ["/", "/docs", "/docs/redoc", "/docs/errors", "/no-such-page", "/admin/login/"]
+OPEN = ["/", "/playground", "/docs", "/docs/redoc", "/docs/errors", "/no-such-page", "/admin/login/"]
 FOR_OPERATORS = [
     "/admin/",
     "/admin/jobs/job/",

@@ -15,12 +15,14 @@ from accounts.services import create_organization, mint_key
 
 ORGANIZATION = "demo"
 EMAIL = "demo@example.com"
+GUEST_EMAIL = "guest@example.com"
 
 
 class Command(BaseCommand):
     help = (
-        "Makes an organization with a test key and an operator who may log in to the admin, and writes "
-        "both secrets to FILE, which nobody else may read. What FILE holds is kept while it works."
+        "Makes an organization with a test key, an operator who may log in to the admin, and a guest for the "
+        "playground, and writes both secrets to FILE, which nobody else may read. What FILE holds is kept "
+        "while it works."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -32,6 +34,7 @@ class Command(BaseCommand):
         organization = Organization.objects.filter(name=ORGANIZATION).first() or create_organization(
             name=ORGANIZATION
         )
+        make_guest(organization)
         account = {
             "organization": ORGANIZATION,
             "api_key": working_key(organization, known.get("api_key", "")),
@@ -63,3 +66,9 @@ def working_password(organization: Organization, known: str) -> str:
     user.set_password(password)
     user.save(update_fields=["password"])
     return password
+
+
+def make_guest(organization: Organization) -> None:
+    """A member without a password: the playground of a laptop signs them in with a click."""
+    guest = User.objects.filter(email=GUEST_EMAIL).first() or User.objects.create_user(GUEST_EMAIL)
+    Membership.objects.get_or_create(organization=organization, user=guest, defaults={"role": Role.MEMBER})
