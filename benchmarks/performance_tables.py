@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 
 from gpu_worker.contract import gpu_memory
-from gpu_worker.contract.costs import TYPICAL_SIZE, estimated_gpu_seconds, window_seconds
+from gpu_worker.contract.costs import TYPICAL_SIZE, estimated_gpu_seconds, typical_size, window_seconds
 from gpu_worker.contract.operations import (
     LORA_RANK,
     Operations,
@@ -171,13 +171,18 @@ def _sizes() -> Iterator[tuple[str, VideoSize, Operations]]:
 
 
 def _presets() -> Iterator[tuple[Resolution, PresetName]]:
-    return ((resolution, preset) for resolution in TYPICAL_SIZE for preset in PRESETS)
+    return (
+        (resolution, name)
+        for resolution in TYPICAL_SIZE
+        for name, preset in PRESETS.items()
+        if resolution in preset.resolutions
+    )
 
 
 def _window_operations(resolution: Resolution, preset: PresetName) -> Operations:
     chosen = PRESETS[preset]
     return window_operations(
-        TYPICAL_SIZE[resolution],
+        typical_size(resolution, preset),
         steps=chosen.num_inference_steps,
         passes=chosen.passes,
         lora_rank=LORA_RANK if chosen.lora else 0,
@@ -187,7 +192,7 @@ def _window_operations(resolution: Resolution, preset: PresetName) -> Operations
 def _window_seconds(resolution: Resolution, preset: PresetName, gpu: Gpu, setup: Setup) -> float:
     chosen = PRESETS[preset]
     return window_seconds(
-        TYPICAL_SIZE[resolution],
+        typical_size(resolution, preset),
         steps=chosen.num_inference_steps,
         passes=chosen.passes,
         lora=chosen.lora is not None,

@@ -4,7 +4,7 @@
 #
 #   gpu_worker/init_storage.sh --plan       what would be downloaded, and the room it takes
 #   gpu_worker/init_storage.sh              do it
-#   ... --precision fp8|bf16  --speakers single,multi  --lora lightx2v
+#   ... --models standard|turbo|all  --precision fp8|bf16  --speakers single,multi  --lora lightx2v
 #
 # After the models come the attention kernels, pinned in kernels/kernels.lock.json on the volume. Review that
 # file after the first run; `python -m gpu_worker.model_store kernels --lock FILE` keeps other volumes to it.

@@ -94,10 +94,10 @@ def serve(
     # A worker that renders in turns was started by a process that waits for it.
     with heartbeat.told(worker, started_with=os.getpid() if turns is None else os.getppid()):
         if turns is None:
-            rq_worker.serve(worker, queue_name, settings.REDIS_URL, idle_seconds=0 if burst else None)
+            rq_worker.serve(worker, settings.REDIS_URL, idle_seconds=0 if burst else None)
         else:
             channel = socket.socket(fileno=turns)
-            Turns(worker, channel, shutdown.leave_in_the_middle).serve(queue_name, settings.REDIS_URL)
+            Turns(worker, channel, shutdown.leave_in_the_middle).serve(settings.REDIS_URL)
         worker.outbox.flush(REPORT_SECONDS)
     worker.scratch.close()
     shutdown.finished()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_worker.contract.costs import estimated_gpu_seconds
-from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.setups import H100, L40S, RTX_4090, Gpu
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "COSTS.md"
@@ -67,6 +67,7 @@ def second_of_video() -> str:
         ]
         for resolution in Resolution
         for preset in PresetName
+        if resolution in PRESETS[preset].resolutions
     ]
     return _table(["", "preset", *(offer.gpu.name for offer in OFFERS), "hosted elsewhere"], rows)
 
@@ -77,6 +78,7 @@ def months() -> str:
     for resolution, preset in (
         (Resolution.P480, PresetName.FAST),
         (Resolution.P480, PresetName.BALANCED),
+        (Resolution.P480, PresetName.TURBO),
         (Resolution.P720, PresetName.FAST),
     ):
         seconds = gpu_seconds(MAIN.gpu, resolution, preset)

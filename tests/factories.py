@@ -58,7 +58,7 @@ def job_row(of: Organization, **fields: Any) -> Job:
             "reference_kind": "image",
             "inputs": {"reference": item, "speech": [item]},
             "num_frames": num_frames,
-            "windows": len(windows.plan(num_frames)),
+            "windows": len(windows.STANDARD_WINDOWS.plan(num_frames)),
             "reserved_seconds": Decimal(num_frames) / windows.FPS,
             "retention_seconds": 6 * 3600,
             "price_per_video_second_usd": Decimal("0.05"),

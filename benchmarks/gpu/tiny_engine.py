@@ -5,6 +5,7 @@ import time
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from unittest.mock import patch
@@ -35,13 +36,15 @@ NUM_FRAMES = 81
 def run(setting: Setting) -> None:
     """Render one window in each combination."""
     placements = list(Placement) if setting.on_gpu else [Placement.RESIDENT]
-    presets = list(PRESETS) if setting.on_gpu else [PresetName.FAST]
+    presets = list(PRESETS) if setting.on_gpu else [PresetName.FAST, PresetName.TURBO]
     with tempfile.TemporaryDirectory() as folder:
         models = _prepare(Path(folder))
         for placement in placements:
             with _placed(placement), setting.attempt("load", placement=placement.value):
                 engine = InfiniteTalkEngine(models, SIZE)
                 for preset, speakers in product(presets, (1, 2)):
+                    if speakers > PRESETS[preset].max_speakers:
+                        continue
                     conditions = {
                         "placement": placement.value,
                         "preset": preset.value,
@@ -92,9 +95,11 @@ def _prepare(folder: Path) -> Path:
     write_tiny_checkpoint(folder / "original")
     lora = next((folder / "original" / "lora").glob("lightx2v*"))
     store = folder / "models"
-    convert(OriginalCheckpoint.below(folder / "original", {"lightx2v": lora}), store, Precision.FP8)
+    original = OriginalCheckpoint.below(folder / "original", {"lightx2v": lora})
+    original = replace(original, flashtalk=folder / "original" / "SoulX-FlashTalk-14B")
+    convert(original, store, Precision.FP8)
     description = manifest.describe(
-        store, precision="fp8", speakers=("single", "multi"), loras=("lightx2v",), revisions={}
+        store, precision="fp8", speakers=("single", "multi"), loras=("lightx2v",), revisions={}, turbo=True
     )
     manifest.write(description, store)
     return store

@@ -12,14 +12,9 @@ from accounts.choice import MODE, MODES, remembered_membership
 from accounts.models import User
 from avatar_api.common.problems import Problem
 from console.pages import page
-from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
+from gpu_worker.contract.presets import PRESETS, Resolution
 from jobs.intake.requests import DEFAULT_PROMPT, MAX_PROMPT, MAX_SEED
 
-PRESET_MEANINGS = {
-    PresetName.FAST: "four steps: the quickest and cheapest",
-    PresetName.BALANCED: "eight steps: calmer details",
-    PresetName.QUALITY: "forty steps: for the final cut, slow",
-}
 RESOLUTION_MEANINGS = {Resolution.P480: "for phones and previews", Resolution.P720: "for screens"}
 
 
@@ -30,7 +25,7 @@ def playground(request: HttpRequest) -> HttpResponse:
         request,
         "playground.html",
         {
-            "presets": [(preset, PRESET_MEANINGS[preset]) for preset in PRESETS],
+            "presets": [(name, preset.summary) for name, preset in PRESETS.items()],
             "resolutions": [(resolution, RESOLUTION_MEANINGS[resolution]) for resolution in Resolution],
             "default_prompt": DEFAULT_PROMPT,
             "max_prompt": MAX_PROMPT,

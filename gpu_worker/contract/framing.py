@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gpu_worker.contract.presets import Resolution
+from gpu_worker.contract.presets import PRESETS, PresetName, Resolution, Weights
 
 FACE_HEIGHT_IN_CROP = 0.4
 """Where the middle of the faces comes to lie in a crop, as a share of its height, if there is room above."""
 
-# Height / width of a picture → width and height of the frame. InfiniteTalk/sizes.py has the same numbers.
-FRAMES: Mapping[Resolution, Mapping[float, tuple[int, int]]] = {
+Frames = Mapping[float, tuple[int, int]]
+"""Height / width of a picture → width and height of the frame."""
+
+# InfiniteTalk/sizes.py has the same numbers.
+FRAMES: Mapping[Resolution, Frames] = {
     Resolution.P480: {
         0.26: (1216, 320),
         0.38: (1024, 384),
@@ -52,6 +55,19 @@ FRAMES: Mapping[Resolution, Mapping[float, tuple[int, int]]] = {
     },
 }
 
+# InfiniteTalk/flashtalk.py has the same numbers.
+TURBO_FRAMES: Frames = {
+    0.33: (1008, 336),
+    0.43: (896, 384),
+    0.58: (768, 448),
+    0.77: (672, 512),
+    1.00: (576, 576),
+    1.31: (512, 672),
+    1.71: (448, 768),
+    2.33: (384, 896),
+    3.00: (336, 1008),
+}
+
 
 @dataclass(frozen=True)
 class Box:
@@ -88,19 +104,23 @@ class Box:
         )
 
 
-def crop_around(faces: Sequence[Box], picture: tuple[int, int], resolution: Resolution) -> Box:
+def frames_of(resolution: Resolution, preset: PresetName) -> Frames:
+    """The shapes of frames that a preset has at a resolution."""
+    return TURBO_FRAMES if PRESETS[preset].weights is Weights.TURBO else FRAMES[resolution]
+
+
+def crop_around(faces: Sequence[Box], picture: tuple[int, int], shapes: Frames) -> Box:
     """The part of a picture that is rendered: as large as the frame's shape allows, around the speakers.
 
     Args:
         faces: The speakers' faces; none: the middle of the picture.
         picture: Width and height in pixels.
-        resolution: Of the video.
+        shapes: Of the frames that there are.
 
     Returns:
         A box of the frame's shape inside the picture.
     """
     width, height = picture
-    shapes = FRAMES[resolution]
     frame_width, frame_height = shapes[min(shapes, key=lambda ratio: abs(ratio - height / width))]
     scale = min(width / frame_width, height / frame_height)
     crop_width, crop_height = frame_width * scale / width, frame_height * scale / height

@@ -13,10 +13,15 @@ from typing import Any
 from redis import Redis
 
 from gpu_worker.contract import coordination, reading
+from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import Lane, lanes_for
 from gpu_worker.contract.reading import UnreadableError
 
 KEPT_SECONDS = 60
 GONE_SECONDS = 3600
+OFFERED_SECONDS = 30 * 24 * 3600
+"""So long after the last worker was there it is remembered what workers have weights for."""
+_OFFERED_KEY = "worker:offered"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Heartbeat:
         rendering: Whether one of them is in work.
         same_for_seconds: For how long all this has been so.
         process: Where it runs; None where nothing can be said of processes.
+        presets: Those that it has weights for; None where it doesn't say.
     """
 
     name: str
@@ -58,6 +64,13 @@ class Heartbeat:
     rendering: bool
     same_for_seconds: float
     process: Process | None = None
+    presets: tuple[str, ...] | None = None
+
+    @property
+    def lanes(self) -> frozenset[Lane]:
+        """Where it takes its jobs from; none for an engine that this release doesn't know."""
+        known = self.engine in set(EngineName)
+        return lanes_for(EngineName(self.engine), self.presets) if known else frozenset()
 
     @property
     def is_free(self) -> bool:
@@ -90,7 +103,23 @@ def write(redis: Redis, heartbeat: Heartbeat) -> None:
     pipeline = redis.pipeline()
     pipeline.set(_key(heartbeat.name), json.dumps(asdict(heartbeat)), ex=KEPT_SECONDS)
     pipeline.sadd("workers", heartbeat.name)
+    if heartbeat.presets:
+        pipeline.hset(
+            _OFFERED_KEY, mapping={f"{heartbeat.engine}:{preset}": "1" for preset in heartbeat.presets}
+        )
+        pipeline.expire(_OFFERED_KEY, OFFERED_SECONDS)
     pipeline.execute()
+
+
+def read_offered(redis: Redis, engine: EngineName) -> frozenset[str] | None:
+    """The presets that workers have had weights for lately; None where nothing is known."""
+    fields: Any = redis.hkeys(_OFFERED_KEY)
+    found = frozenset(
+        preset
+        for name, _, preset in (field.decode(errors="replace").partition(":") for field in fields)
+        if name == engine
+    )
+    return found or None
 
 
 def declare_gone(redis: Redis, name: str) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
+from gpu_worker.contract.windows import SHORT_WINDOWS, STANDARD_WINDOWS, WindowShape
+
 
 class Resolution(StrEnum):
     """The area of the picture; its shape follows the reference image."""
@@ -16,6 +18,15 @@ class PresetName(StrEnum):
     FAST = "fast"
     BALANCED = "balanced"
     QUALITY = "quality"
+    TURBO = "turbo"
+    INSTANT = "instant"
+
+
+class Weights(StrEnum):
+    """The transformers that presets need: what `init_storage.sh --models` installs."""
+
+    STANDARD = "standard"
+    TURBO = "turbo"
 
 
 TRAIN_TIMESTEPS = 1000.0
@@ -47,7 +58,12 @@ class Preset:
         shift: How far the timesteps are shifted towards noise, by resolution.
         lora: Name of the step-distillation LoRA, or None.
         may_skip_steps: Whether neighbouring steps are so much alike that operators may have some skipped.
+        weights: Which transformer renders it.
+        windows: How its videos are cut.
+        max_speakers: How many people may speak.
+        dubs: Whether the reference may be a video.
         price_factor: Its price relative to the plan's price a second.
+        summary: What it is for, in a few words.
     """
 
     base_timesteps: tuple[float, ...]
@@ -56,7 +72,17 @@ class Preset:
     shift: dict[Resolution, float]
     lora: str | None = None
     may_skip_steps: bool = False
+    weights: Weights = Weights.STANDARD
+    windows: WindowShape = STANDARD_WINDOWS
+    max_speakers: int = 2
+    dubs: bool = True
     price_factor: Decimal = field(kw_only=True)
+    summary: str = field(default="", kw_only=True)
+
+    @property
+    def resolutions(self) -> frozenset[Resolution]:
+        """Those that the weights were trained at."""
+        return frozenset(self.shift)
 
     @property
     def num_inference_steps(self) -> int:
@@ -98,16 +124,59 @@ def _evenly_to_zero(steps: int) -> tuple[float, ...]:
 _DISTILLED_SHIFT = {Resolution.P480: 5.0, Resolution.P720: 5.0}
 _PUBLISHED_SHIFT = {Resolution.P480: 7.0, Resolution.P720: 11.0}
 
+
+def _distilled(base_timesteps: tuple[float, ...], *, price_factor: Decimal, summary: str) -> Preset:
+    """Of the weights that were distilled for one person at 768 × 448, without guidance."""
+    return Preset(
+        base_timesteps,
+        1.0,
+        1.0,
+        {Resolution.P480: 5.0},
+        weights=Weights.TURBO,
+        windows=SHORT_WINDOWS,
+        max_speakers=1,
+        dubs=False,
+        price_factor=price_factor,
+        summary=summary,
+    )
+
+
 # Prices are rounded from the work of 8, 16 and 120 forwards a window; `quality` is priced below its work.
 PRESETS: dict[PresetName, Preset] = {
     PresetName.FAST: Preset(
-        _evenly_to_zero(4), 1.0, 2.0, _DISTILLED_SHIFT, lora="lightx2v", price_factor=Decimal("1")
+        _evenly_to_zero(4),
+        1.0,
+        2.0,
+        _DISTILLED_SHIFT,
+        lora="lightx2v",
+        price_factor=Decimal("1"),
+        summary="four steps",
     ),
     PresetName.BALANCED: Preset(
-        _evenly_to_zero(8), 1.0, 2.0, _DISTILLED_SHIFT, lora="lightx2v", price_factor=Decimal("1.8")
+        _evenly_to_zero(8),
+        1.0,
+        2.0,
+        _DISTILLED_SHIFT,
+        lora="lightx2v",
+        price_factor=Decimal("1.8"),
+        summary="eight steps: calmer details",
     ),
     PresetName.QUALITY: Preset(
-        _evenly_to_one(40), 5.0, 4.0, _PUBLISHED_SHIFT, may_skip_steps=True, price_factor=Decimal("10")
+        _evenly_to_one(40),
+        5.0,
+        4.0,
+        _PUBLISHED_SHIFT,
+        may_skip_steps=True,
+        price_factor=Decimal("10"),
+        summary="forty steps: for the final cut, slow",
+    ),
+    PresetName.TURBO: _distilled(
+        (1000, 750, 500, 250),
+        price_factor=Decimal("0.35"),
+        summary="distilled weights, 480p, one speaker: a third of the price",
+    ),
+    PresetName.INSTANT: _distilled(
+        (1000, 500), price_factor=Decimal("0.2"), summary="as turbo, in two steps: the quickest"
     ),
 }
 

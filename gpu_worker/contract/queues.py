@@ -11,7 +11,7 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from gpu_worker.contract.engines import ENGINES, EngineName
+from gpu_worker.contract.lanes import Lane
 
 RENDER_FUNCTION = "gpu_worker.tasks.render"
 REPORT_FUNCTION = "jobs.tasks.record"
@@ -54,8 +54,8 @@ NAME_SEPARATOR = "."
 """In what a render worker is called in RQ's registry: its own name, this, and a suffix."""
 
 
-def render_queue(engine: EngineName, connection: Redis) -> Queue:
-    return open_queue(ENGINES[engine].queue, RenderJob, connection)
+def render_queue(lane: Lane, connection: Redis) -> Queue:
+    return open_queue(lane.queue, RenderJob, connection)
 
 
 def report_queue(connection: Redis) -> Queue:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gpu_worker.contract.framing import Box
-from gpu_worker.contract.presets import Sampling
+from gpu_worker.contract.presets import PRESETS, PresetName, Sampling
 from gpu_worker.contract.spec import ReferenceKind, RenderParameters
+from gpu_worker.contract.windows import Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +40,18 @@ class EngineJob(RenderParameters):
     window_state: bytes | None = None
     step_state: bytes | None = None
 
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows of the whole video."""
+        return PRESETS[self.preset].windows.plan(self.num_frames)
+
 
 @dataclass(frozen=True)
 class RenderedWindow:
     """The new frames of one window, and the state from which the next one starts.
 
     Attributes:
-        index: As in `gpu_worker.contract.windows.plan`.
+        index: As in the plan of the preset's `WindowShape`.
         frames: uint8 RGB [num_frames, height, width, 3]; width and height are even.
         state: Safetensors bytes for `EngineJob.window_state`; None where an engine needs none.
     """
@@ -101,6 +107,7 @@ class EngineInfo:
     Attributes:
         denoises: Whether a window takes the denoising steps of its preset.
         carries_state: Whether a window starts from a state that the one before it has left.
+        presets: Those that it has weights for.
     """
 
     engine: str
@@ -108,6 +115,7 @@ class EngineInfo:
     details: dict[str, Any] = field(default_factory=dict)
     denoises: bool = False
     carries_state: bool = True
+    presets: frozenset[PresetName] = frozenset(PRESETS)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import get_args
 
 from gpu_worker.model_store import manifest, verify
-from gpu_worker.model_store.errors import ModelStoreError, NotReadyError
+from gpu_worker.model_store.errors import LicenceError, ModelStoreError, NotReadyError
 from gpu_worker.model_store.location import storage_path
 from gpu_worker.model_store.lock import StorageLock
-from gpu_worker.model_store.sources import LORAS, Precision, Selection, Speakers
+from gpu_worker.model_store.sources import FLASHTALK, LORAS, Models, Precision, Selection, Speakers
 
 log = logging.getLogger("gpu_worker.model_store")
 
@@ -43,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("--precision", choices=get_args(Precision), default="fp8")
+        command.add_argument("--models", choices=get_args(Models), default="standard")
+        command.add_argument("--accept-licence", action="store_true", help="of the distilled weights")
         command.add_argument("--speakers", type=_one_or_more(get_args(Speakers)), default=("single", "multi"))
         command.add_argument("--lora", type=_one_or_more(tuple(LORAS)), default=("lightx2v",))
         if name == "convert":
@@ -65,7 +67,13 @@ def _one_or_more(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
 
 
 def _selection(options: argparse.Namespace) -> Selection:
-    return Selection(options.precision, options.speakers, options.lora)
+    selection = Selection.of(options.models, options.precision, options.speakers, options.lora)
+    if selection.turbo and options.command != "plan" and not options.accept_licence:
+        raise LicenceError(
+            f"the licence of these weights is on their card, https://huggingface.co/{FLASHTALK.repo}: "
+            "read it, then run this again with --accept-licence"
+        )
+    return selection
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -145,7 +153,7 @@ def _repair(options: argparse.Namespace) -> None:
         except NotReadyError:
             log.info("the store was never finished, going on with it")
         else:
-            selection = Selection(found.precision, found.speakers, found.loras)  # type: ignore[arg-type]
+            selection = Selection(found.precision, found.speakers, found.loras, found.turbo)  # type: ignore[arg-type]
             damaged = verify.find_damage(options.path, found, full=True)
             if damaged:
                 _forget(options.path, damaged)

@@ -13,7 +13,7 @@ from gpu_worker.model_store.errors import ModelStoreError, NoSpaceError, NotRead
 from gpu_worker.model_store.hub import Hub
 from gpu_worker.model_store.journal import Journal
 from gpu_worker.model_store.plan import Plan, make_plan
-from gpu_worker.model_store.sources import LORAS, Selection
+from gpu_worker.model_store.sources import FLASHTALK, LORAS, Selection
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +57,15 @@ def prepare(plan: Plan, folder: Path, hub: Hub) -> None:
             download(file, hub, folder / DOWNLOADS)
     _convert(plan, folder, hub, journal)
     log.info("hashing what was prepared")
-    selection = plan.selection
+    selection, turbo = plan.selection, (folder / FLASHTALK.folder).is_dir()
     described = manifest.describe(
         folder,
         precision=selection.precision,
         speakers=selection.speakers,
         loras=selection.loras,
         revisions=plan.revisions,
+        turbo=turbo,
+        licences={FLASHTALK.repo: journal.revisions[FLASHTALK.repo]} if turbo else {},
     )
     manifest.write(described, folder)
     clear_downloads(folder)
@@ -80,6 +82,7 @@ def covers(folder: Path, selection: Selection) -> bool:
         found.precision == selection.precision
         and set(selection.speakers) <= set(found.speakers)
         and set(selection.loras) <= set(found.loras)
+        and selection.turbo <= found.turbo
     )
 
 
@@ -136,6 +139,7 @@ def _original(plan: Plan, downloads: Path) -> Any:
             for speakers in plan.selection.speakers
         },
         loras={name: downloads / LORAS[name].folder / LORAS[name].files[0] for name in plan.selection.loras},
+        flashtalk=downloads / FLASHTALK.folder if plan.selection.turbo else None,
     )
 
 
@@ -170,7 +174,7 @@ def _require_space(folder: Path, needed: int) -> None:
     if needed > free:
         raise NoSpaceError(
             f"{folder} has {_gigabytes(free)} free, {_gigabytes(needed)} are needed at the peak: "
-            "use a larger volume, --precision fp8, or fewer --speakers"
+            "use a larger volume, --precision fp8, fewer --models or fewer --speakers"
         )
 
 

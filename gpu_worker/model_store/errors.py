@@ -7,6 +7,10 @@ class ModelStoreError(Exception):
     exit_code = 1
 
 
+class LicenceError(ModelStoreError):
+    """A licence has to be accepted first."""
+
+
 class NotReadyError(ModelStoreError):
     """The models are not prepared, or not whole; trying again changes nothing (`EX_CONFIG`)."""
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ class Manifest:
         precision: How the large matrices are stored.
         speakers: For how many people there are audio layers.
         loras: Which LoRAs are there.
+        turbo: Whether the distilled weights are there.
+        licences: The repositories whose licence was accepted, with the commit that it was accepted for.
         revisions: The commit of each repository that it was made from.
         files: By their paths in the store.
     """
@@ -48,6 +50,8 @@ class Manifest:
     loras: tuple[str, ...]
     revisions: Mapping[str, str]
     files: Mapping[str, StoredModelFile]
+    turbo: bool = False
+    licences: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -67,13 +71,15 @@ def describe(
     speakers: tuple[str, ...],
     loras: tuple[str, ...],
     revisions: Mapping[str, str],
+    turbo: bool = False,
+    licences: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Hash every file of a store."""
     files = {
         path.relative_to(folder).as_posix(): StoredModelFile(path.stat().st_size, sha256(path), sampled(path))
         for path in model_files(folder)
     }
-    return Manifest(precision, speakers, loras, revisions, files)
+    return Manifest(precision, speakers, loras, revisions, files, turbo, licences or {})
 
 
 def model_files(folder: Path) -> Iterator[Path]:
@@ -136,6 +142,8 @@ def _from_json(data: dict[str, Any]) -> Manifest:
         loras=tuple(data["loras"]),
         revisions=data["revisions"],
         files={path: StoredModelFile(**file) for path, file in data["files"].items()},
+        turbo=data.get("turbo", False),
+        licences=data.get("licences", {}),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_worker.model_store.hub import Hub
-from gpu_worker.model_store.sources import Precision, Selection, Source
+from gpu_worker.model_store.sources import FLASHTALK, Precision, Selection, Source
 
 SPARE_BYTES = 10**9
 """Room that is left free beside what is reckoned."""
@@ -23,6 +23,8 @@ PREPARED_SHARES: tuple[tuple[str, Mapping[Precision, float]], ...] = (
     ("infinitetalk.safetensors", {"fp8": 0.30, "bf16": 0.55}),
     ("", {"fp8": 1.0, "bf16": 1.0}),
 )
+# Its publisher may have stored it in float32 or in bfloat16: the larger share of the two.
+FLASHTALK_SHARES: Mapping[Precision, float] = {"fp8": 0.60, "bf16": 1.0}
 WEIGHT_SUFFIXES = (".safetensors", ".pth")
 
 
@@ -58,7 +60,9 @@ class PlannedFile:
 
     def prepared_bytes(self, precision: Precision) -> int:
         """How large it is at most once it is prepared."""
-        return int(self.size * PREPARED_SHARES[self._kind][1][precision])
+        merged = self.source == FLASHTALK and self.holds_weights
+        shares = FLASHTALK_SHARES if merged else PREPARED_SHARES[self._kind][1]
+        return int(self.size * shares[precision])
 
     def is_whole(self, file: Path) -> bool:
         """Whether `file` has the size and the content that the hub says."""

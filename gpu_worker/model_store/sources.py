@@ -1,11 +1,12 @@
 """Which files of which repositories the engine needs: a few of them, for one repository holds 158 GB."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from typing import Literal
+from typing import Literal, Self
 
 Precision = Literal["fp8", "bf16"]
 Speakers = Literal["single", "multi"]
+Models = Literal["standard", "turbo", "all"]
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,23 @@ class Source:
         return any(fnmatch(path, pattern) for pattern in self.files)
 
 
-BASE = Source(
-    "Wan-AI/Wan2.1-I2V-14B-480P",
-    "main",
-    (
-        "config.json",
-        "diffusion_pytorch_model*.safetensors",
-        "diffusion_pytorch_model.safetensors.index.json",
-        "models_t5_umt5-xxl-enc-bf16.pth",
-        "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth",
-        "Wan2.1_VAE.pth",
-        "google/umt5-xxl/*",
-    ),
-    "Wan2.1-I2V-14B-480P",
+_TRANSFORMER = (
+    "config.json",
+    "diffusion_pytorch_model*.safetensors",
+    "diffusion_pytorch_model.safetensors.index.json",
+)
+_ENCODERS = (
+    "models_t5_umt5-xxl-enc-bf16.pth",
+    "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth",
+    "Wan2.1_VAE.pth",
+    "google/umt5-xxl/*",
+)
+BASE = Source("Wan-AI/Wan2.1-I2V-14B-480P", "main", _TRANSFORMER + _ENCODERS, "Wan2.1-I2V-14B-480P")
+# What distilled weights share with the base.
+BASE_ENCODERS = replace(BASE, files=_ENCODERS)
+# Its own T5, CLIP and VAE are those of the base. The card has the licence.
+FLASHTALK = Source(
+    "Soul-AILab/SoulX-FlashTalk-14B", "main", (*_TRANSFORMER, "README.md"), "SoulX-FlashTalk-14B"
 )
 SPEECH_ENCODER = Source(
     "TencentGameMate/chinese-wav2vec2-base",
@@ -79,14 +84,28 @@ class Selection:
         precision: How the large matrices are stored.
         speakers: For how many people there shall be audio layers.
         loras: By the names that the presets use.
+        turbo: Whether to prepare the distilled weights.
     """
 
     precision: Precision = "fp8"
     speakers: tuple[Speakers, ...] = ("single", "multi")
     loras: tuple[str, ...] = ("lightx2v",)
+    turbo: bool = False
+
+    @classmethod
+    def of(
+        cls, models: Models, precision: Precision, speakers: tuple[Speakers, ...], loras: tuple[str, ...]
+    ) -> Self:
+        """What these models consist of; speakers and LoRAs belong to the standard ones."""
+        if models == "turbo":
+            return cls(precision, (), (), turbo=True)
+        return cls(precision, speakers, loras, turbo=models == "all")
 
     @property
     def sources(self) -> tuple[Source, ...]:
+        flashtalk = (FLASHTALK,) if self.turbo else ()
+        if not self.speakers:
+            return (BASE_ENCODERS, SPEECH_ENCODER, *flashtalk)
         audio_files = tuple(f"{speakers}/infinitetalk.safetensors" for speakers in self.speakers)
         audio = Source(AUDIO_REPO, "main", audio_files, "InfiniteTalk")
-        return (BASE, SPEECH_ENCODER, audio, *(LORAS[name] for name in self.loras))
+        return (BASE, SPEECH_ENCODER, audio, *flashtalk, *(LORAS[name] for name in self.loras))

@@ -9,10 +9,10 @@ from typing import Any
 
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.coordination import Progress, Stop
-from gpu_worker.contract.presets import Sampling, version_1_sampling
+from gpu_worker.contract.presets import PRESETS, Sampling, version_1_sampling
 from gpu_worker.contract.result import RenderResult
 from gpu_worker.contract.spec import SLOW, ReferenceKind, RenderedVideo, RenderReport, RenderSpec, ReportKind
-from gpu_worker.contract.windows import Window, plan
+from gpu_worker.contract.windows import Window
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
 from gpu_worker.media import audio_files, video_files
 from gpu_worker.rendering import resume, simulation
@@ -46,7 +46,7 @@ class Attempt:
         self.channel = ControlChannel(worker.redis, spec, worker.name)
         self._worker = worker
         self._spec = spec
-        self._windows = plan(spec.num_frames)
+        self._windows = PRESETS[spec.preset].windows.plan(spec.num_frames)
         self._windows_done = len(spec.resume.window_prefixes)
         self._disk = Disk(self.channel.stopping, PATIENCE)
         self._store = Store(worker.storage, self.channel.stopping, PATIENCE, worker.count_storage_error)

@@ -15,6 +15,7 @@ from gpu_worker.common.scratch import Scratch
 from gpu_worker.contract.coordination import Stop
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.heartbeats import Heartbeat, Process
+from gpu_worker.contract.lanes import LANES, lanes_for
 from gpu_worker.engines.base import Engine
 from gpu_worker.runtime.report_outbox import Outbox
 from gpu_worker.runtime.step_times import StepTimes
@@ -123,6 +124,7 @@ class WorkerContext:
                 rendering=attempt is not None,
                 same_for_seconds=0.0,
                 process=process,
+                presets=tuple(sorted(self.engine.info.presets)),
             )
             if now != self._last:
                 self._last, self._last_changed = now, time.monotonic()
@@ -142,6 +144,12 @@ class WorkerContext:
         """How long attempts have held the worker, the one in work included."""
         with self._counting:
             return self._ended_seconds + (self.attempt.seconds if self.attempt else 0.0)
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues that jobs are taken from."""
+        lanes = lanes_for(self.engine_name, self.engine.info.presets)
+        return [lane.queue for lane in LANES if lane in lanes]
 
     @property
     def may_begin(self) -> bool:

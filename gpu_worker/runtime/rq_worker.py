@@ -37,12 +37,12 @@ class RenderWorker(SimpleWorker):
     log_job_description = False
     log_result_lifespan = False
 
-    def __init__(self, queue: Queue, host_name: str) -> None:
+    def __init__(self, queue_names: list[str], redis: Redis, host_name: str) -> None:
         super().__init__(
-            [queue],
+            [open_queue(name, RenderJob, redis) for name in queue_names],
             # By this control knows whose registration it is; each absence of Redis makes another one.
             name=f"{host_name}{NAME_SEPARATOR}{uuid4().hex[:8]}",
-            connection=queue.connection,
+            connection=redis,
             job_class=RenderJob,
             serializer=JSONSerializer,
             log_job_description=False,
@@ -108,21 +108,18 @@ def connect(url: str) -> Redis:
     )
 
 
-def serve(worker: WorkerContext, queue_name: str, redis_url: str, idle_seconds: float | None = None) -> None:
+def serve(worker: WorkerContext, redis_url: str, idle_seconds: float | None = None) -> None:
     """Run jobs while the host may begin any, through any absence of Redis.
 
     Args:
         worker: The host.
-        queue_name: The queue.
         redis_url: Where it is.
         idle_seconds: How long to wait for a next job: 0 to end with the queue, None to wait for ever.
     """
     rq_worker: RenderWorker | None = None
     while worker.may_begin:
         try:
-            rq_worker = rq_worker or RenderWorker(
-                open_queue(queue_name, RenderJob, connect(redis_url)), worker.name
-            )
+            rq_worker = rq_worker or RenderWorker(worker.queues, connect(redis_url), worker.name)
             rq_worker.serve(worker, idle_seconds)
             break
         except RedisError as error:

@@ -43,7 +43,7 @@ class Turns:
         self._leave = leave
         self._asked: queue.Queue[dict[str, Any]] = queue.Queue()
 
-    def serve(self, queue_name: str, redis_url: str) -> None:
+    def serve(self, redis_url: str) -> None:
         """Render in turns until the process is to end."""
         threading.Thread(target=self._listen, name="turns", daemon=True).start()
         self._say({"ready": True})
@@ -52,9 +52,9 @@ class Turns:
                 asked = self._asked.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 continue
-            self._say({"turn": asked["turn"], **self._render(asked, queue_name, redis_url)})
+            self._say({"turn": asked["turn"], **self._render(asked, redis_url)})
 
-    def _render(self, asked: dict[str, Any], queue_name: str, redis_url: str) -> dict[str, Any]:
+    def _render(self, asked: dict[str, Any], redis_url: str) -> dict[str, Any]:
         began, attempts = time.monotonic(), self._worker.attempts
         self._worker.turn_time = TurnTime(asked["limit"] - HAND_BACK_SECONDS)
         clocks = (
@@ -64,7 +64,7 @@ class Turns:
         for clock in clocks:
             clock.start()
         try:
-            rq_worker.serve(self._worker, queue_name, redis_url, IDLE_SECONDS)
+            rq_worker.serve(self._worker, redis_url, IDLE_SECONDS)
         finally:
             for clock in clocks:
                 clock.cancel()

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from gpu_worker.contract.costs import estimated_gpu_seconds
 from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.spec import RenderSpec
-from gpu_worker.contract.windows import WINDOW_FRAMES
 from gpu_worker.engines.base import Engine
 
 PREPARING_SECONDS = 30.0
@@ -57,7 +56,7 @@ def computed_seconds(spec: RenderSpec, engine: Engine) -> float:
     if engine.vitals.vram_total_bytes is None:
         return 0.0
     window = estimated_gpu_seconds(
-        num_frames=WINDOW_FRAMES,
+        num_frames=1,
         resolution=spec.resolution,
         preset=spec.preset,
         speakers=len(spec.speech),

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.tenant import Tenant
 from avatar_api.common.problems import Problem
-from gpu_worker.contract.windows import FPS, plan
+from gpu_worker.contract.windows import FPS
 from jobs.models import Job, MonthlyUsage
 from jobs.states import Status
 
@@ -122,7 +122,7 @@ def chargeable_seconds(job: Job) -> Decimal:
     if job.status == Status.SUCCEEDED:
         return Decimal(job.reserved_seconds)
     if job.status == Status.CANCELED:
-        frames = sum(window.num_frames for window in plan(job.num_frames)[: len(job.window_prefixes)])
+        frames = sum(window.num_frames for window in job.window_plan[: len(job.window_prefixes)])
         return min(Decimal(frames) / FPS, job.reserved_seconds)
     return Decimal(0)
 

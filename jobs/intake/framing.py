@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gpu_worker.contract.framing import FRAMES, Box, crop_around
-from gpu_worker.contract.presets import Resolution
+from gpu_worker.contract.framing import Box, Frames, crop_around
 from gpu_worker.contract.spec import SpeakerBox
 from jobs.intake.probes.base import Face, IntakeError
 
@@ -24,14 +23,14 @@ def faces_of(item: dict[str, Any]) -> list[Face]:
 
 
 def default_crop(
-    item: dict[str, Any], boxes: Sequence[SpeakerBox], num_speakers: int, resolution: Resolution
+    item: dict[str, Any], boxes: Sequence[SpeakerBox], num_speakers: int, shapes: Frames
 ) -> Box | None:
     """The crop around the speakers, or None as long as the reference hasn't been looked at."""
     if "faces" not in item:
         return None
     facts = item["facts"]
     speakers = speakers_of(faces_of(item), boxes, num_speakers)
-    return crop_around(speakers, (facts["width"], facts["height"]), resolution)
+    return crop_around(speakers, (facts["width"], facts["height"]), shapes)
 
 
 def speakers_of(faces: Sequence[Face], boxes: Sequence[SpeakerBox], num_speakers: int) -> list[Box]:
@@ -67,7 +66,7 @@ def notices(
     crop: Box | None,
     boxes: Sequence[SpeakerBox],
     num_speakers: int,
-    resolution: Resolution,
+    shapes: Frames,
 ) -> Notices:
     """Codes and sentences about the faces in the part that is shown."""
     if "faces" not in item or crop is None:
@@ -83,7 +82,7 @@ def notices(
     if any(_is_near_edge(face) for face in speakers):
         detail = "A speaker's face reaches the edge of the video: leave room around it, or change crop."
         found.append(("face_near_edge", detail))
-    if any(_is_too_small(face, crop, item["facts"], resolution) for face in speakers):
+    if any(_is_too_small(face, crop, item["facts"], shapes) for face in speakers):
         detail = "A speaker's face is small in the video: choose a crop around it, or a closer picture."
         found.append(("face_too_small", detail))
     return found
@@ -101,9 +100,8 @@ def _is_near_edge(face: Box) -> bool:
     return min(face.x, face.y) < EDGE or face.x + face.width > 1 - EDGE or face.y + face.height > 1 - EDGE
 
 
-def _is_too_small(face: Box, crop: Box, facts: dict[str, Any], resolution: Resolution) -> bool:
+def _is_too_small(face: Box, crop: Box, facts: dict[str, Any], shapes: Frames) -> bool:
     """Whether the face's height in the video is below its share of the frame's shorter side."""
     ratio = crop.height * facts["height"] / (crop.width * facts["width"])
-    shapes = FRAMES[resolution]
     width, height = shapes[min(shapes, key=lambda shape: abs(shape - ratio))]
     return face.height * height < MIN_FACE * min(width, height)

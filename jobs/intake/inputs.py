@@ -24,7 +24,7 @@ from avatar_api.common.faults import Faults
 from avatar_api.common.own_folder import own_folder
 from avatar_api.common.problems import SOON, FieldError, Problem, invalid
 from gpu_worker.contract import storage_keys
-from gpu_worker.contract.presets import Resolution
+from gpu_worker.contract.framing import Frames
 from gpu_worker.contract.spec import ReferenceKind, SpeakerBox, SpeakingOrder, StoredFile
 from jobs.intake import framing, normalize, sources
 from jobs.intake.normalize import IntakeError, IntakeLimits, NormalisedFile
@@ -201,12 +201,10 @@ def arrange(items: dict[str, Item], kind: ReferenceKind) -> dict[str, Any]:
     }
 
 
-def framed(
-    inputs: dict[str, Any], speaker_boxes: Sequence[SpeakerBox], resolution: Resolution
-) -> dict[str, Any]:
+def framed(inputs: dict[str, Any], speaker_boxes: Sequence[SpeakerBox], shapes: Frames) -> dict[str, Any]:
     """The reference of a job once it was probed: the crop around the speakers in place of the faces."""
     reference: Item = inputs["reference"]
-    crop = framing.default_crop(reference, speaker_boxes, len(inputs["speech"]), resolution)
+    crop = framing.default_crop(reference, speaker_boxes, len(inputs["speech"]), shapes)
     if crop is None:
         return reference
     kept = {name: value for name, value in reference.items() if name != "faces"}

@@ -19,7 +19,7 @@ from avatar_api.common.fields import (
 )
 from avatar_api.common.problems import FieldError
 from gpu_worker.contract.framing import Box
-from gpu_worker.contract.presets import PresetName, Resolution
+from gpu_worker.contract.presets import PRESETS, Preset, PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, RenderParameters, SpeakingOrder
 from jobs.intake.fields import AssetIdField, FileUrlField, MetadataField, WebhookUrlField
 from jobs.intake.probes.base import Channel
@@ -199,7 +199,7 @@ class JobRequestSerializer(StrictSerializer):
         return {
             "speaking_order": SpeakingOrder.TOGETHER,
             "speaker_boxes": (),
-            "resolution": best(RESOLUTIONS, limits.resolutions),
+            "resolution": best_resolution(best(PresetName, limits.presets), limits),
             "preset": best(PresetName, limits.presets),
             "seed": secrets.randbelow(MAX_SEED + 1),
         }
@@ -209,12 +209,15 @@ class JobRequestSerializer(StrictSerializer):
         data = self.validated_data
         channels = AudioChannels(data["audio_channels"])
         files = [requested_file(field, data[field], channels) for field in FILE_FIELDS if field in data]
+        chosen = self.defaults(limits) | data
+        if "resolution" not in data:
+            chosen["resolution"] = best_resolution(PresetName(chosen["preset"]), limits)
         return JobRequest(
             reference=files[0],
             speech=tuple(files[1:]),
             audio_channels=channels,
             crop=Box(**data["crop"]) if "crop" in data else None,
-            **RenderParameters.read(self.defaults(limits) | data),
+            **RenderParameters.read(chosen),
             webhook_url=data.get("webhook_url"),
             metadata=data["metadata"],
         )
@@ -269,7 +272,25 @@ def conflicts(data: Mapping[str, Any]) -> Iterator[FieldError]:
     if split and second:
         detail = "The right channel of audio is the second speaker: leave this out, or send mix."
         yield FieldError(second[0], "ambiguous", detail)
-    yield from conflicts_of_speakers(data, speakers=2 if second or split else 1)
+    speakers = 2 if second or split else 1
+    yield from conflicts_of_speakers(data, speakers=speakers)
+    chosen = data.get("preset")
+    if isinstance(chosen, str) and (preset := PRESETS.get(chosen)):  # type: ignore[call-overload]
+        yield from conflicts_of_preset(data, preset, speakers)
+
+
+def conflicts_of_preset(data: Mapping[str, Any], preset: Preset, speakers: int) -> Iterator[FieldError]:
+    """What the preset's weights were not trained for."""
+    name = data["preset"]
+    if data.get("resolution") in [item for item in Resolution if item not in preset.resolutions]:
+        detail = f"The preset {name} renders {', '.join(sorted(preset.resolutions))} only."
+        yield FieldError("resolution", "not_with_preset", detail)
+    if speakers > preset.max_speakers:
+        detail = f"The preset {name} renders one speaker: choose fast, balanced or quality for two."
+        yield FieldError("preset", "one_speaker_only", detail)
+    if not preset.dubs and any(field in data for field in ("video", "video_url", "video_asset")):
+        detail = f"The preset {name} needs an image: choose fast, balanced or quality to dub a video."
+        yield FieldError("preset", "image_required", detail)
 
 
 def conflicts_of_speakers(data: Mapping[str, Any], speakers: int) -> Iterator[FieldError]:
@@ -282,6 +303,12 @@ def conflicts_of_speakers(data: Mapping[str, Any], speakers: int) -> Iterator[Fi
         yield FieldError("audio_2", "required", "Two boxes require two speakers.")
     if speakers == 2 and number == 1:
         yield FieldError("speaker_boxes", "second_box_required", "Two speakers require two boxes, or none.")
+
+
+def best_resolution(preset: PresetName, limits: Limits) -> Resolution:
+    """The best that plan and preset have in common."""
+    trained = PRESETS[preset].resolutions
+    return best([one for one in RESOLUTIONS if one in trained], limits.resolutions)
 
 
 def best(preferred: Iterable[Choice], offered: Container[str]) -> Choice:

@@ -1,5 +1,6 @@
 """A request as the row of a job, before it is saved."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -7,17 +8,24 @@ from decimal import Decimal
 from fractions import Fraction
 
 from django.conf import settings
+from redis.exceptions import RedisError
 
 from accounts.limits import Limits
 from accounts.tenant import Tenant
 from avatar_api.common.problems import FieldError, Problem, invalid
-from gpu_worker.contract import windows
+from avatar_api.common.redis import redis_client
+from gpu_worker.contract import heartbeats, windows
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.framing import frames_of
+from gpu_worker.contract.presets import PRESETS, PresetName
+from gpu_worker.contract.spec import ReferenceKind
 from jobs.intake import framing, inputs
 from jobs.intake.inputs import Item
 from jobs.intake.normalize import IntakeError
 from jobs.intake.requests import JobRequest
 from jobs.models import Job
+
+log = logging.getLogger(__name__)
 
 MILLISECOND = Decimal("0.001")
 
@@ -31,12 +39,12 @@ class Length:
     reserved_seconds: Decimal
 
 
-def length_of(duration: Fraction | None) -> Length:
+def length_of(duration: Fraction | None, preset: PresetName) -> Length:
     if duration is None:
         return Length(0, 0, Decimal(0))
     num_frames = windows.frames_of(duration.numerator, duration.denominator)
     seconds = Decimal(duration.numerator) / duration.denominator
-    return Length(num_frames, len(windows.plan(num_frames)), seconds.quantize(MILLISECOND))
+    return Length(num_frames, len(PRESETS[preset].windows.plan(num_frames)), seconds.quantize(MILLISECOND))
 
 
 def check_plan(job_request: JobRequest, limits: Limits) -> None:
@@ -47,6 +55,53 @@ def check_plan(job_request: JobRequest, limits: Limits) -> None:
     ):
         if value not in allowed:
             raise Problem("not_in_plan", f"The plan allows these for {name}: {', '.join(sorted(allowed))}.")
+
+
+def engine_for(tenant: Tenant) -> EngineName:
+    """What renders the tenant's jobs."""
+    return EngineName(settings.LIVE_ENGINE) if tenant.livemode else EngineName.PREVIEW
+
+
+def _offered_presets(engine: EngineName) -> frozenset[str] | None:
+    """Those that workers have had weights for lately; None where nobody can say."""
+    try:
+        with redis_client() as redis:
+            return heartbeats.read_offered(redis, engine)
+    except RedisError:
+        log.warning("Redis can't say which presets are offered")
+        return None
+
+
+def check_weights(job_request: JobRequest, engine: EngineName) -> None:
+    """Refuse a preset that would wait for ever: no worker has had its weights lately.
+
+    Nothing is refused before any worker was there, nor while Redis can't say.
+
+    Raises:
+        Problem: `validation_error` at `preset`.
+    """
+    offered = _offered_presets(engine)
+    if offered is not None and job_request.preset not in offered:
+        installed = ", ".join(sorted(offered))
+        detail = f"The weights of {job_request.preset} are not installed here. Choose one of {installed}."
+        raise invalid(FieldError("preset", "not_offered", detail))
+
+
+def cheaper_preset(job_request: JobRequest, tenant: Tenant) -> PresetName | None:
+    """The cheapest preset that could render this request, if it costs less than the one that was chosen."""
+    offered = _offered_presets(engine_for(tenant)) or frozenset(PresetName)
+    fitting = [
+        name
+        for name, preset in PRESETS.items()
+        if name in tenant.limits.presets
+        and name in offered
+        and job_request.resolution in preset.resolutions
+        and sum(len(file.parts) for file in job_request.speech) <= preset.max_speakers
+        and (preset.dubs or job_request.reference_kind is ReferenceKind.IMAGE)
+    ]
+    cheapest = min(fitting, key=lambda name: PRESETS[name].price_factor, default=job_request.preset)
+    saves = PRESETS[cheapest].price_factor < PRESETS[job_request.preset].price_factor
+    return cheapest if saves else None
 
 
 @contextmanager
@@ -75,7 +130,9 @@ def draft(job_id: str, tenant: Tenant, job_request: JobRequest, items: dict[str,
     arranged = inputs.arrange(known, job_request.reference_kind)
     with naming_crop():
         framing.refuse_tiny(job_request.crop, arranged["reference"])
-    arranged["reference"] = inputs.framed(arranged, job_request.speaker_boxes, job_request.resolution)
+    arranged["reference"] = inputs.framed(
+        arranged, job_request.speaker_boxes, frames_of(job_request.resolution, job_request.preset)
+    )
     with inputs.naming(job_request.speech[-1]):
         duration = inputs.duration_of(arranged, job_request.speaking_order, tenant.limits)
     return Job(
@@ -84,7 +141,7 @@ def draft(job_id: str, tenant: Tenant, job_request: JobRequest, items: dict[str,
         api_key=tenant.api_key,
         created_by=tenant.user,
         livemode=tenant.livemode,
-        engine=EngineName(settings.LIVE_ENGINE) if tenant.livemode else EngineName.PREVIEW,
+        engine=engine_for(tenant),
         **job_request.plain_parameters(),
         webhook_url=job_request.webhook_url,
         metadata=job_request.metadata,
@@ -93,7 +150,7 @@ def draft(job_id: str, tenant: Tenant, job_request: JobRequest, items: dict[str,
         reference_kind=job_request.reference_kind,
         inputs=arranged,
         urls=inputs.urls_of(missing) or None,
-        **asdict(length_of(duration)),
+        **asdict(length_of(duration, job_request.preset)),
         retention_seconds=tenant.limits.retention_seconds,
         price_per_video_second_usd=tenant.limits.price_per_video_second_usd,
     )

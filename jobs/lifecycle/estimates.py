@@ -15,6 +15,7 @@ from avatar_api.common.problems import Problem
 from avatar_api.common.slots import Slots
 from gpu_worker.contract import costs
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.framing import frames_of
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.spec import RenderParameters
 from jobs.billing import pricing, quotas
@@ -54,6 +55,7 @@ class Estimate:
         estimated_seconds: From the job's start to its end, without the time that it waits.
         queue_position: The place that the job would have if it came now.
         eta_seconds: Until it would have ended, the time that it waits included; None without a worker.
+        cheaper_preset: The cheapest that plan and request allow, if it costs less than the chosen one.
         faces: Those in the picture, or in the video's first frame, largest first.
     """
 
@@ -66,6 +68,7 @@ class Estimate:
     estimated_cost_usd: str
     queue_position: int | None
     eta_seconds: float | None
+    cheaper_preset: str | None
     faces: list[Face]
     warnings: list[Notice]
 
@@ -78,6 +81,7 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
             file's fault.
     """
     drafts.check_plan(job_request, tenant.limits)
+    drafts.check_weights(job_request, drafts.engine_for(tenant))
     with _fetching_allowed(job_request, tenant), inputs.scratch_folder() as scratch:
         checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant, scratch)
     items = {file.name: inputs.item_of(file) for file in checked}
@@ -93,6 +97,7 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
         estimated_cost_usd=str(pricing.cost_usd(job.reserved_seconds, job)),
         queue_position=expected.queue_position,
         eta_seconds=expected.eta_seconds,
+        cheaper_preset=drafts.cheaper_preset(job_request, tenant),
         faces=framing.faces_of(items[job.reference_kind]),
         warnings=warnings_of(job, items, tenant, is_measured=measured is not None),
     )
@@ -183,7 +188,7 @@ def framing_notices(job: Job, items: dict[str, Item]) -> list[Notice]:
         job.shown_crop,
         parameters["speaker_boxes"],
         len(job.inputs["speech"]),
-        parameters["resolution"],
+        frames_of(parameters["resolution"], parameters["preset"]),
     )
     return [Notice(code, detail) for code, detail in found]
 

@@ -25,6 +25,8 @@ from avatar_api.common.advisory_lock import lock_until_commit
 from avatar_api.common.outbound import Interrupt, InterruptedExchangeError
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import storage_keys
+from gpu_worker.contract.framing import frames_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import enqueue
 from gpu_worker.contract.spec import ReferenceKind, RenderParameters, SpeakingOrder
 from jobs import tracing
@@ -210,7 +212,7 @@ def _take_in(job: Job, fetched: list[CheckedFile], limits: Limits) -> None:
     arranged = inputs.arrange(items, kind)
     framing.refuse_tiny(job.shown_crop, arranged["reference"])
     duration = inputs.duration_of(arranged, SpeakingOrder(job.speaking_order), limits)
-    length = drafts.length_of(duration)
+    length = drafts.length_of(duration, PresetName(job.preset))
     if length.reserved_seconds > job.reserved_seconds:
         lasts, available = length.reserved_seconds, job.reserved_seconds
         detail = f"The speech lasts {lasts:.1f} s, but only {available:.1f} s were available."
@@ -218,7 +220,9 @@ def _take_in(job: Job, fetched: list[CheckedFile], limits: Limits) -> None:
     prefix = storage_keys.inputs_prefix(job.organization_id, job.id)
     stored = inputs.arrange(items | inputs.store(fetched, prefix), kind)
     parameters = RenderParameters.read(job.plain_parameters())
-    stored["reference"] = inputs.framed(stored, parameters["speaker_boxes"], parameters["resolution"])
+    stored["reference"] = inputs.framed(
+        stored, parameters["speaker_boxes"], frames_of(parameters["resolution"], parameters["preset"])
+    )
     if not transitions.take_in(job.id, stored, length):
         _remove_unless_kept(job)
 

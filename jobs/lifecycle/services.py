@@ -61,6 +61,7 @@ def create_job(
     """
     quotas.refuse_overload()
     drafts.check_plan(job_request, tenant.limits)
+    drafts.check_weights(job_request, drafts.engine_for(tenant))
     job_id = new_id("job")
     logs.bind(job=job_id)
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)

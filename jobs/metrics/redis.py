@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from rq import Queue, Worker
 
 from avatar_api.common.redis import redis_client
-from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import LANES
 from gpu_worker.contract.queues import render_queue, report_queue
 from jobs import counters
 from jobs.metrics import render_workers
@@ -52,7 +52,7 @@ def queues(redis: Redis) -> Iterator[Metric]:
 
 def all_queues(redis: Redis) -> list[Queue]:
     return [
-        *(render_queue(engine, redis) for engine in EngineName),
+        *(render_queue(lane, redis) for lane in LANES),
         report_queue(redis),
         outbound_queue(redis),
     ]

@@ -17,7 +17,9 @@ from avatar_api.common.ids import new_id
 from avatar_api.common.tenant_queryset import TenantQuerySet
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.framing import Box
+from gpu_worker.contract.presets import PRESETS, PresetName
 from gpu_worker.contract.spec import PARAMETER_NAMES, ReferenceKind, SpeakingOrder
+from gpu_worker.contract.windows import Window
 from jobs.states import Status
 
 
@@ -158,6 +160,11 @@ class Job(models.Model):
     def plain_parameters(self) -> dict[str, Any]:
         """The columns of `RenderParameters`, by name."""
         return {name: getattr(self, name) for name in PARAMETER_NAMES}
+
+    @property
+    def window_plan(self) -> tuple[Window, ...]:
+        """The windows of the whole video."""
+        return PRESETS[PresetName(self.preset)].windows.plan(self.num_frames)
 
     @property
     def has_saved_work(self) -> bool:

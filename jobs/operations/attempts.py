@@ -24,6 +24,8 @@ from gpu_worker.contract import coordination, heartbeats, reading, storage_keys
 from gpu_worker.contract.coordination import Lease
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.heartbeats import Heard
+from gpu_worker.contract.lanes import lane_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import RenderJob, render_job_id, render_queue, report_queue
 from gpu_worker.contract.reading import UnreadableError
 from gpu_worker.contract.result import RenderResult
@@ -224,7 +226,7 @@ def _undispatch_if_lost(job: Job, redis: Redis, pending: frozenset[str]) -> bool
         # A worker took it and its first report was lost: from now on its lease tells.
         transitions.start(job.id, job.attempt)
         return False
-    queue = render_queue(EngineName(job.engine), redis)
+    queue = render_queue(lane_of(EngineName(job.engine), PresetName(job.preset)), redis)
     if redis.lpos(queue.key, rq_id) is not None:
         return False
     # A worker took it and was lost before it could say so. One that is about to say so will be superseded.

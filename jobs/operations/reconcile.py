@@ -16,7 +16,7 @@ from accounts import idempotency
 from avatar_api.common.redis import redis_client
 from avatar_api.common.transient_errors import STORE_ERRORS
 from gpu_worker.contract import coordination
-from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import LANES
 from gpu_worker.contract.queues import render_queue, report_queue
 from jobs import queues
 from jobs.each import for_each
@@ -114,8 +114,8 @@ def _unless_store_is_away(step: Callable[[], Result], otherwise: Result) -> Resu
 
 
 def _put_back_unbegun(redis: Redis) -> int:
-    for engine in EngineName:
-        queues.take_unbegun(render_queue(engine, redis))  # Their jobs are dispatched again, as new attempts.
+    for lane in LANES:
+        queues.take_unbegun(render_queue(lane, redis))  # Their jobs are dispatched again, as new attempts.
     return sum(queues.put_back_unbegun(queue) for queue in (report_queue(redis), outbound_queue(redis)))
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from avatar_api.common.problems import Problem
 from gpu_worker.contract import storage_keys
-from gpu_worker.contract.windows import FPS, WINDOW_FRAMES, plan
+from gpu_worker.contract.presets import PRESETS, PresetName
 from jobs.models import Job
 from jobs.presenters.signed_urls import Download
 from jobs.states import FINAL
@@ -25,13 +25,13 @@ PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 INIT_TYPE = "video/mp4"
 SEGMENT_TYPE = "video/iso.segment"
 # What is read of a job; its inputs and texts stay where they are.
-COLUMNS = ("status", "num_frames", "window_prefixes", "expires_at", "expired")
+COLUMNS = ("status", "num_frames", "preset", "window_prefixes", "expires_at", "expired")
 
 # Players start a growing playlist near its end unless they are told otherwise, and the speech begins at 0.
-HEADER = f"""\
+HEADER = """\
 #EXTM3U
 #EXT-X-VERSION:7
-#EXT-X-TARGETDURATION:{ceil(WINDOW_FRAMES / FPS)}
+#EXT-X-TARGETDURATION:{seconds}
 #EXT-X-MEDIA-SEQUENCE:0
 #EXT-X-PLAYLIST-TYPE:EVENT
 #EXT-X-INDEPENDENT-SEGMENTS
@@ -91,11 +91,12 @@ def read_token(token: str) -> Stream:
 def playlist(stream: Stream) -> str:
     """The playlist so far. Whatever becomes of the job, a later one begins with every earlier one."""
     job = stream.job
-    finished = plan(job.num_frames)[: len(job.window_prefixes)]
+    finished = job.window_plan[: len(job.window_prefixes)]
     segments = "".join(
         f"#EXTINF:{window.duration_seconds:.2f},\nsegment-{window.index:05d}.m4s\n" for window in finished
     )
-    return HEADER + segments + (END if stream.is_complete else "")
+    longest = PRESETS[PresetName(job.preset)].windows.longest_seconds
+    return HEADER.format(seconds=ceil(longest)) + segments + (END if stream.is_complete else "")
 
 
 def init_section(stream: Stream) -> Download:

@@ -129,6 +129,10 @@ class EstimateSerializer(serializers.Serializer):
         allow_null=True,
         help_text="Until it would have ended, the time that it waits included. Null without a worker.",
     )
+    cheaper_preset = serializers.CharField(
+        allow_null=True,
+        help_text="The cheapest preset that plan and request allow, if it costs less.",
+    )
     faces = FaceSerializer(
         many=True, help_text="Those in the picture, or in the video's first frame, largest first."
     )

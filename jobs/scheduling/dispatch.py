@@ -7,6 +7,7 @@ here and not by who came first in bulk. One dispatcher runs at a time.
 import hashlib
 import logging
 import secrets
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -14,11 +15,11 @@ from django.db import transaction
 from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
-from rq import Queue
 
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import Lane, lane_of, lanes_for
 from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.queues import RENDER_FUNCTION, enqueue, render_job_id, render_queue
 from gpu_worker.contract.spec import OLDEST_SPEC_VERSION, SPEC_VERSION, RenderSpec
@@ -31,7 +32,7 @@ from jobs.scheduling.queries import AtWork
 from jobs.scheduling.spec_versions import ReadableVersions, read_versions
 from jobs.scheduling.specs import spec_of
 from jobs.scheduling.window_times import WindowSeconds
-from jobs.scheduling.workers import RenderWorkers, read_workers
+from jobs.scheduling.workers import RenderWorkers, read_crews
 
 log = logging.getLogger(__name__)
 
@@ -59,19 +60,24 @@ def dispatch_jobs() -> int:
 
 
 def _dispatch_engine(engine: EngineName, redis: Redis) -> int:
-    queue = render_queue(engine, redis)
-    workers = read_workers(engine, redis)
+    """To each crew what its members have weights for; where nobody is, for whoever comes."""
+    crews = read_crews(engine, redis) or {frozenset(lanes_for(engine, PRESETS)): RenderWorkers()}
+    return sum(_dispatch_crew(engine, lanes, workers, redis) for lanes, workers in crews.items())
+
+
+def _dispatch_crew(engine: EngineName, lanes: Collection[Lane], workers: RenderWorkers, redis: Redis) -> int:
     window_seconds = window_times.read_published(redis)
     versions = read_versions(redis, engine)
+    presets = frozenset(preset for lane in lanes for preset in lane.presets)
     with transaction.atomic():
         queries.lock_dispatch()
-        at_work = queries.at_work(engine)
+        at_work = queries.at_work(engine, presets)
         places = free_places(at_work, workers)
-        jobs, clock = _next(engine, at_work, places, window_seconds, versions)
+        jobs, clock = _next(engine, at_work, places, window_seconds, versions, presets)
         queries.save_clock(engine, clock)
         specs = for_each(jobs, lambda job: _begin_attempt(job, versions.version_for(job)), "dispatch")
     for spec in specs:
-        _send(queue, redis, spec)
+        _send(redis, spec)
     return len(specs)
 
 
@@ -96,10 +102,11 @@ def _next(
     places: int,
     window_seconds: WindowSeconds,
     versions: ReadableVersions,
+    presets: Collection[str] = frozenset(PresetName),
 ) -> tuple[list[Job], Clock]:
     if places == 0:
         return [], Clock()
-    waiting = queries.first_of_each_tenant(engine, places, newest_version=versions.by_any)
+    waiting = queries.first_of_each_tenant(engine, places, newest_version=versions.by_any, presets=presets)
     clock = queries.read_clock(engine, waiting)
     jobs = {job.id: job for line in waiting.values() for job in line}
     given = give_slices(
@@ -138,6 +145,7 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _send(queue: Queue, redis: Redis, spec: RenderSpec) -> None:
+def _send(redis: Redis, spec: RenderSpec) -> None:
+    queue = render_queue(lane_of(spec.engine, spec.preset), redis)
     coordination.announce_attempt(redis, spec.job_id, spec.attempt)
     enqueue(queue, RENDER_FUNCTION, spec.to_dict(), rq_id=render_job_id(spec.job_id, spec.attempt))

@@ -1,7 +1,7 @@
 """What fairness needs to know of an engine's tenants, read from the database and written back."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -11,6 +11,7 @@ from django.db.models.functions import RowNumber
 from accounts.limits import effective_limits
 from avatar_api.common.advisory_lock import lock_until_commit
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.spec import SPEC_VERSION
 from jobs.models import Job, VirtualTime
 from jobs.scheduling import window_times
@@ -32,8 +33,8 @@ class AtWork:
 
     Attributes:
         by_tenant: Of all engines, since a tenant's limit holds for all of them.
-        processing: Those of one engine that a worker has begun.
-        unstarted: Those of that engine that none has begun.
+        processing: Those of one engine and some presets that a worker has begun.
+        unstarted: Those of that engine and these presets that none has begun.
     """
 
     by_tenant: Counter[TenantKey]
@@ -69,15 +70,19 @@ def candidate(job: Job, window_seconds: WindowSeconds, *, running: bool = False)
 
 
 def first_of_each_tenant(
-    engine: EngineName, depth: int, *, newest_version: int = SPEC_VERSION
+    engine: EngineName,
+    depth: int,
+    *,
+    newest_version: int = SPEC_VERSION,
+    presets: Collection[str] = frozenset(PresetName),
 ) -> dict[TenantKey, list[Job]]:
     """The oldest `depth` jobs of every tenant that has any waiting, with their organizations.
 
-    Left out are those that need a newer version of the spec than `newest_version`.
+    Left out are those of other presets, and those that need a newer spec than `newest_version`.
     """
     position = Window(RowNumber(), partition_by=[F("organization"), F("livemode")], order_by="id")
     waiting = (
-        Job.objects.filter(WAITING, sendable_in(newest_version), engine=engine)
+        Job.objects.filter(WAITING, sendable_in(newest_version), _of(presets), engine=engine)
         .annotate(position=position)
         .filter(position__lte=depth)
     )
@@ -94,13 +99,18 @@ def first_of_each_tenant(
     return dict(found)
 
 
-def at_work(engine: EngineName) -> AtWork:
-    rows = Job.objects.filter(ACTIVE).order_by().values("organization", "livemode", "engine", "status")
+def _of(presets: Collection[str]) -> Q:
+    return Q() if frozenset(PresetName) <= frozenset(presets) else Q(preset__in=sorted(presets))
+
+
+def at_work(engine: EngineName, presets: Collection[str] = frozenset(PresetName)) -> AtWork:
+    columns = ("organization", "livemode", "engine", "preset", "status")
+    rows = Job.objects.filter(ACTIVE).order_by().values(*columns)
     by_tenant: Counter[TenantKey] = Counter()
     by_status: Counter[str] = Counter()
     for row in rows.annotate(count=Count("id")):
         by_tenant[TenantKey(row["organization"], row["livemode"])] += row["count"]
-        if row["engine"] == engine:
+        if row["engine"] == engine and row["preset"] in presets:
             by_status[row["status"]] += row["count"]
     return AtWork(by_tenant, by_status[Status.PROCESSING], by_status[Status.QUEUED])
 

@@ -16,7 +16,6 @@ from gpu_worker.contract import costs, reading
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.reading import UnreadableError
-from gpu_worker.contract.windows import WINDOW_FRAMES
 from jobs.models import Job
 
 KEY = "paces"
@@ -117,7 +116,7 @@ def counted_per_window(kind: RenderKind) -> float:
     if kind.engine == EngineName.PREVIEW:
         return PREVIEW_SECONDS_PER_WINDOW
     return costs.estimated_gpu_seconds(
-        num_frames=WINDOW_FRAMES, resolution=Resolution(kind.resolution), preset=PresetName(kind.preset)
+        num_frames=1, resolution=Resolution(kind.resolution), preset=PresetName(kind.preset)
     )
 
 

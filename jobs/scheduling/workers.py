@@ -1,5 +1,7 @@
 """Which render workers take jobs of an engine, and which of them are free: as they say themselves."""
 
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -7,8 +9,9 @@ from redis import Redis
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from gpu_worker.contract import heartbeats
-from gpu_worker.contract.engines import ENGINES, EngineName
+from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.heartbeats import Heartbeat
+from gpu_worker.contract.lanes import Lane, lanes_for
 from gpu_worker.contract.queues import NAME_SEPARATOR
 
 
@@ -36,21 +39,45 @@ class RenderWorkers:
 
 
 def read_workers(engine: EngineName, redis: Redis) -> RenderWorkers:
-    """Raises: RedisError: Redis is away."""
-    taking = [
-        heard.heartbeat
-        for heard in heartbeats.read_all(redis).values()
-        if heard.is_current and _takes(heard.heartbeat, engine)
-    ]
-    free = sum(heartbeat.is_free for heartbeat in taking)
-    return RenderWorkers(free, len(taking) - free, _silent(engine, redis))
+    """All workers of an engine.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    return _counted(list(_taking(engine, redis)), _silent(engine, redis))
 
 
-def _takes(heartbeat: Heartbeat, engine: EngineName) -> bool:
-    return heartbeat.engine == engine and (heartbeat.taking or heartbeat.rendering)
+def read_crews(engine: EngineName, redis: Redis) -> Mapping[frozenset[Lane], RenderWorkers]:
+    """The workers of an engine by the lanes from which they take jobs.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    crews: dict[frozenset[Lane], list[Heartbeat]] = defaultdict(list)
+    for heartbeat in _taking(engine, redis):
+        crews[heartbeat.lanes].append(heartbeat)
+    silent, silent_lanes = _silent(engine, redis), lanes_for(engine, None)
+    if silent:
+        crews.setdefault(silent_lanes, [])
+    return {
+        lanes: _counted(members, silent if lanes == silent_lanes else 0) for lanes, members in crews.items()
+    }
+
+
+def _counted(members: list[Heartbeat], silent: int) -> RenderWorkers:
+    free = sum(heartbeat.is_free for heartbeat in members)
+    return RenderWorkers(free, len(members) - free, silent)
+
+
+def _taking(engine: EngineName, redis: Redis) -> Iterator[Heartbeat]:
+    for heard in heartbeats.read_all(redis).values():
+        heartbeat = heard.heartbeat
+        if heard.is_current and heartbeat.engine == engine and (heartbeat.taking or heartbeat.rendering):
+            yield heartbeat
 
 
 def _silent(engine: EngineName, redis: Redis) -> int:
     """How many are registered with RQ under a name that says that they send no heartbeats."""
-    keys = cast("set[bytes]", redis.smembers(WORKERS_BY_QUEUE_KEY % ENGINES[engine].queue))
+    (lane,) = lanes_for(engine, None)
+    keys = cast("set[bytes]", redis.smembers(WORKERS_BY_QUEUE_KEY % lane.queue))
     return sum(NAME_SEPARATOR.encode() not in key for key in keys)

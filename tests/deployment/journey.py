@@ -11,6 +11,8 @@ from redis import Redis
 from accounts.models import Organization
 from gpu_worker import tasks as worker_tasks
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import lane_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import render_queue, report_queue
 from jobs import tasks
 from jobs.models import Job
@@ -37,7 +39,7 @@ def travel(organization: Organization, folder: Path, commit: Commit) -> Job:
             "/v1/jobs", form(png(256, 320), wav(4.0)), headers={"x-request-id": REQUEST}
         )
     with host_here(control) as host:
-        (entry,) = render_queue(EngineName.PREVIEW, control.redis).get_jobs()
+        (entry,) = render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), control.redis).get_jobs()
         worker_tasks.render(entry.args[0])
         host.outbox.flush(DEADLINE_SECONDS)
     with commit(execute=True):

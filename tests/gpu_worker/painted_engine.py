@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gpu_worker.contract.windows import Window, plan
+from gpu_worker.contract.windows import Window
 from gpu_worker.engines.base import (
     EngineInfo,
     EngineJob,
@@ -45,7 +45,7 @@ class PaintedEngine:
         ink, first_step = _read(job.window_state)[0] or job.seed, 0
         if job.step_state is not None:
             ink, first_step = _read(job.step_state)
-        for window in plan(job.num_frames)[job.next_window :]:
+        for window in job.windows[job.next_window :]:
             for step in range(first_step, STEPS):
                 state = _write(ink, step)
                 if not on_step(Step(window.index, step, STEPS, "sampling", lambda state=state: state)):

@@ -25,6 +25,7 @@ from rq import Queue, Worker
 from gpu_worker.common.scratch import Scratch
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import lane_of
 from gpu_worker.contract.presets import PresetName, Resolution
 from gpu_worker.contract.queues import RENDER_FUNCTION, render_job_id, render_queue, report_queue
 from gpu_worker.contract.spec import (
@@ -73,7 +74,7 @@ class Control:
 
     @property
     def queue(self) -> Queue:
-        return render_queue(self.engine, self.redis)
+        return render_queue(lane_of(self.engine, PresetName.FAST), self.redis)
 
     def spec(self, attempt: int = 1, *, seconds: float = 6.0, **changes: Any) -> RenderSpec:
         """A job of `seconds` (6 s are two windows), its inputs stored."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_worker.contract.spec import SpeakingOrder
-from gpu_worker.contract.windows import plan
+from gpu_worker.contract.windows import STANDARD_WINDOWS
 from gpu_worker.media import audio_files, video_files
 from tests.media_samples import moving_picture, tone, write_sound
 
@@ -38,7 +38,7 @@ def render(
     segments = []
     if speech is None:
         speech = encoded(folder, [write_sound(folder / "tone.flac", tone(220, num_frames / 25))])
-    for window in plan(num_frames):
+    for window in STANDARD_WINDOWS.plan(num_frames):
         segment = folder / f"segment-{window.index}.m4s"
         frames = moving_picture(window.num_frames, start=window.start, width=width, height=height)
         init = folder / f"init-{window.index}.mp4"

@@ -46,7 +46,9 @@ def tiny_repos(folder: Path) -> dict[str, Path]:
     quantized = folder / "InfiniteTalk" / "quant_models" / "infinitetalk_single_fp8.safetensors"
     quantized.parent.mkdir()
     quantized.write_bytes(b"148 GB that nobody needs")
+    (folder / "SoulX-FlashTalk-14B" / "README.md").write_text("license: made up")
     return {
+        "Soul-AILab/SoulX-FlashTalk-14B": folder / "SoulX-FlashTalk-14B",
         "Wan-AI/Wan2.1-I2V-14B-480P": folder / "Wan2.1-I2V-14B-480P",
         "TencentGameMate/chinese-wav2vec2-base": folder / "chinese-wav2vec2-base",
         "MeiGen-AI/InfiniteTalk": folder / "InfiniteTalk",

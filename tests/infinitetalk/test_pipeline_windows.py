@@ -137,7 +137,7 @@ def test_a_tensor_for_a_window_that_does_not_use_it_is_refused(
 @pytest.mark.parametrize("frames", [1, 8, 81, 82, 153, 154, 1000])
 def test_the_model_and_the_contract_cut_a_video_into_the_same_windows(frames: int) -> None:
     """They can't import each other: control plans windows without torch."""
-    ours, theirs = WindowPlan(frames), contract_windows.plan(frames)
+    ours, theirs = WindowPlan(frames), contract_windows.STANDARD_WINDOWS.plan(frames)
     shown = [ours.new_frames(index) for index in range(len(ours))]
     assert [window.num_frames for window in theirs] == [part.stop - part.start for part in shown]
     assert sum(window.num_frames for window in theirs) == frames

@@ -35,6 +35,10 @@ def test_other_number_types_hold_and_move_what_is_computed(precision: Precision)
     agrees(ForwardCase(VideoSize(960, 960), KINDS[precision]), Setup(precision))
 
 
+def test_so_does_a_window_of_distilled_weights() -> None:
+    agrees(ForwardCase(VideoSize(448, 768, 33), Kind.FP8_ACTIVATIONS), Setup(Precision.FP8_COMPUTE))
+
+
 def agrees(case: ForwardCase, setup: Setup) -> None:
     base = replace(case, lora=False)
     without = trace_forward(base)

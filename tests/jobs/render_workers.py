@@ -5,6 +5,8 @@ from rq import Worker
 
 from gpu_worker.contract import heartbeats
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import lane_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import render_queue
 from jobs.lifecycle import transitions
 from jobs.models import Job
@@ -14,12 +16,12 @@ from tests.jobs.reports import VIDEO
 def register(redis: Redis, number: int, engine: EngineName = EngineName.PREVIEW) -> None:
     """As many workers as `number` say to RQ that they are there."""
     for _ in range(number):
-        Worker([render_queue(engine, redis)], connection=redis).register_birth()
+        Worker([render_queue(lane_of(engine, PresetName.FAST), redis)], connection=redis).register_birth()
 
 
 def begin(redis: Redis, engine: EngineName = EngineName.PREVIEW) -> list[Job]:
     """Workers take what is in the queue, and report that they have begun."""
-    queue = render_queue(engine, redis)
+    queue = render_queue(lane_of(engine, PresetName.FAST), redis)
     ids = [rq_id.rsplit("-", 1)[0] for rq_id in queue.job_ids]
     queue.empty()
     jobs = [Job.objects.get(pk=job_id) for job_id in ids]

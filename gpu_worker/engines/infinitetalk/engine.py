@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from environs import FileAwareEnv
 
-from gpu_worker.contract.presets import PRESETS, Preset
+from gpu_worker.contract.presets import PRESETS, Preset, Weights
 from gpu_worker.engines.base import (
     EngineInfo,
     EngineJob,
@@ -26,6 +26,7 @@ from gpu_worker.engines.base import (
 from gpu_worker.engines.infinitetalk.attention import NATIVE, choose_backend
 from gpu_worker.engines.infinitetalk.devices import Device, find_device
 from gpu_worker.engines.infinitetalk.job_inputs import (
+    bucket_of,
     lora_scales,
     reference_of,
     settings_of,
@@ -53,7 +54,7 @@ from InfiniteTalk.conditioning import NEGATIVE_PROMPT
 from InfiniteTalk.parallel import Ranks
 from InfiniteTalk.sampling import RenderStopped
 from InfiniteTalk.settings import Precomputed
-from InfiniteTalk.sizes import BUCKETS, Size, choose_bucket
+from InfiniteTalk.sizes import Size
 from InfiniteTalk.states import StepState, WindowState
 from InfiniteTalk.warm_up import warm_up
 
@@ -101,6 +102,7 @@ class InfiniteTalkEngine:
         self._device = device or find_device()
         self._prepared = PreparedModels(folder, self._device)
         self._manifest = manifest.read(folder)
+        self._presets = self._prepared.presets
         self._load_seconds, self._loaded_bytes = 0.0, 0
         self._folder = folder
         self._size = size
@@ -112,8 +114,9 @@ class InfiniteTalkEngine:
         memory = self._device.memory()
         self._free_bytes = None if memory is None else memory.free
         self._placement, self._room = Placement.RESIDENT, 0
-        self._make_room("single", size or FIRST_SIZE, max(PRESETS.values(), key=lambda preset: preset.passes))
-        self._models_for("single")
+        first = max(self._presets or PRESETS, key=lambda name: PRESETS[name].passes)
+        self._make_room("single", size or FIRST_SIZE, PRESETS[first])
+        self._models_for("single", PRESETS[first].weights)
 
     @classmethod
     def from_environment(cls, ranks: Ranks | None = None) -> Self:
@@ -149,7 +152,7 @@ class InfiniteTalkEngine:
         }
         if memory := self._device.memory():
             details["peak_vram_bytes"] = memory.peak
-        return EngineInfo("infinitetalk", self._device.name, details, denoises=True)
+        return EngineInfo("infinitetalk", self._device.name, details, denoises=True, presets=self._presets)
 
     @property
     def vitals(self) -> EngineVitals:
@@ -191,9 +194,9 @@ class InfiniteTalkEngine:
             raise RenderStoppedError
         speakers: Speakers = "multi" if len(job.speech) == 2 else "single"
         reference = reference_of(job)
-        size = self._size or choose_bucket(reference.size, BUCKETS[job.resolution.value])
+        size = self._size or bucket_of(job, reference.size)
         self._make_room(speakers, size, preset)
-        models = self._models_for(speakers)
+        models = self._models_for(speakers, preset.weights)
         models.loras.use(lora_scales(preset, models.loras.names))
         self._step_caching.apply(models.pipeline.transformer, job)
         stream = models.pipeline.stream(
@@ -237,11 +240,11 @@ class InfiniteTalkEngine:
 
     # --- Models in memory ---
 
-    def _models_for(self, speakers: Speakers) -> LoadedModels:
-        """The models with the audio layers for one or two speakers."""
+    def _models_for(self, speakers: Speakers, weights: Weights) -> LoadedModels:
+        """The models with a transformer and the audio layers for one or two speakers."""
         try:
-            if self._models is None:
-                self._models = self._load(speakers)
+            if self._models is None or self._models.weights is not weights:
+                self._models = self._load(speakers, weights)
             elif self._models.speakers != speakers:
                 self._prepared.exchange_audio_layers(self._models, speakers)
                 self._warm_up(self._models)
@@ -250,12 +253,12 @@ class InfiniteTalkEngine:
             raise RenderError("model_unavailable", "The models are missing or damaged.") from error
         return self._models
 
-    def _load(self, speakers: Speakers) -> LoadedModels:
+    def _load(self, speakers: Speakers, weights: Weights) -> LoadedModels:
         self._forget_models()
         began = time.monotonic()
-        models = self._prepared.load(speakers, self._placement, self._room)
+        models = self._prepared.load(speakers, self._placement, self._room, weights)
         self._load_seconds = round(time.monotonic() - began, 2)
-        size = self._prepared.size(speakers)
+        size = self._prepared.size(speakers, weights)
         self._loaded_bytes = size.total - size.text_encoder  # T5 is read when a prompt needs it.
         rate = self._loaded_bytes / 1e9 / self._load_seconds
         log.info("models loaded in %.1f s, %.2f GB/s", self._load_seconds, rate)
@@ -291,12 +294,13 @@ class InfiniteTalkEngine:
         if self._free_bytes is None:
             return
         count = 2 if speakers == "multi" else 1
-        room = room_to_work(size, speakers=count, passes=preset.passes, setup=self._prepared.setup)
+        frames = preset.windows.num_frames
+        room = room_to_work(size, frames, speakers=count, passes=preset.passes, setup=self._prepared.setup)
         room += self._step_caching.residual_bytes(size, preset)
         if room <= self._room:
             return
         try:
-            fitting = choose_placement(self._free_bytes, self._prepared.size(speakers), room)
+            fitting = choose_placement(self._free_bytes, self._prepared.size(speakers, preset.weights), room)
         except (WeightFileError, OSError) as error:
             raise RenderError("model_unavailable", "The models are missing or damaged.") from error
         self._room, placement = room, more_frugal_of(self._placement, fitting)

@@ -1,13 +1,15 @@
 """What the pipeline is given for a job: its reference, speakers, settings and LoRA."""
 
 from gpu_worker.contract.framing import Box
-from gpu_worker.contract.presets import Preset
+from gpu_worker.contract.presets import PRESETS, Preset, Weights
 from gpu_worker.contract.spec import ReferenceKind
 from gpu_worker.engines.base import EngineJob, RenderError
 from InfiniteTalk.conditioning import SpeakerBox
+from InfiniteTalk.flashtalk import BUCKETS as TURBO_BUCKETS
 from InfiniteTalk.pictures import read_picture
 from InfiniteTalk.reference import CroppedReference, Reference, StillReference, VideoReference
 from InfiniteTalk.settings import RenderSettings
+from InfiniteTalk.sizes import BUCKETS, Size, choose_bucket
 
 
 def reference_of(job: EngineJob) -> Reference:
@@ -31,7 +33,7 @@ def speaker_boxes(job: EngineJob) -> list[SpeakerBox]:
 
 
 def settings_of(job: EngineJob) -> RenderSettings:
-    sampling = job.sampling
+    sampling, windows = job.sampling, PRESETS[job.preset].windows
     return RenderSettings(
         num_inference_steps=len(sampling.timesteps),
         shift=1.0,  # The timesteps are shifted already.
@@ -39,7 +41,18 @@ def settings_of(job: EngineJob) -> RenderSettings:
         text_guidance_scale=sampling.text_guidance_scale,
         audio_guidance_scale=sampling.audio_guidance_scale,
         seed=job.seed,
+        num_frames=windows.num_frames,
+        motion_frames=windows.motion_frames,
+        lead_in=windows.lead_in,
+        distilled=PRESETS[job.preset].weights is Weights.TURBO,
     )
+
+
+def bucket_of(job: EngineJob, reference: Size) -> Size:
+    """The size that is rendered, by the reference's shape."""
+    if PRESETS[job.preset].weights is Weights.TURBO:
+        return choose_bucket(reference, TURBO_BUCKETS)
+    return choose_bucket(reference, BUCKETS[job.resolution.value])
 
 
 def lora_scales(preset: Preset, names: tuple[str, ...]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from transformers import UMT5EncoderModel, Wav2Vec2FeatureExtractor
 
+from gpu_worker.contract.presets import PRESETS, PresetName, Weights
 from gpu_worker.contract.setups import Precision as SetupPrecision
 from gpu_worker.contract.setups import Setup
 from gpu_worker.engines.infinitetalk.devices import Device
@@ -18,7 +19,7 @@ from gpu_worker.engines.infinitetalk.placement import (
     resident_parameters,
 )
 from InfiniteTalk.checkpoints.audio_layers import find_audio_file, load_audio_layers, replace_layers
-from InfiniteTalk.checkpoints.conversion import BASE_FOLDER, NOTE_FILE
+from InfiniteTalk.checkpoints.conversion import BASE_FOLDER, FLASHTALK_FOLDER, NOTE_FILE
 from InfiniteTalk.checkpoints.loading import (
     Components,
     load_image_encoder,
@@ -54,17 +55,38 @@ class PreparedModels:
     def paths(self) -> CheckpointPaths:
         return CheckpointPaths.below(self.folder)
 
+    def _paths_of(self, weights: Weights) -> CheckpointPaths:
+        return CheckpointPaths.flashtalk_below(self.folder) if weights is Weights.TURBO else self.paths
+
     @property
     def precision(self) -> Precision:
         return Precision(json.loads((self.folder / NOTE_FILE).read_text())["precision"])
 
-    def size(self, speakers: Speakers) -> ModelBytes:
+    @property
+    def presets(self) -> frozenset[PresetName]:
+        """Those whose weights are there."""
+        loras = {path.stem for path in self.paths.loras}
+        installed = {
+            Weights.STANDARD: (self.folder / BASE_FOLDER / "transformer").is_dir(),
+            Weights.TURBO: (self.folder / FLASHTALK_FOLDER / "transformer").is_dir(),
+        }
+        return frozenset(
+            name
+            for name, preset in PRESETS.items()
+            if installed[preset.weights] and (preset.lora is None or preset.lora in loras)
+        )
+
+    def size(self, speakers: Speakers, weights: Weights = Weights.STANDARD) -> ModelBytes:
         """How much memory the weights take."""
-        base, paths = self.folder / BASE_FOLDER, self.paths
-        loras = sum(path.stat().st_size for path in paths.loras)
-        audio = find_audio_file(paths.infinitetalk, speakers).stat().st_size
+        base, paths = self.folder / BASE_FOLDER, self._paths_of(weights)
+        if paths.merged is not None:
+            transformer = _bytes_below(paths.merged / "transformer")
+        else:
+            audio = find_audio_file(paths.infinitetalk, speakers).stat().st_size
+            loras = sum(path.stat().st_size for path in paths.loras)
+            transformer = _bytes_below(base / "transformer") + audio + loras
         return ModelBytes(
-            transformer=_bytes_below(base / "transformer") + audio + loras,
+            transformer=transformer,
             text_encoder=_bytes_below(base / "text_encoder"),
             others=_bytes_below(base / "image_encoder")
             + _bytes_below(base / "vae")
@@ -78,13 +100,16 @@ class PreparedModels:
             return Setup(SetupPrecision.BF16)
         return Setup(SetupPrecision.FP8_COMPUTE if self.device.multiplies_float8 else SetupPrecision.FP8)
 
-    def load(self, speakers: Speakers, placement: Placement, room: int) -> "LoadedModels":
+    def load(
+        self, speakers: Speakers, placement: Placement, room: int, weights: Weights = Weights.STANDARD
+    ) -> "LoadedModels":
         """Load everything for one or two speakers.
 
         Args:
             speakers: Whose audio layers.
             placement: Where the models go.
             room: Bytes of the device's memory that are left for rendering.
+            weights: Which transformer; the distilled one has audio layers for one speaker.
 
         Raises:
             WeightFileError: A file is missing or damaged.
@@ -96,7 +121,7 @@ class PreparedModels:
         host = self._options(torch.device("cpu"))
         transformer_at = host if placement.offloads_transformer else near
         text_encoder_at = near if placement is Placement.RESIDENT else host
-        paths = self.paths
+        paths = self._paths_of(weights)
         transformer = load_transformer(paths, speakers, transformer_at)
         loras = [read_lora(path) for path in paths.loras]
         components = Components(
@@ -113,6 +138,7 @@ class PreparedModels:
         return LoadedModels(
             components,
             speakers,
+            weights,
             placement,
             self.device,
             bytes_per_parameter,
@@ -152,6 +178,7 @@ class LoadedModels:
 
     Attributes:
         speakers: Whose audio layers the transformer has.
+        weights: Which transformer it is.
         spare_audio_layers: The other ones, where there is room for both.
         room: Bytes of the device's memory that are left to work in.
     """
@@ -160,6 +187,7 @@ class LoadedModels:
         self,
         components: Components,
         speakers: Speakers,
+        weights: Weights,
         placement: Placement,
         device: Device,
         bytes_per_parameter: int,
@@ -167,6 +195,7 @@ class LoadedModels:
         load_text_encoder: Callable[[], UMT5EncoderModel],
     ) -> None:
         self.speakers = speakers
+        self.weights = weights
         self.spare_audio_layers: dict[str, torch.Tensor] | None = None
         self.placement = placement
         self.room = room

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
@@ -54,7 +55,7 @@ class ParallelEngine:
     @property
     def info(self) -> EngineInfo:
         details = {**self._info.details, "gpus": self._num_gpus}
-        return EngineInfo(self._info.engine, self._info.device, details, self._info.denoises)
+        return replace(self._info, details=details)
 
     @property
     def vitals(self) -> EngineVitals:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from gpu_worker.contract.gpu_memory import working_bytes
 from gpu_worker.contract.operations import VideoSize
 from gpu_worker.contract.setups import Setup
+from gpu_worker.contract.windows import WINDOW_FRAMES
 from InfiniteTalk.sizes import Size
 
 GIB = 2**30
@@ -46,9 +47,11 @@ class ModelBytes:
         return self.transformer + self.text_encoder + self.others
 
 
-def room_to_work(size: Size, *, speakers: int, passes: int, setup: Setup) -> int:
+def room_to_work(
+    size: Size, num_frames: int = WINDOW_FRAMES, *, speakers: int, passes: int, setup: Setup
+) -> int:
     """What rendering windows of this size takes beside the weights, in bytes."""
-    video = VideoSize(size.height, size.width)
+    video = VideoSize(size.height, size.width, num_frames)
     return working_bytes(video, speakers=speakers, passes=passes, setup=setup) + ALLOCATOR_BYTES
 
 

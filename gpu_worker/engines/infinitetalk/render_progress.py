@@ -1,6 +1,5 @@
 """One job on its way: where it is, and what the worker is told and asked between steps."""
 
-from gpu_worker.contract.windows import plan
 from gpu_worker.engines.base import EngineJob, OnStep, Step
 from InfiniteTalk.sampling import StepProgress, StopSampling
 from InfiniteTalk.states import StepState, WindowState
@@ -19,7 +18,7 @@ class RenderProgress:
         self._on_step = on_step
         self._window = job.next_window
         self._steps = len(job.sampling.timesteps)
-        self._num_windows = len(plan(job.num_frames))
+        self._num_windows = len(job.windows)
 
     def after_step(self, progress: StepProgress) -> None:
         """Keep what this step made, on the host; then ask whether to go on."""

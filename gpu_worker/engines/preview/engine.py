@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from gpu_worker.contract.spec import SpeakingOrder
-from gpu_worker.contract.windows import Window, plan
+from gpu_worker.contract.windows import Window
 from gpu_worker.engines.base import (
     EngineInfo,
     EngineJob,
@@ -54,7 +54,7 @@ class PreviewEngine:
             RenderError: `face_not_found`.
             RenderStoppedError: `on_step` answered False.
         """
-        windows = plan(job.num_frames)[job.next_window :]
+        windows = job.windows[job.next_window :]
         _ask(on_step, windows[0], 0, "encoding")
         actors = _direct(job)
         scene = open_scene(job, self._finder)

@@ -129,6 +129,7 @@ ESTIMATE: Json = {
     "estimated_cost_usd": "0.471000",
     "queue_position": 3,
     "eta_seconds": 112.5,
+    "cheaper_preset": "turbo",
     "faces": [{"x": 0.34, "y": 0.21, "width": 0.28, "height": 0.33, "speaks": True}],
     "warnings": [
         {
@@ -240,7 +241,7 @@ ME: Json = {
             "max_speech_seconds": 600,
             "max_upload_bytes": 104857600,
             "resolutions": ["480p", "720p"],
-            "presets": ["balanced", "fast", "quality"],
+            "presets": ["balanced", "fast", "instant", "quality", "turbo"],
             "retention_seconds": 21600,
             "price_per_video_second_usd": "0.050000",
             "active_keys": 100,

@@ -37,7 +37,7 @@ def test_the_frames_are_those_that_the_model_renders(resolution: Resolution) -> 
 @pytest.mark.parametrize("resolution", Resolution)
 @pytest.mark.parametrize("picture", [TALL, (3200, 400), (1000, 1000), (1920, 1080), (509, 770)])
 def test_a_crop_has_the_shape_of_the_frame_and_lies_in_the_picture(picture, resolution) -> None:
-    crop = crop_around([Box(0.1, 0.05, 0.2, 0.2)], picture, resolution)
+    crop = crop_around([Box(0.1, 0.05, 0.2, 0.2)], picture, FRAMES[resolution])
     assert lies_in_picture(crop)
     left, top, right, bottom = crop.in_pixels(picture)
     frame = choose_bucket(Size(picture[1], picture[0]), BUCKETS[resolution.value])
@@ -54,12 +54,12 @@ def test_a_crop_has_the_shape_of_the_frame_and_lies_in_the_picture(picture, reso
     ],
 )
 def test_the_crop_holds_the_speakers(picture, faces) -> None:
-    crop = crop_around(faces, picture, Resolution.P480)
+    crop = crop_around(faces, picture, FRAMES[Resolution.P480])
     assert all(lies_in_picture(face.within(crop)) for face in faces)
 
 
 def test_without_faces_the_crop_is_the_middle() -> None:
-    crop = crop_around([], TALL, Resolution.P480)
+    crop = crop_around([], TALL, FRAMES[Resolution.P480])
     assert crop.y == pytest.approx(1 - crop.y - crop.height)
 
 
@@ -73,7 +73,7 @@ def test_faces_are_found_in_fractions_of_the_picture() -> None:
 def test_the_preview_shows_the_crop(tmp_path: Path) -> None:
     picture = tall_picture()
     (face,) = find_faces(Image.fromarray(picture[..., ::-1]))
-    crop = crop_around([face.box], TALL, Resolution.P480)
+    crop = crop_around([face.box], TALL, FRAMES[Resolution.P480])
     reference = preview_jobs.write_picture(tmp_path / "tall.png", picture)
     frame = preview_jobs.render(reference=reference, crop=crop, num_frames=1)[0]
     height, width = frame.shape[:2]

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from gpu_worker.contract.windows import Window, plan
+from gpu_worker.contract.windows import STANDARD_WINDOWS, Window
 from gpu_worker.media import video_files
 from tests.gpu_worker.rendered_videos import encoded, render
 from tests.media_samples import clicks, moving_picture, read_sound, tone, write_sound
@@ -35,7 +35,7 @@ def test_joined_windows_play_as_one_stream(tmp_path: Path, num_frames: int) -> N
 def test_each_segment_holds_the_frames_of_its_window_and_starts_with_a_key_frame(tmp_path: Path) -> None:
     rendered = render(tmp_path, 154)
 
-    for window, segment in zip(plan(154), rendered.segments, strict=True):
+    for window, segment in zip(STANDARD_WINDOWS.plan(154), rendered.segments, strict=True):
         with av.open(io.BytesIO(rendered.init.read_bytes() + segment.read_bytes())) as container:
             packets = [packet for packet in container.demux(video=0) if packet.size]
         assert [packet.is_keyframe for packet in packets] == [True] + [False] * (window.num_frames - 1)

@@ -232,6 +232,37 @@ def test_speakers_can_be_added_to_a_store_later(hub: TinyHub, store: Path) -> No
     assert manifest.read(store).speakers == ("single", "multi")
 
 
+def test_distilled_weights_need_their_licence_accepted_and_no_base(
+    hub: TinyHub, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(store, "convert", "--models", "turbo") == 1
+    assert "https://huggingface.co/Soul-AILab/SoulX-FlashTalk-14B" in capsys.readouterr().err
+    assert hub.requests == []
+
+    assert run(store, "convert", "--models", "turbo", "--accept-licence") == 0
+    assert run(store, "verify") == 0
+    found = manifest.read(store)
+    assert (found.turbo, found.speakers) == (True, ())
+    assert found.licences == {"Soul-AILab/SoulX-FlashTalk-14B": tiny_hub.COMMIT}
+    fetched = {path for path, _ in hub.requests if "/resolve/" in path and path.endswith(".safetensors")}
+    assert not any("Wan2.1-I2V-14B-480P/resolve" in path for path in fetched)
+    assert (store / "SoulX-FlashTalk-14B" / "transformer" / "config.json").is_file()
+
+
+def test_distilled_weights_can_be_added_to_a_store_later(
+    hub: TinyHub, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(store, "convert") == 0
+    hub.requests.clear()
+    assert run(store, "plan", "--models", "all") == 0
+    assert "SoulX-FlashTalk-14B" in capsys.readouterr().out
+    assert run(store, "convert", "--models", "all", "--accept-licence") == 0
+    assert hub.fetched(T5) == []
+    assert manifest.read(store).turbo
+    assert run(store, "convert") == 0
+    assert manifest.read(store).turbo
+
+
 def test_another_precision_in_the_same_folder_is_refused(
     hub: TinyHub, store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

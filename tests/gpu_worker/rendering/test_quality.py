@@ -10,7 +10,7 @@ from PIL import Image
 
 from gpu_worker.contract.presets import Resolution
 from gpu_worker.contract.spec import SpeakingOrder
-from gpu_worker.contract.windows import plan
+from gpu_worker.contract.windows import STANDARD_WINDOWS
 from gpu_worker.engines.preview.framing import frame_size
 from gpu_worker.rendering.quality import QualityLog, shown_part
 from InfiniteTalk.sizes import BUCKETS, Size, choose_bucket
@@ -28,7 +28,7 @@ def speech(tmp_path: Path) -> Path:
 
 def findings(speech: Path, frames: Frames, reference: Path | None = None, window: int = 1) -> dict[str, Any]:
     quality = QualityLog(reference, (speech,), SpeakingOrder.TOGETHER)
-    quality.look(plan(150)[window], frames)
+    quality.look(STANDARD_WINDOWS.plan(150)[window], frames)
     return quality.findings()
 
 

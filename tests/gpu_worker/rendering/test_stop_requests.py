@@ -72,7 +72,7 @@ def test_after_a_yield_the_worker_takes_the_next_job_and_later_goes_on_with_the_
 
     asking = threading.Thread(target=ask_in_mid_window)
     asking.start()
-    rq_worker.serve(worker, control.queue.name, control.redis_url, idle_seconds=0)
+    rq_worker.serve(worker, control.redis_url, idle_seconds=0)
     asking.join()
     assert control.wait_for(ReportKind.HANDED_BACK).job_id == JOB
     assert control.wait_for(ReportKind.SUCCEEDED).job_id == "job_2"
@@ -80,7 +80,7 @@ def test_after_a_yield_the_worker_takes_the_next_job_and_later_goes_on_with_the_
 
     control.forget_visits()
     resumed = control.send(control.next_attempt(first, windows=1, step=True))
-    rq_worker.serve(worker, control.queue.name, control.redis_url, idle_seconds=0)
+    rq_worker.serve(worker, control.redis_url, idle_seconds=0)
     assert control.visits() == [(1, 3)]
     assert control.frames(resumed) == control.frames(undisturbed)
 

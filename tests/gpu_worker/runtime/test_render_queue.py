@@ -26,7 +26,7 @@ def _nothing_was_called() -> None:
 
 
 def serve(worker: WorkerContext, control: Control) -> None:
-    rq_worker.serve(worker, control.queue.name, control.redis_url, idle_seconds=0)
+    rq_worker.serve(worker, control.redis_url, idle_seconds=0)
 
 
 @pytest.mark.parametrize("serializer", [JSONSerializer, DefaultSerializer])

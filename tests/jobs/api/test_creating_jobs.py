@@ -10,6 +10,8 @@ from rest_framework.test import APIClient
 
 from accounts.models import Organization
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import lane_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import render_queue
 from jobs.intake import sandbox
 from jobs.models import Job, MonthlyUsage
@@ -60,7 +62,7 @@ def test_a_created_job_is_dispatched_once_its_row_is_committed(
 ) -> None:
     with django_capture_on_commit_callbacks(execute=True):
         job = acme_client.post("/v1/jobs", form(portrait, speech)).json()
-    assert render_queue(EngineName.PREVIEW, redis).job_ids == [f"{job['id']}-1"]
+    assert render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis).job_ids == [f"{job['id']}-1"]
 
 
 @pytest.mark.parametrize("missing", ["image", "audio"])

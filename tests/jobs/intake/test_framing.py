@@ -15,6 +15,8 @@ from accounts.models import Organization
 from gpu_worker.contract.coordination import WorkerFacts, write_worker
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.framing import Box
+from gpu_worker.contract.lanes import lane_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import RenderSpec
 from jobs.lifecycle import fetching
@@ -147,7 +149,7 @@ def sent_spec(redis: Redis, *versions: int) -> RenderSpec | None:
     for number, version in enumerate(versions):
         facts = {**vars(OLD_WORKER), "name": f"worker-{number}", "spec_version": version}
         write_worker(redis, WorkerFacts(**facts))
-    queue = render_queue(EngineName.PREVIEW, redis)
+    queue = render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis)
     queue.empty()
     Job.objects.filter(attempt__gt=0).update(dispatched_at=None, step_prefix="org/o/jobs/j/a1/")
     dispatch.dispatch_jobs()

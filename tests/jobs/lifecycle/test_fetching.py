@@ -17,6 +17,8 @@ from rest_framework.test import APIClient
 from accounts.models import Organization
 from avatar_api.common.outbound import Interrupt
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import lane_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import render_queue
 from jobs.lifecycle import fetching
 from jobs.models import Job, MonthlyUsage
@@ -94,14 +96,14 @@ def test_fetched_files_are_checked_stored_and_rendered(
     with django_capture_on_commit_callbacks(execute=True):
         job = create(acme_client, asked(server))
     assert outbound_queue(redis).job_ids == [f"fetch-{job.id}"]
-    assert render_queue(EngineName.PREVIEW, redis).job_ids == []
+    assert render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis).job_ids == []
     with django_capture_on_commit_callbacks(execute=True):
         fetch_all()
     job.refresh_from_db()
     assert (job.urls, job.fetch_deadline) == (None, None)
     assert (job.num_frames, job.windows, job.reserved_seconds) == (13, 1, Decimal("0.5"))
     assert stored_files(store) == {"reference.png", "speech-0.flac"}
-    assert render_queue(EngineName.PREVIEW, redis).job_ids == [f"{job.id}-1"]
+    assert render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis).job_ids == [f"{job.id}-1"]
     told = shown(acme_client, job)
     assert told["stage"] == "waiting"
     assert told["input"]["image"] | {"sha256": ""} == {

@@ -18,6 +18,7 @@ from accounts.tenant import Tenant
 from gpu_worker import tasks
 from gpu_worker.common import logs
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import lane_of
 from gpu_worker.contract.presets import PRESETS, PresetName
 from gpu_worker.contract.queues import render_queue, report_queue
 from jobs.intake.requests import JobRequestSerializer
@@ -70,7 +71,7 @@ def test_a_preset_added_to_the_table_is_estimated_rendered_and_charged(
     control.storage = default_storage
     with host_here(control):
         dispatch.dispatch_jobs()
-        (entry,) = render_queue(EngineName.PREVIEW, redis).jobs
+        (entry,) = render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis).jobs
         tasks.render(*entry.args)
     for report in report_queue(redis).get_jobs():
         record(report.args[0])

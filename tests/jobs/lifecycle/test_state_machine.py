@@ -32,6 +32,8 @@ from accounts.models import Organization
 from accounts.tenant import Tenant
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import lane_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import RenderReport, RenderSpec, ReportKind
 from jobs.billing import quotas
@@ -320,7 +322,7 @@ class Jobs(RuleBasedStateMachine):
 
     def _take(self) -> list[Attempt]:
         """Workers take all that was sent."""
-        queue = render_queue(EngineName.PREVIEW, self.redis)
+        queue = render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), self.redis)
         entries = queue.jobs
         for entry in entries:
             queue.remove(entry)

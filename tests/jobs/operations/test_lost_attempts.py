@@ -13,6 +13,8 @@ from redis import Redis
 
 from accounts.models import Organization
 from gpu_worker.contract import coordination, heartbeats, storage_keys
+from gpu_worker.contract.lanes import lane_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import render_queue, report_queue
 from gpu_worker.contract.spec import EngineName, RenderReport, ReportKind
 from gpu_worker.runtime.report_outbox import send
@@ -185,7 +187,7 @@ def test_an_attempt_that_the_queue_has_lost_is_dispatched_again_within_seconds(
     redis.flushdb()
     look(redis, job, timezone.now() + timedelta(seconds=4))
     dispatch.dispatch_jobs()
-    assert render_queue(EngineName.PREVIEW, redis).job_ids == [f"{job.id}-2"]
+    assert render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis).job_ids == [f"{job.id}-2"]
 
 
 @pytest.mark.parametrize("entry", [{"data": b"\xff"}, {"created_at": b"yesterday"}, {"status": b"\xff"}])

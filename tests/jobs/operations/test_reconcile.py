@@ -15,6 +15,8 @@ from redis import Redis
 from accounts.models import Organization
 from gpu_worker.contract import coordination, heartbeats, storage_keys
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import lane_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import ReportKind
 from jobs.models import Job
@@ -67,7 +69,7 @@ def test_an_attempt_that_the_queue_has_lost_is_rung_again(acme: Organization, re
     dispatch.dispatch_jobs()
     redis.flushdb()
     assert after(job, 20).attempt == 2
-    assert render_queue(EngineName.PREVIEW, redis).job_ids == [f"{job.id}-2"]
+    assert render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis).job_ids == [f"{job.id}-2"]
 
 
 def test_an_attempt_that_waits_in_the_queue_is_left_alone(acme: Organization, redis: Redis) -> None:
@@ -81,7 +83,7 @@ def test_an_attempt_that_a_worker_took_and_was_lost_over_at_once_is_rung_again(
 ) -> None:
     job = factories.job(acme)
     reconcile()
-    queue = render_queue(EngineName.PREVIEW, redis)
+    queue = render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis)
     redis.lmove(queue.key, queue.intermediate_queue.key)  # What RQ's dequeue does first.
     assert after(job, 11, 22).attempt == 2
     assert queue.job_ids == [f"{job.id}-2"]

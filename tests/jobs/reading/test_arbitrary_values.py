@@ -12,6 +12,8 @@ from gpu_worker.contract import coordination, heartbeats
 from gpu_worker.contract.coordination import Progress, WorkerFacts
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.heartbeats import Heartbeat, Process
+from gpu_worker.contract.lanes import lane_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import render_queue, report_queue
 from gpu_worker.contract.reading import UnreadableError
 from gpu_worker.contract.result import RenderResult
@@ -146,7 +148,7 @@ def test_counts(redis: Redis, field: bytes, number: bytes) -> None:
 @some
 @given(st.lists(st.binary(max_size=20), max_size=4))
 def test_entries_of_queues(redis: Redis, entries: list[bytes]) -> None:
-    for queue in (report_queue(redis), render_queue(EngineName.PREVIEW, redis)):
+    for queue in (report_queue(redis), render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis)):
         redis.delete(queue.key, queue.intermediate_queue.key, queue.started_job_registry.key)
         for entry in entries:
             redis.rpush(queue.key, entry)

@@ -6,6 +6,8 @@ from redis import Redis
 from accounts.models import Organization
 from gpu_worker.contract import coordination
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import lane_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import RenderSpec
 from jobs.lifecycle import transitions
@@ -16,7 +18,10 @@ from tests.jobs.render_workers import beat, begin, end, register
 
 
 def sent(redis: Redis) -> list[str]:
-    return [rq_id.rsplit("-", 1)[0] for rq_id in render_queue(EngineName.PREVIEW, redis).job_ids]
+    return [
+        rq_id.rsplit("-", 1)[0]
+        for rq_id in render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis).job_ids
+    ]
 
 
 def unlimited(organization: Organization) -> None:
@@ -45,7 +50,7 @@ def test_a_ring_is_a_new_attempt_with_a_spec_that_is_whole(acme: Organization, r
     job = factories.job(acme)
     dispatch.dispatch_jobs()
     job.refresh_from_db()
-    (entry,) = render_queue(EngineName.PREVIEW, redis).jobs
+    (entry,) = render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis).jobs
     spec = RenderSpec.from_dict(entry.args[0])
     assert (spec.job_id, spec.attempt, job.attempt) == (job.id, 1, 1)
     assert dispatch.hash_token(spec.token) == job.token_hash
@@ -55,7 +60,7 @@ def test_a_ring_is_a_new_attempt_with_a_spec_that_is_whole(acme: Organization, r
 def test_the_token_is_not_in_what_the_queue_describes(acme: Organization, redis: Redis) -> None:
     job = factories.job(acme)
     dispatch.dispatch_jobs()
-    (entry,) = render_queue(EngineName.PREVIEW, redis).jobs
+    (entry,) = render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis).jobs
     assert entry.description == f"{job.id}-1"
 
 
@@ -174,7 +179,7 @@ def test_jobs_of_a_suspended_organization_wait(acme: Organization, redis: Redis)
 def test_live_jobs_go_to_the_queue_of_their_engine(acme: Organization, redis: Redis) -> None:
     job = factories.job(acme, livemode=True, engine="infinitetalk")
     dispatch.dispatch_jobs()
-    assert render_queue(EngineName.INFINITETALK, redis).job_ids == [f"{job.id}-1"]
+    assert render_queue(lane_of(EngineName.INFINITETALK, PresetName.FAST), redis).job_ids == [f"{job.id}-1"]
 
 
 def test_a_ring_without_redis_leaves_the_job_waiting(acme: Organization, settings: Settings) -> None:

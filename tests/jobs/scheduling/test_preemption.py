@@ -20,6 +20,8 @@ from gpu_worker import tasks
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import Stop
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import lane_of
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import render_queue, report_queue
 from gpu_worker.contract.spec import RenderReport, ReportKind
 from jobs.lifecycle import transitions
@@ -291,7 +293,7 @@ def test_a_render_that_yields_goes_on_where_it_was_and_makes_the_same_video(
 @contextmanager
 def rendering(redis: Redis) -> Iterator[None]:
     """A worker takes what was sent, and renders it beside the test to its end."""
-    queue = render_queue(EngineName.PREVIEW, redis)
+    queue = render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis)
     (entry,) = queue.jobs
     queue.empty()
     thread = threading.Thread(target=tasks.render, args=entry.args)

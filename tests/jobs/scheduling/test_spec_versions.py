@@ -8,6 +8,7 @@ from redis import Redis
 from accounts.models import Organization
 from gpu_worker.contract.coordination import WorkerFacts, write_worker
 from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.lanes import lane_of
 from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.queues import render_queue
 from gpu_worker.contract.spec import RenderSpec
@@ -29,7 +30,7 @@ def heartbeat(redis: Redis, *versions: int) -> None:
 
 def send(redis: Redis, *, saved: bool = True) -> dict[str, Any] | None:
     """The spec that is sent next, as JSON; what was sent before was handed back, with a step or without."""
-    queue = render_queue(EngineName.PREVIEW, redis)
+    queue = render_queue(lane_of(EngineName.PREVIEW, PresetName.FAST), redis)
     queue.empty()
     step_prefix = "org/o/jobs/j/a1/" if saved else ""
     Job.objects.filter(attempt__gt=0).update(dispatched_at=None, step_prefix=step_prefix)

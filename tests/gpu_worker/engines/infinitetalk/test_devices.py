@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpu_worker.contract.presets import PresetName
+from gpu_worker.contract.presets import PresetName, Weights
 from gpu_worker.contract.spec import ReferenceKind, SpeakerBox
 from gpu_worker.engines.base import EngineJob, RenderStoppedError, Step
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
@@ -142,7 +142,7 @@ def stop_after(step: int) -> Callable[[Step], bool]:
 def test_memory_that_runs_out_moves_models_off_the_gpu(stores: dict[Precision, Path], job: EngineJob) -> None:
     with CudaRules():
         engine = InfiniteTalkEngine(stores[Precision.FP8], SIZE, device=StandInGpu())
-        transformer, full = engine._models_for("single").pipeline.transformer, [True]
+        transformer, full = engine._models_for("single", Weights.STANDARD).pipeline.transformer, [True]
 
         def fail(*_: object) -> None:
             if full.pop():
@@ -158,8 +158,10 @@ def test_memory_that_runs_out_moves_models_off_the_gpu(stores: dict[Precision, P
 def test_one_and_two_speakers_share_the_base(stores: dict[Precision, Path], free: int) -> None:
     with CudaRules():
         engine = InfiniteTalkEngine(stores[Precision.FP8], SIZE, device=StandInGpu(free))
-        single = {name: id(tensor) for name, tensor in tensors(engine._models_for("single"))}
-        models = engine._models_for("multi")
+        single = {
+            name: id(tensor) for name, tensor in tensors(engine._models_for("single", Weights.STANDARD))
+        }
+        models = engine._models_for("multi", Weights.STANDARD)
         multi = {name: id(tensor) for name, tensor in tensors(models)}
         exchanged = {name for name in single if single[name] != multi[name]}
         assert forward(models).is_meta

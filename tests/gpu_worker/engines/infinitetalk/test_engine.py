@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from gpu_worker.contract.framing import Box
-from gpu_worker.contract.presets import PresetName
+from gpu_worker.contract.presets import PresetName, Weights
 from gpu_worker.contract.spec import SpeakerBox
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderError, RenderStoppedError, Step
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
@@ -133,7 +133,7 @@ def test_two_people_speak_with_the_layers_made_for_two(
 def test_two_people_after_one_are_rendered_as_by_an_engine_that_starts_with_them(
     models: Path, engine: InfiniteTalkEngine, tmp_path: Path
 ) -> None:
-    models_for_two = engine._models_for("multi")
+    models_for_two = engine._models_for("multi", Weights.STANDARD)
     models_for_two.loras.use({})  # As they are loaded: the last job may have folded some in.
     switched = models_for_two.pipeline.transformer.state_dict()
     loaded = PreparedModels(models, Cpu()).load("multi", Placement.RESIDENT, room=0)
@@ -145,10 +145,10 @@ def test_two_people_after_one_are_rendered_as_by_an_engine_that_starts_with_them
 def test_the_layers_for_one_speaker_come_back_without_being_read(models: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(models, tmp_path / "models"))
     engine = InfiniteTalkEngine(copy, SIZE)
-    engine._models_for("multi")
+    engine._models_for("multi", Weights.STANDARD)
     shutil.rmtree(copy / "Wan2.1-I2V-14B-480P")
     (copy / "InfiniteTalk" / "single" / "diffusion_pytorch_model.safetensors").write_bytes(b"")
-    assert engine._models_for("single").speakers == "single"
+    assert engine._models_for("single", Weights.STANDARD).speakers == "single"
 
 
 def _same(some: torch.Tensor, other: torch.Tensor) -> bool:
@@ -203,7 +203,7 @@ def test_memory_that_stays_full_fails_the_job_and_the_next_one_is_rendered(
 
 def memory_full_at(engine: InfiniteTalkEngine, window: int, step: int) -> None:
     """Let the transformer of the loaded models run out of memory once, as a GPU does."""
-    transformer = engine._models_for("single").pipeline.transformer
+    transformer = engine._models_for("single", Weights.STANDARD).pipeline.transformer
     calls = [0]
 
     def fail(*arguments: Any) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from environs import EnvValidationError
 
-from gpu_worker.contract.presets import PRESETS, PresetName, Sampling
+from gpu_worker.contract.presets import PRESETS, PresetName, Sampling, Weights
 from gpu_worker.engines.base import EngineJob, RenderStoppedError, Step
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 from gpu_worker.engines.infinitetalk.step_caching import StepCaching
@@ -38,7 +38,7 @@ def job(tmp_path: Path) -> EngineJob:
 def computed(engine: InfiniteTalkEngine) -> Iterator[list[bool]]:
     """Grows with each forward that computes the blocks."""
     calls: list[bool] = []
-    transformer = engine._models_for("single").pipeline.transformer
+    transformer = engine._models_for("single", Weights.STANDARD).pipeline.transformer
     handle = transformer.blocks[1].attn1.register_forward_hook(lambda *_: calls.append(True))
     yield calls
     handle.remove()

@@ -7,7 +7,7 @@ import pytest
 
 from gpu_worker.contract.presets import Resolution
 from gpu_worker.contract.spec import ReferenceKind
-from gpu_worker.contract.windows import plan
+from gpu_worker.contract.windows import STANDARD_WINDOWS
 from gpu_worker.engines.base import RenderedWindow, RenderStoppedError, Step
 from gpu_worker.engines.preview.framing import frame_size
 from tests.gpu_worker import preview_jobs
@@ -17,7 +17,7 @@ from tests.gpu_worker.preview_jobs import JOB
 def test_the_windows_are_those_of_the_plan() -> None:
     windows = list(preview_jobs.engine().render(replace(JOB, num_frames=84), lambda step: True))
     assert [(window.index, len(window.frames)) for window in windows] == [
-        (window.index, window.num_frames) for window in plan(84)
+        (window.index, window.num_frames) for window in STANDARD_WINDOWS.plan(84)
     ]
     assert all(window.frames.dtype == np.uint8 for window in windows)
 

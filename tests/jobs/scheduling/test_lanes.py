@@ -1,0 +1,76 @@
+"""A job goes to a worker that has its weights, and to no other."""
+
+import pytest
+from redis import Redis
+
+from accounts.models import Organization
+from gpu_worker.contract import heartbeats
+from gpu_worker.contract.engines import EngineName
+from gpu_worker.contract.heartbeats import Heartbeat
+from gpu_worker.contract.lanes import LANES
+from gpu_worker.contract.queues import render_queue
+from jobs.models import Job
+from jobs.scheduling import dispatch
+from tests import factories
+
+pytestmark = pytest.mark.usefixtures("store")
+
+STANDARD, TURBO = ("balanced", "fast", "quality"), ("instant", "turbo")
+
+
+def beat(redis: Redis, name: str, presets: tuple[str, ...] | None, *, rendering: bool = False) -> None:
+    heartbeats.write(redis, Heartbeat(name, "infinitetalk", True, (), rendering, 60.0, None, presets))
+
+
+def live_job(organization: Organization, preset: str) -> Job:
+    return factories.job(organization, livemode=True, engine="infinitetalk", preset=preset)
+
+
+def queued(redis: Redis) -> dict[str, list[str]]:
+    """Ids of jobs by the queue that they are in."""
+    queues = [render_queue(lane, redis) for lane in LANES if lane.engine is EngineName.INFINITETALK]
+    return {queue.name: [rq_id.rsplit("-", 1)[0] for rq_id in queue.job_ids] for queue in queues}
+
+
+def test_each_of_two_crews_gets_the_jobs_that_it_has_weights_for(
+    acme: Organization, initech: Organization, redis: Redis
+) -> None:
+    fast, turbo = live_job(acme, "fast"), live_job(initech, "turbo")
+    beat(redis, "one", STANDARD)
+    beat(redis, "two", TURBO)
+    assert dispatch.dispatch_jobs() == 2
+    assert queued(redis) == {"render-gpu": [fast.id], "render-gpu-turbo": [turbo.id]}
+
+
+def test_a_job_waits_for_its_weights_while_others_pass(acme: Organization, redis: Redis) -> None:
+    live_job(acme, "turbo")
+    fast = live_job(acme, "fast")
+    beat(redis, "one", STANDARD)
+    beat(redis, "two", TURBO, rendering=True)
+    assert dispatch.dispatch_jobs() == 1
+    assert queued(redis) == {"render-gpu": [fast.id], "render-gpu-turbo": []}
+
+
+def test_a_worker_with_all_weights_has_one_place_for_both(acme: Organization, redis: Redis) -> None:
+    turbo = live_job(acme, "turbo")
+    live_job(acme, "fast")
+    beat(redis, "one", STANDARD + TURBO)
+    assert dispatch.dispatch_jobs() == 1
+    assert queued(redis) == {"render-gpu": [], "render-gpu-turbo": [turbo.id]}
+
+
+def test_a_worker_of_the_last_release_gets_what_it_knows(acme: Organization, redis: Redis) -> None:
+    live_job(acme, "turbo")
+    fast = live_job(acme, "fast")
+    beat(redis, "one", None)
+    assert dispatch.dispatch_jobs() == 1
+    assert queued(redis) == {"render-gpu": [fast.id], "render-gpu-turbo": []}
+
+
+def test_where_no_worker_is_the_next_job_waits_in_its_queue_whatever_it_needs(
+    acme: Organization, redis: Redis
+) -> None:
+    turbo = live_job(acme, "turbo")
+    live_job(acme, "fast")
+    assert dispatch.dispatch_jobs() == 1
+    assert queued(redis) == {"render-gpu": [], "render-gpu-turbo": [turbo.id]}
