@@ -9,7 +9,8 @@
 environment where no arguments take their place.
 """
 
-from avatar.asynchronous import AsyncAvatar, AsyncVideo
+from typing import TYPE_CHECKING, Any
+
 from avatar.errors import (
     ApiError,
     AuthenticationError,
@@ -26,6 +27,9 @@ from avatar.errors import (
 from avatar.models import Estimate, Failure, FieldError, Output
 from avatar.synchronous import Avatar, Video
 from avatar.webhooks import WebhookError, verify_webhook
+
+if TYPE_CHECKING:
+    from avatar.asynchronous import AsyncAvatar, AsyncVideo
 
 __all__ = [
     "ApiError",
@@ -50,3 +54,12 @@ __all__ = [
     "WebhookError",
     "verify_webhook",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The twins for asyncio, which is loaded when they are first used: it takes as long as all the rest."""
+    if name not in ("AsyncAvatar", "AsyncVideo"):
+        raise AttributeError(f"module 'avatar' has no attribute {name!r}")
+    from avatar import asynchronous
+
+    return getattr(asynchronous, name)
