@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterable
 from functools import update_wrapper
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models import Field, ForeignKey, ManyToManyField, Model, QuerySet
 from django.forms import ModelChoiceField, ModelMultipleChoiceField
-from django.http import Http404, HttpRequest, HttpResponseBase
-from django.urls import URLPattern, path
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import URLPattern, reverse
 from unfold.admin import ModelAdmin
 from unfold.sites import UnfoldAdminSite
 
+from accounts import second_factor
 from accounts.admin_lookups import is_shown
-from accounts.log_in import StaffLogInForm
 from accounts.models import Organization, User
 from accounts.scopes import ROLE_SCOPES
 
@@ -168,7 +169,7 @@ def operators_only(view: View) -> View:
 
 
 # Pages of packages, by app, and what they are for.
-OPERATIONS = {"auditlog": "Audit log", "django_rq": "Queues", "otp_totp": "Second factors"}
+OPERATIONS = {"auditlog": "Audit log", "django_rq": "Queues", "mfa": "Second factors"}
 
 
 class AvatarAdminSite(UnfoldAdminSite):
@@ -177,8 +178,27 @@ class AvatarAdminSite(UnfoldAdminSite):
     site_title = "Avatar API"
     site_header = "Avatar API"
     index_title = "Overview"
-    login_form = StaffLogInForm
-    login_template = "accounts/log_in.html"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Staff, with a second factor where one is needed."""
+        return super().has_permission(request) and not second_factor.is_missing(request.user)
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        """The door of everybody, or what keeps the person who came by it from entering."""
+        back = request.GET.get("next", reverse("admin:index"))
+        if not request.user.is_authenticated:
+            return redirect_to_login(back)
+        if self.has_permission(request):
+            return HttpResponseRedirect(reverse("admin:index"))
+        if not (request.user.is_active and request.user.is_staff):
+            raise PermissionDenied
+        messages.info(request, "Set up a second factor first: an app or a passkey. The admin asks for one.")
+        return HttpResponseRedirect(reverse("mfa_index"))
+
+    def password_change(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponseBase:
+        return HttpResponseRedirect(reverse("account_change_password"))
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Our own models by app, then those of packages together."""
@@ -191,11 +211,6 @@ class AvatarAdminSite(UnfoldAdminSite):
             return own
         pages = [page | {"name": OPERATIONS[app["app_label"]]} for app in packages for page in app["models"]]
         return [*own, packages[0] | {"name": "Operations", "models": pages}]
-
-    def extra_urls(self) -> list[URLPattern]:
-        from accounts.admin import two_factor  # which registers its neighbours with this site
-
-        return [path("two-factor/", self.admin_view(two_factor.set_up), name="two_factor")]
 
     def register(
         self,

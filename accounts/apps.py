@@ -6,13 +6,14 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from accounts import audit, checks
+        from accounts import audit, checks, sessions
         from avatar_api.common import checks as deployment_checks
 
         # Importing them is what registers them.
         assert checks
         assert deployment_checks
         audit.register()
+        sessions.connect()
 
 
 class AvatarAdminConfig(admin_apps.AdminConfig):

@@ -33,7 +33,7 @@ class AuditMiddleware:
 
 
 # What the log leaves out: a use is no change, and a digest is nobody's to read.
-NOT_LOGGED = {"last_login", "secret_sha256", "last_used_at", "last_used_ip"}
+NOT_LOGGED = {"last_login", "session_epoch", "secret_sha256", "last_used_at", "last_used_ip"}
 HIDDEN = "accounts.audit.hide"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.db import connection
 
 from accounts.models import DEFAULT_PLAN, DEFAULT_TEST_PLAN, Plan
@@ -34,6 +34,15 @@ def passwords_are_hashed_slowly(**kwargs: Any) -> list[CheckMessage]:
     if settings.PASSWORD_HASHERS[0].endswith(STRONG_HASHERS):
         return []
     return [Error("New passwords would be hashed by neither scrypt nor argon2.", id="accounts.E003")]
+
+
+@register(Tags.security, deploy=True)
+def mail_gets_out(**kwargs: Any) -> list[CheckMessage]:
+    """Invitations, new passwords and verifications of addresses go by mail."""
+    if not settings.EMAIL_BACKEND.endswith("dummy.EmailBackend"):
+        return []
+    hint = "Set EMAIL_URL, such as submission://user:password@smtp.example.com."
+    return [Warning("No mail is sent: nobody can reset a password.", hint=hint, id="accounts.W007")]
 
 
 @register(Tags.database)

@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from accounts.api_keys import ID_LENGTH
 from accounts.scopes import Role, Scope
@@ -32,6 +33,7 @@ class UserManager(BaseUserManager["User"]):
         user = self.model(email=email.strip().lower(), **fields)
         user.set_password(password)
         user.save(using=self._db)
+        user.vouch_for_email()
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
@@ -56,6 +58,8 @@ class User(AbstractBaseUser):
     )
     is_active = models.BooleanField("active", default=True, help_text="Off instead of deleting a person.")
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
+    # Part of what sessions are checked against: a new value ends them all.
+    session_epoch = models.CharField(max_length=16, default="", db_default="", editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -74,6 +78,20 @@ class User(AbstractBaseUser):
     def clean(self) -> None:
         super().clean()
         self.email = self.email.strip().lower()
+
+    def vouch_for_email(self) -> None:
+        """Take the address as verified, and as the only one: an operator or a command has set it."""
+        from allauth.account.models import EmailAddress  # needs this model
+
+        EmailAddress.objects.filter(user=self).exclude(email=self.email).delete()
+        verified = {"verified": True, "primary": True}
+        EmailAddress.objects.update_or_create(user=self, email=self.email, defaults=verified)
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Django's own as long as no epoch was begun, so that sessions outlast an upgrade."""
+        salt = "django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash"
+        value = self.password + self.session_epoch
+        return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
 
     @property
     def is_operator(self) -> bool:

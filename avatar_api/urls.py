@@ -19,6 +19,7 @@ urlpatterns = [
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
     path("metrics", page.metrics, name="metrics"),
+    path("account/", include("allauth.urls")),
     path("people/", include("accounts.people_urls")),
     path("admin/", admin.site.urls),
     path("admin", to_admin),

@@ -57,7 +57,9 @@ def one_client(port: int, asked: Request) -> Load:
 @contextlib.contextmanager
 def stalled(port: int) -> Iterator[None]:
     """Log-ins that announce a body and send none of it."""
-    head = f"POST /people/log-in HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 1000\r\n\r\nx".encode()
+    head = (
+        f"POST /account/login/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 1000\r\n\r\nx".encode()
+    )
     with contextlib.ExitStack() as stack:
         for number in range(STALLED):
             source = (f"127.1.{number % ADDRESSES // 250}.{number % ADDRESSES % 250 + 1}", 0)

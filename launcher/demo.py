@@ -13,6 +13,7 @@ from launcher.terminal import Colour, Failure, coloured, say
 
 NAME_WIDTH = 10
 LOGS = stack.STATE / "logs"
+MAIL = stack.STATE / "mail"
 
 
 async def run(port: int | None) -> int:
@@ -64,8 +65,9 @@ def tell_where_to_look(running: stack.Stack) -> None:
     rows = {
         "start page": f"{running.url}/",
         "API documentation": f"{running.url}/docs",
-        "browsable API": f"{running.url}/v1/jobs  (log in to the admin first)",
+        "browsable API": f"{running.url}/v1/jobs  (log in first)",
         "admin": f"{running.url}/admin/  {running.demo.email}  {running.demo.password}",
+        "mail": str(MAIL),
         "API key": running.demo.api_key,
     }
     say()

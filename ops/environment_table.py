@@ -28,6 +28,14 @@ MEANINGS = {
     "ALLOWED_HOSTS": "host names under which clients reach the API, with commas between",
     "CSRF_TRUSTED_ORIGINS": "origins of other hosts whose pages may post forms here, with commas between",
     "DATABASE_URL": "Postgres 16 or newer: `postgresql://user:password@host/name?sslmode=require`",
+    "EMAIL_URL": "where mail goes: `submission://user:password@host`, or `file:///folder` for files; "
+    "unset, none is sent",
+    "GITHUB_CLIENT_ID": "log-in by GitHub: the OAuth app's id; its callback is "
+    "`/account/github/login/callback/`",
+    "GITHUB_CLIENT_SECRET": "and its secret",
+    "GOOGLE_CLIENT_ID": "log-in by Google: the OAuth client's id; its callback is "
+    "`/account/google/login/callback/`",
+    "GOOGLE_CLIENT_SECRET": "and its secret",
     "GPU_BUDGET_USD_PER_DAY": "what GPUs may cost a day, for the alert CostOfTheDay; 0: no budget",
     "GPU_USD_PER_SECOND": "what a second of your GPU costs, for metrics and the admin",
     "GRANIAN_PORT": "where the web process listens, and where the image's health check asks; Granian has "
@@ -42,6 +50,7 @@ MEANINGS = {
     "LIVE_ENGINE": "what renders live jobs; `preview` does so on a CPU",
     "LOG_LEVEL": "least level that is logged",
     "LOG_STYLE": "`json` or `line`; the GPU image sets `json`",
+    "MAIL_FROM": "sender of mails",
     "MAX_QUEUED_JOBS": "jobs that may wait, of all tenants together, before new ones are answered with 503",
     "MAX_UPLOAD_BYTES": "largest body of a request; a plan may allow less",
     "METRICS_TOKEN": "who sends it as a bearer token may read `/metrics`; unset, there is no such page",
@@ -76,6 +85,12 @@ MEANINGS = {
     "SECURE_SSL_REDIRECT": "send plain HTTP to HTTPS",
     "SENTRY_DSN": "where errors are sent to; with `OTEL_EXPORTER_OTLP_ENDPOINT` the packages of "
     "`requirements/telemetry.txt` are needed, which the images have",
+    "SIGN_UP": "who may make an account: nobody (`closed`), whoever is invited (`invitation`), whoever an "
+    "operator then sets active (`approval`), everybody (`open`)",
+    "SIGN_UP_CAPTCHA_FIELD": "dotted path of a form field of a captcha's package, installed beside, "
+    "for sign-up",
+    "SIGN_UP_PLAN": "plan of organizations that sign-up makes",
+    "STAFF_SECOND_FACTOR": "the admin is entered with a second factor only",
     "STATIC_ROOT": "collected files of admin and documentation; the image brings them",
     "STORAGE_DIR": "folder of all files where there is no bucket; web, control and render workers share it",
     "TRUSTED_PROXY_HOPS": "proxies of yours in front, each of which appends to X-Forwarded-For; "

@@ -2,14 +2,16 @@
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.models import Membership, User
+from accounts.sessions import end_sessions
 
 
 class MembershipInline(TabularInline):
@@ -38,17 +40,32 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     ]
     add_fieldsets = [(None, {"fields": ["email", "name", "usable_password", "password1", "password2"]})]
 
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if not change or "email" in form.changed_data:
+            obj.vouch_for_email()
 
-@admin.register(TOTPDevice)
+
+@admin.register(Authenticator)
 class SecondFactorAdmin(ModelAdmin):
     """Where an operator removes the second factor of somebody who has lost it. Its secret isn't shown."""
 
-    list_display = ["user", "confirmed", "created_at", "last_used_at"]
+    list_display = ["user", "type", "created_at", "last_used_at"]
     search_fields = ["user__email"]
-    fields = ["user", "confirmed", "created_at", "last_used_at"]
+    fields = ["user", "type", "created_at", "last_used_at"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def delete_model(self, request: HttpRequest, obj: Authenticator) -> None:
+        super().delete_model(request, obj)
+        end_sessions(obj.user)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Authenticator]) -> None:
+        people = {factor.user for factor in queryset.select_related("user")}
+        super().delete_queryset(request, queryset)
+        for person in people:
+            end_sessions(person)

@@ -1,6 +1,6 @@
 """A Content-Security-Policy on every answer: what a browser may load and run because of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from django.http import HttpRequest, HttpResponse
 
@@ -24,11 +24,12 @@ PAGES = "; ".join(
 )
 
 
-def strict_policy(*stores: str) -> str:
+def strict_policy(*stores: str, forms: Iterable[str] = ()) -> str:
     """For pages whose scripts and styles are all files of ours: nothing inline runs.
 
     Args:
         stores: Origins of object stores, from which players and pictures are redirected files.
+        forms: Origins to which a form of ours may be redirected.
     """
     files = " ".join(("'self'", "blob:", *stores))
     return "; ".join(
@@ -39,7 +40,7 @@ def strict_policy(*stores: str) -> str:
             f"img-src {files} data:",
             f"media-src {files}",
             " ".join(("connect-src 'self'", *stores)),
-            "form-action 'self'",
+            " ".join(("form-action 'self'", *forms)),
             "base-uri 'none'",
             "frame-ancestors 'none'",
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from environs import FileAwareEnv
+from marshmallow.validate import OneOf
 
 from avatar_api.settings.logs import logging_config
 from gpu_worker.common.object_store import storage_backend
@@ -26,7 +27,13 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "auditlog",
+    # Their tables stay for one release after second factors were carried over to allauth's.
     "django_otp",
     "django_otp.plugins.otp_totp",
     "django_rq",
@@ -50,6 +57,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.audit.AuditMiddleware",
+    "accounts.account_pages.AccountPagesMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -57,7 +66,8 @@ MIDDLEWARE = [
 ROOT_URLCONF = "avatar_api.urls"
 WSGI_APPLICATION = "avatar_api.wsgi.application"
 APPEND_SLASH = False
-LOGIN_URL = "rest_framework:login"
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "playground"
 # A button that signs a guest in without a password: local mode alone has it.
 DEMO_SIGN_IN = False
 CSRF_FAILURE_VIEW = "avatar_api.common.problems.csrf_failure"
@@ -68,7 +78,71 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-OTP_TOTP_ISSUER = "Avatar API"
+
+# How people get in: django-allauth, see `accounts.door`.
+ACCOUNT_ADAPTER = "accounts.door.Door"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_SIGNUP_FORM_CLASS = "accounts.sign_up.SignUpForm"
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+# Passwords are throttled by the door; what is left of "login_failed" counts codes of second factors.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": "5/m/key"}
+ALLAUTH_RATE_LIMIT_IPV6_PREFIX = 64
+MFA_ADAPTER = "accounts.second_factor.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Avatar API"
+# Clocks may be off by half a minute, as they always might.
+MFA_TOTP_TOLERANCE = 1
+# Staff enter the admin with a second factor only: production asks for it.
+STAFF_SECOND_FACTOR = False
+# Who may make an account: nobody ("closed"), whoever is invited ("invitation"), whoever an operator lets in
+# ("approval"), everybody ("open"). What they get: an organization with this plan.
+SIGN_UP = env.str("SIGN_UP", "closed", validate=OneOf(["closed", "invitation", "approval", "open"]))
+SIGN_UP_PLAN = env.str("SIGN_UP_PLAN", "free")
+# A form field of a captcha's package for sign-up, such as `django_recaptcha.fields.ReCaptchaField`.
+SIGN_UP_CAPTCHA_FIELD = env.str("SIGN_UP_CAPTCHA_FIELD", "")
+
+# Log-in by GitHub and Google, for each of which an id and a secret are set.
+SOCIAL_LOG_IN = {
+    "github": (env.str("GITHUB_CLIENT_ID", ""), env.str("GITHUB_CLIENT_SECRET", "")),
+    "google": (env.str("GOOGLE_CLIENT_ID", ""), env.str("GOOGLE_CLIENT_SECRET", "")),
+}
+SOCIALACCOUNT_PROVIDERS = {
+    name: {
+        "APPS": [{"client_id": client_id, "secret": secret}],
+        "EMAIL_AUTHENTICATION": True,
+        "SCOPE": ["user:email"] if name == "github" else ["profile", "email"],
+    }
+    for name, (client_id, secret) in SOCIAL_LOG_IN.items()
+    if client_id
+}
+if SOCIALACCOUNT_PROVIDERS:
+    INSTALLED_APPS += ["allauth.socialaccount"]
+    INSTALLED_APPS += [f"allauth.socialaccount.providers.{name}" for name in SOCIALACCOUNT_PROVIDERS]
+SOCIALACCOUNT_ADAPTER = "accounts.door.SocialDoor"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+
+# Mail: submission://user:password@host, or file:///folder for files; empty: none is sent.
+EMAIL = env.dj_email_url("EMAIL_URL", "dummy://")
+EMAIL_BACKEND = EMAIL["EMAIL_BACKEND"]
+EMAIL_HOST = EMAIL["EMAIL_HOST"]
+EMAIL_PORT = EMAIL["EMAIL_PORT"]
+EMAIL_HOST_USER = EMAIL["EMAIL_HOST_USER"]
+EMAIL_HOST_PASSWORD = EMAIL["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS = EMAIL["EMAIL_USE_TLS"]
+EMAIL_USE_SSL = EMAIL["EMAIL_USE_SSL"]
+EMAIL_FILE_PATH = f"/{EMAIL['EMAIL_FILE_PATH']}" if EMAIL["EMAIL_FILE_PATH"] else str(STATE_DIR / "mail")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", "Avatar API <avatar@localhost>")
 UNFOLD = {
     "SITE_TITLE": "Avatar API",
     "SITE_HEADER": "Avatar API",
@@ -79,7 +153,12 @@ UNFOLD = {
     ],
     "SCRIPTS": [lambda request: static("design/packages.js")],
     "DASHBOARD_CALLBACK": "jobs.admin.overview.add_to",
-    "ACCOUNT": {"navigation": [{"title": "Second factor", "link": reverse_lazy("admin:two_factor")}]},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Second factor", "link": reverse_lazy("mfa_index")},
+            {"title": "Sessions", "link": reverse_lazy("usersessions_list")},
+        ]
+    },
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
@@ -228,3 +307,10 @@ def rq_queues(url: str) -> dict[str, dict[str, str]]:
     """For django-rq's pages; the queues themselves are opened by `gpu_worker.contract.queues`."""
     names = (*(engine.queue for engine in ENGINES.values()), REPORTS, "outbound")
     return {name: {"URL": url, "SERIALIZER": "rq.serializers.JSONSerializer"} for name in names}
+
+
+def redis_cache(url: str) -> dict[str, dict[str, object]]:
+    """Django's CACHES: allauth counts in it what isn't log-in, and notes codes that were used."""
+    bounds = {"socket_timeout": 0.6, "socket_connect_timeout": 0.6}
+    backend = "django.core.cache.backends.redis.RedisCache"
+    return {"default": {"BACKEND": backend, "LOCATION": url, "KEY_PREFIX": "cache", "OPTIONS": bounds}}

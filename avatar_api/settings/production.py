@@ -1,10 +1,11 @@
 """Production: every secret and address comes from the environment, and none has a default."""
 
 from avatar_api.settings.base import *  # noqa: F403
-from avatar_api.settings.base import LOG_LEVEL, database, env, rq_queues
+from avatar_api.settings.base import LOG_LEVEL, database, env, redis_cache, rq_queues
 from avatar_api.settings.logs import logging_config
 
 PRODUCTION = True
+STAFF_SECOND_FACTOR = env.bool("STAFF_SECOND_FACTOR", True)
 DEBUG = False
 SECRET_KEY = env.str("SECRET_KEY")
 # Together with SECRET_KEY it makes the key that encrypts webhook secrets and addresses in the database.
@@ -17,6 +18,7 @@ DATABASE_URL = env.str("DATABASE_URL")
 REDIS_URL = env.str("REDIS_URL")
 DATABASES = {"default": database(DATABASE_URL, connect_timeout=5)}
 RQ_QUEUES = rq_queues(REDIS_URL)
+CACHES = redis_cache(REDIS_URL)
 
 LOGGING = logging_config(level=LOG_LEVEL, style=env.str("LOG_STYLE", "json"))
 

@@ -4,7 +4,7 @@ import os
 import re
 
 from avatar_api.settings.base import *  # noqa: F403
-from avatar_api.settings.base import STATE_DIR, STORAGES, database, rq_queues
+from avatar_api.settings.base import STATE_DIR, STORAGES, database, redis_cache, rq_queues
 from gpu_worker.common.object_store import folder_backend
 
 DEBUG = False
@@ -19,6 +19,7 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 # Threads of tests come and go: their connections end with the request that they are for.
 DATABASES = {"default": database(DATABASE_URL) | {"CONN_MAX_AGE": 0}}
 RQ_QUEUES = rq_queues(REDIS_URL)
+CACHES = redis_cache(REDIS_URL)
 STORAGES = STORAGES | {
     "default": folder_backend(STATE_DIR / "test-store"),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -126,7 +126,7 @@ def filled(name: str, stranger: Organization, key: ApiKey) -> str:
     return reverse(f"admin:{name}", kwargs=arguments)
 
 
-HARMLESS = {"logout", "password_change", "password_change_done", "jsi18n", "login", "two_factor"}
+HARMLESS = {"logout", "password_change", "password_change_done", "jsi18n", "login"}
 
 
 @pytest.mark.parametrize("name", sorted(set(ADDRESSES) - HARMLESS))
@@ -342,7 +342,7 @@ def test_permissions_of_django_have_no_say(acme: Organization, stranger: Organiz
     assert not person.has_module_perms("accounts")
 
 
-@pytest.mark.parametrize("path", ["/admin/", "/admin/accounts/apikey/", "/admin/two-factor/"])
+@pytest.mark.parametrize("path", ["/admin/", "/admin/accounts/apikey/"])
 def test_who_is_not_staff_is_shown_the_log_in(alice: User, path: str):
     client = Client()
     client.force_login(alice)

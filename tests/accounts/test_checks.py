@@ -50,6 +50,7 @@ def test_a_good_deployment_passes(settings: Settings):
         ({"TRUSTED_PROXY_HOPS": -1}, "accounts.E001"),
         ({"TRUSTED_PROXY_HOPS": 0}, "accounts.E002"),
         ({"PASSWORD_HASHERS": ["django.contrib.auth.hashers.MD5PasswordHasher"]}, "accounts.E003"),
+        ({"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}, "accounts.W007"),
     ],
 )
 def test_a_bad_one_is_told_what_is_wrong(settings: Settings, changes: dict[str, Any], message: str):

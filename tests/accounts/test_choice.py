@@ -74,4 +74,4 @@ def test_a_choice_without_the_forms_token_is_refused(browser: Client, globex: Or
 
 def test_nobody_chooses_who_is_not_logged_in(acme: Organization):
     answer = Client().post("/people/choose", {"organization": acme.pk, "mode": "live"})
-    assert (answer.status_code, answer["Location"].split("?")[0]) == (302, "/people/log-in")
+    assert (answer.status_code, answer["Location"].split("?")[0]) == (302, "/account/login/")

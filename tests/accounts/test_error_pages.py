@@ -18,7 +18,7 @@ def test_a_browser_gets_a_page_with_the_way_on(api: Client):
     assert (response.status_code, response["Content-Type"]) == (404, "text/html; charset=utf-8")
     assert 'href="/"' in page
     assert 'href="/docs"' in page
-    assert 'href="/people/log-in"' in page
+    assert 'href="/account/login/"' in page
     assert response["X-Request-Id"] in page
 
 
@@ -75,5 +75,5 @@ def test_the_address_of_the_api_itself_holds_nothing_for_a_program(api: Client, 
 
 def test_a_form_whose_session_has_ended_is_a_page():
     client = Client(enforce_csrf_checks=True)
-    response = client.post("/people/log-in", {"username": "alice@example.com"}, headers=BROWSER)
+    response = client.post("/account/login/", {"login": "alice@example.com"}, headers=BROWSER)
     assert (response.status_code, response["Content-Type"]) == (403, "text/html; charset=utf-8")

@@ -34,7 +34,7 @@ def text_of(client: Client) -> str:
 
 def test_a_stranger_may_look_and_is_offered_a_log_in_and_a_test_key(client: Client):
     page = text_of(client)
-    assert 'href="/people/log-in?next=/playground"' in page
+    assert 'href="/account/login/?next=/playground"' in page
     assert "Test key" in page
     assert "Continue as guest" not in page
 

@@ -17,6 +17,7 @@ COMPLETE = {
     "TRUSTED_PROXY_HOPS": "1",
     "DATABASE_URL": "postgresql://avatar:secret@db.example.com/avatar",
     "REDIS_URL": "rediss://control:secret@redis.example.com:6379/0",
+    "EMAIL_URL": "submission://avatar:secret@smtp.example.com",
     "R2_BUCKET": "avatar",
     "R2_ACCOUNT_ID": "account",
     "R2_ACCESS_KEY_ID": "key",

@@ -27,7 +27,16 @@ VIOLATIONS = """async (excluded) => {
     return violations.filter(({ impact }) => ["serious", "critical"].includes(impact))
         .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
 }"""
-OPEN = ["/", "/playground", "/docs", "/docs/redoc", "/docs/errors", "/no-such-page", "/admin/login/"]
+OPEN = [
+    "/",
+    "/playground",
+    "/docs",
+    "/docs/redoc",
+    "/docs/errors",
+    "/no-such-page",
+    "/account/login/",
+    "/account/password/reset/",
+]
 FOR_OPERATORS = [
     "/admin/",
     "/admin/jobs/job/",
@@ -46,6 +55,10 @@ FOR_OPERATORS = [
     "/v1/jobs/{job}",
     "/v1/webhooks",
     "/v1/me",
+    "/account/2fa/",
+    "/account/email/",
+    "/account/sessions/",
+    "/account/reauthenticate/",
 ]
 
 
@@ -95,9 +108,9 @@ def operator(browser: Any, live: Live) -> Any:
     account = json.loads((live.state / "demo.json").read_text())
     page = browser.new_context(bypass_csp=True).new_page()
     page.goto(f"{live.url}/admin/login/")
-    page.fill("#id_username", account["email"])
+    page.fill("#id_login", account["email"])
     page.fill("#id_password", account["password"])
-    page.click("[type=submit]")
+    page.click("button.primary")
     page.wait_for_url(f"{live.url}/admin/")
     return page
 
