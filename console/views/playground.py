@@ -1,17 +1,13 @@
 """The playground: a page on which a person makes a video; its modules use the API as any client does."""
 
-from typing import Any
-
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
-from accounts.choice import MODE, MODES, remembered_membership
-from accounts.models import User
-from avatar_api.common.problems import Problem
 from console.pages import page
+from console.views.sections import tenant_of
 from gpu_worker.contract.presets import PRESETS, Resolution
 from jobs.intake.requests import DEFAULT_PROMPT, MAX_PROMPT, MAX_SEED
 
@@ -32,19 +28,6 @@ def playground(request: HttpRequest) -> HttpResponse:
             "max_seed": MAX_SEED,
             "demo_sign_in": settings.DEMO_SIGN_IN,
             "api_address": request.build_absolute_uri(reverse("api")).rstrip("/"),
-            **_person(request),
+            **tenant_of(request),
         },
     )
-
-
-def _person(request: HttpRequest) -> dict[str, Any]:
-    """For whom a signed-in person may act, and for whom they do."""
-    if not isinstance(request.user, User):
-        return {"memberships": []}
-    memberships = request.user.memberships.select_related("organization").order_by("id")
-    try:
-        organization = remembered_membership(request.user, request).organization
-    except Problem:  # No member anywhere.
-        return {"memberships": []}
-    mode = request.session.get(MODE, MODES[0])
-    return {"memberships": memberships, "organization": organization, "mode": mode, "modes": MODES}

@@ -24,4 +24,4 @@ def fail_if_asked(simulate: str | None, stage: str) -> None:
         RenderError: It is.
     """
     if simulate not in (None, SLOW) and STAGES.get(simulate, "starting") == stage:
-        raise RenderError(simulate, "This failure was asked for by metadata.simulate.")
+        raise RenderError(simulate, "This failure was requested by metadata.simulate.")

@@ -4,6 +4,7 @@ from typing import cast
 
 from django.http import HttpResponseBase, QueryDict
 from drf_spectacular.utils import OpenApiResponse
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request, is_form_media_type
 from rest_framework.response import Response
 
@@ -151,6 +152,8 @@ class JobView(JobsView):
     def get(self, request: Request, job_id: str) -> Response:
         """One job, with its live progress."""
         response = self.answer(self.job(job_id))
+        if not isinstance(request.accepted_renderer, JSONRenderer):
+            return response  # A browser would show the JSON that it has under this tag in place of the page.
         response["ETag"] = etag = etags.of_job(response.data)
         if etags.matches(request.headers.get("If-None-Match"), etag):
             return Response(status=304, headers={"ETag": etag})

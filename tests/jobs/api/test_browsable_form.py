@@ -7,6 +7,7 @@ from django.test import Client
 
 from accounts.models import Membership, Organization, User
 from jobs.models import Job
+from tests import factories
 from tests.jobs.clients import form
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis", "store")]
@@ -43,3 +44,15 @@ def test_a_person_makes_a_job_with_the_form_of_the_page(
 def test_a_form_without_its_token_is_refused(browser: Client, portrait: bytes, speech: bytes) -> None:
     answer = browser.post("/v1/jobs", form(portrait, speech))
     assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+
+
+def test_a_page_is_never_answered_by_the_tag_of_the_json(browser: Client, acme: Organization) -> None:
+    """Scripts of ours read the same address: a browser that revalidates their answer must not show it."""
+    address = f"/v1/jobs/{factories.job(acme).id}"
+    as_json = browser.get(address, headers={"Accept": "application/json"})
+    known = {"If-None-Match": as_json["ETag"]}
+    assert browser.get(address, headers=known | {"Accept": "application/json"}).status_code == 304
+    page = browser.get(address, headers=known | PAGE)
+    assert (page.status_code, page["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "ETag" not in page
+    assert "Accept" in page["Vary"]

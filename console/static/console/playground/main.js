@@ -1,11 +1,11 @@
 // The playground: what is chosen, its check, and the videos made of it.
 
-import { call, identity, Refusal } from "./api.js";
+import { call, identity, Refusal } from "../common/api.js";
 import { LANGUAGES } from "./code.js";
-import { duration, element } from "./dom.js";
+import { duration, element } from "../common/dom.js";
 import { keep, load } from "./draft.js";
 import { Portrait } from "./portrait.js";
-import { Result } from "./result.js";
+import { Result } from "../common/result.js";
 import { Voice } from "./voice.js";
 
 const CHECK_AFTER_MS = 500;

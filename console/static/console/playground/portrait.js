@@ -1,6 +1,6 @@
 // The portrait: chosen, dropped, pasted or taken; with faces, crop and the speakers' boxes drawn on it.
 
-import { element, sampleFile, takeDrops } from "./dom.js";
+import { element, sampleFile, takeDrops } from "../common/dom.js";
 
 const STEP = 0.01;
 const HALVES = [

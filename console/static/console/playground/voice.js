@@ -1,6 +1,6 @@
 // One voice: chosen, dropped or recorded, with its length and level; played back and recorded again.
 
-import { duration, element, sampleFile, takeDrops } from "./dom.js";
+import { duration, element, sampleFile, takeDrops } from "../common/dom.js";
 import { reasonOf } from "./portrait.js";
 
 // What browsers record: Chrome and Firefox the first or second, Safari the third.

@@ -14,9 +14,13 @@ const STAGES = {
 };
 
 export class Result {
-  /** `actions`: `again(seed)` and `retried(job)`, called when a person wants another video. */
+  /**
+   * `actions`: `again(seed)` and `retried(job)`, called when a person wants another video; `changed(job)`, called
+   * with each state; `mayChange`, false for people who may only look.
+   */
   constructor(job, actions) {
     this.actions = actions;
+    this.mayChange = actions.mayChange ?? true;
     this.stopping = new AbortController();
     this.title = element("h3");
     this.video = element("video", { controls: true, playsinline: true, hidden: true, "aria-label": "The video" });
@@ -47,6 +51,7 @@ export class Result {
 
   show(job) {
     this.job = job;
+    this.actions.changed?.(job);
     const ended = !["queued", "processing"].includes(job.status);
     this.title.textContent = `${job.input.preset}, ${job.input.resolution}, seed ${job.input.seed}`;
     this.progress.hidden = ended;
@@ -55,7 +60,7 @@ export class Result {
     if (job.stream_url && !this.player && !this.video.src) this.play(job.stream_url);
     if (job.output && !this.player) this.playFile(job.output);
     if (ended) this.conclude();
-    else this.buttons.replaceChildren(this.button("Cancel", () => this.act("POST", "/cancel")));
+    else if (this.mayChange) this.buttons.replaceChildren(this.button("Cancel", () => this.act("POST", "/cancel")));
   }
 
   say(text, bad = false) {
@@ -94,8 +99,12 @@ export class Result {
     const seed = this.job.input.seed;
     this.buttons.replaceChildren(
       ...links,
-      this.button("Same seed again", () => this.actions.again(seed)),
-      this.button(status === "succeeded" ? "Render once more" : "Try again", () => this.retry()),
+      ...(this.mayChange
+        ? [
+            this.button("Same seed again", () => this.actions.again(seed)),
+            this.button(status === "succeeded" ? "Render once more" : "Try again", () => this.retry()),
+          ]
+        : []),
     );
     const facts = {
       Job: this.job.id,

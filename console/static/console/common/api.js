@@ -1,6 +1,6 @@
 // How the page speaks to the API: as the signed-in person, or with a test key that only this page knows.
 
-const token = document.querySelector("#playground [name=csrfmiddlewaretoken]").value;
+const token = document.querySelector("main [name=csrfmiddlewaretoken]").value;
 
 /** For whom the page acts; a key takes the place of the person. */
 export const identity = { key: "", organization: "", mode: "" };
