@@ -9,7 +9,7 @@ from marshmallow.validate import OneOf
 
 from avatar_api.settings.logs import logging_config
 from gpu_worker.common.object_store import storage_backend
-from gpu_worker.contract.engines import ENGINES
+from gpu_worker.contract.lanes import LANES
 from gpu_worker.contract.queues import REPORTS
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -305,7 +305,7 @@ def database(url: str, **options: object) -> dict[str, object]:
 
 def rq_queues(url: str) -> dict[str, dict[str, str]]:
     """For django-rq's pages; the queues themselves are opened by `gpu_worker.contract.queues`."""
-    names = (*(engine.queue for engine in ENGINES.values()), REPORTS, "outbound")
+    names = (*(lane.queue for lane in LANES), REPORTS, "outbound")
     return {name: {"URL": url, "SERIALIZER": "rq.serializers.JSONSerializer"} for name in names}
 
 
