@@ -7,7 +7,8 @@ from django.utils import timezone
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gpu_worker.contract.engines import ENGINES, ON_GPU, EngineName
+from gpu_worker.contract.engines import ON_GPU
+from gpu_worker.contract.lanes import LANES
 from jobs.models import EndedJobs, Job, WebhookDelivery
 from jobs.states import OPEN, Status
 
@@ -67,20 +68,17 @@ class Ended(Collector):
 
 
 class WaitingJobs(Collector):
-    """Postgres holds the queue of jobs: how many wait for an engine, and the oldest since when."""
+    """Postgres holds the queue of jobs: how many wait in each lane, and the oldest since when."""
 
     def collect(self) -> Iterator[Metric]:
         count = GaugeMetricFamily("avatar_jobs_waiting", "Jobs not yet started.", labels=["queue"])
         age = GaugeMetricFamily("avatar_jobs_waiting_oldest_seconds", "Age of the oldest.", labels=["queue"])
         now = timezone.now()
-        for engine in EngineName:
-            found = Job.objects.filter(status=Status.QUEUED, engine=engine).aggregate(
-                n=Count("pk"), oldest=Min("created_at")
-            )
-            count.add_metric([ENGINES[engine].queue], found["n"])
-            age.add_metric(
-                [ENGINES[engine].queue], (now - found["oldest"]).total_seconds() if found["n"] else 0
-            )
+        for lane in LANES:
+            waiting = Job.objects.filter(status=Status.QUEUED, engine=lane.engine, preset__in=lane.presets)
+            found = waiting.aggregate(n=Count("pk"), oldest=Min("created_at"))
+            count.add_metric([lane.queue], found["n"])
+            age.add_metric([lane.queue], (now - found["oldest"]).total_seconds() if found["n"] else 0)
         yield from (count, age)
 
 

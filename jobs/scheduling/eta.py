@@ -22,7 +22,7 @@ from accounts.limits import effective_limits, limit_in_sql
 from avatar_api.common.redis import quick_client
 from gpu_worker.contract import coordination
 from gpu_worker.contract.coordination import Progress
-from gpu_worker.contract.engines import ENGINES, EngineName
+from gpu_worker.contract.lanes import LANES
 from jobs.models import Job, VirtualTime
 from jobs.scheduling import simulation, window_times
 from jobs.scheduling.fair_queue import Clock, Share, TenantKey
@@ -248,13 +248,13 @@ def _live(running: list[str], engine: str) -> RedisState:
     try:
         pipeline = redis.pipeline(transaction=False)
         pipeline.hgetall(window_times.KEY)
-        pipeline.scard(WORKERS_BY_QUEUE_KEY % ENGINES[EngineName(engine)].queue)
+        pipeline.sunion([WORKERS_BY_QUEUE_KEY % lane.queue for lane in LANES if lane.engine == engine])
         window_seconds, workers = pipeline.execute()
         progress = coordination.read_progress(redis, running)
     except RedisError:
         log.exception("what workers do can't be read; only the queue is known")
         return RedisState()
-    return RedisState(progress, window_times.parse(window_seconds), workers)
+    return RedisState(progress, window_times.parse(window_seconds), len(workers))
 
 
 def _queue(tenant: TenantKey, rows: list[Row], live: RedisState, shown: frozenset[str]) -> Queue:

@@ -2,6 +2,7 @@
 
 import pytest
 from redis import Redis
+from rq import Worker
 
 from accounts.models import Organization
 from gpu_worker.contract import heartbeats
@@ -10,7 +11,7 @@ from gpu_worker.contract.heartbeats import Heartbeat
 from gpu_worker.contract.lanes import LANES
 from gpu_worker.contract.queues import render_queue
 from jobs.models import Job
-from jobs.scheduling import dispatch
+from jobs.scheduling import dispatch, eta
 from tests import factories
 
 pytestmark = pytest.mark.usefixtures("store")
@@ -74,3 +75,11 @@ def test_where_no_worker_is_the_next_job_waits_in_its_queue_whatever_it_needs(
     live_job(acme, "fast")
     assert dispatch.dispatch_jobs() == 1
     assert queued(redis) == {"render-gpu": [], "render-gpu-turbo": [turbo.id]}
+
+
+def test_a_job_whose_only_worker_has_distilled_weights_knows_when_it_ends(
+    acme: Organization, redis: Redis
+) -> None:
+    job = live_job(acme, "turbo")
+    Worker(["render-gpu-turbo"], connection=redis).register_birth()
+    assert eta.expected_of(job).eta_seconds is not None
