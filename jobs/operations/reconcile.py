@@ -23,7 +23,7 @@ from jobs.each import for_each
 from jobs.intake import assets
 from jobs.lifecycle import fetching, retention
 from jobs.models import Job
-from jobs.operations import attempts
+from jobs.operations import attempts, stuck_renders
 from jobs.queues import outbound_queue
 from jobs.scheduling import dispatch, preemption, window_times
 from jobs.scheduling.autoscaling import trigger
@@ -50,6 +50,7 @@ class Reconciled:
         lost: Attempts whose worker was given up.
         rescued: Lost attempts that turned out to be finished.
         canceled: Cancel requests repeated to Redis.
+        timed_out: Renders without progress that were given up.
         expired: Jobs whose files were removed.
         forgotten: Idempotency keys that were freed.
         deliveries: Webhook deliveries that were due and that the queue didn't have.
@@ -66,6 +67,7 @@ class Reconciled:
     lost: int
     rescued: int
     canceled: int
+    timed_out: int
     expired: int
     forgotten: int
     deliveries: int
@@ -84,6 +86,7 @@ def reconcile() -> Reconciled:
         canceled = for_each(
             Job.objects.filter(CANCEL_REQUESTED), lambda job: _repeat_cancel(job, redis), "cancel request"
         )
+        timed_out = stuck_renders.time_out(redis)
         trigger.reconcile_soon(redis)
         window_times.publish(redis)
     finally:
@@ -94,6 +97,7 @@ def reconcile() -> Reconciled:
         lost=found.lost,
         rescued=found.rescued,
         canceled=sum(canceled),
+        timed_out=timed_out,
         expired=_unless_store_is_away(retention.prune_expired, 0),
         forgotten=idempotency.prune_claims(),
         deliveries=outbox.enqueue_due(),
