@@ -11,7 +11,7 @@ from django.db.models.signals import pre_save
 from django.http import HttpRequest, HttpResponse
 
 from accounts.client_address import client_address
-from accounts.models import ApiKey, Membership, Organization, Plan, User
+from accounts.models import ApiKey, Invitation, Membership, Organization, Plan, User
 from accounts.tenant import Tenant
 from avatar_api.common.request_id import request_id
 
@@ -33,13 +33,14 @@ class AuditMiddleware:
 
 
 # What the log leaves out: a use is no change, and a digest is nobody's to read.
-NOT_LOGGED = {"last_login", "session_epoch", "secret_sha256", "last_used_at", "last_used_ip"}
+DIGESTS = {"secret_sha256", "token_sha256"}
+NOT_LOGGED = DIGESTS | {"last_login", "session_epoch", "sent_at", "last_used_at", "last_used_ip"}
 HIDDEN = "accounts.audit.hide"
 
 
 def register() -> None:
     """Has every change of these models logged."""
-    for model in (User, Organization, Membership, Plan, ApiKey):
+    for model in (User, Organization, Membership, Invitation, Plan, ApiKey):
         columns = [field.name for field in model._meta.concrete_fields if field.name not in NOT_LOGGED]
         masked = [name for name in columns if name == "password"]
         auditlog.register(model, include_fields=columns, mask_fields=masked, mask_callable=HIDDEN)

@@ -96,4 +96,5 @@ def tenant_of_person(user: User, request: HttpRequest) -> Tenant:
         scopes=ROLE_SCOPES[membership.role],
         limits=effective_limits(membership.organization, livemode=livemode),
         user=user,
+        role=membership.role,
     )

@@ -9,12 +9,11 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
-from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
-from accounts import rate_limits
+from accounts import rate_limits, sign_up
 from accounts.client_address import client_address, throttled_as
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,13 @@ class Door(DefaultAccountAdapter):
         return str(client_address(request) or "::")
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        return settings.SIGN_UP in ("approval", "open")
+        return sign_up.is_open(request)
+
+    def is_email_verified(self, request: HttpRequest, email: str) -> bool:
+        """The link of an invitation came by mail to its address."""
+        invitation = sign_up.invitation_of(request)
+        invited = invitation is not None and invitation.email == email.lower()
+        return invited or super().is_email_verified(request, email)
 
     def send_notification_mail(self, *args: Any, **options: Any) -> None:
         """What has been done is done, whether or not the mail that says so gets out."""

@@ -17,10 +17,10 @@ from django.db import transaction
 from django.db.models import Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from accounts.models import ApiKey, Membership, Organization, User
+from accounts.models import ApiKey, Invitation, Membership, Organization, User
 from avatar_api.common.chunks import by_pk
 
-OBJECTS = (Organization, ApiKey, Membership)
+OBJECTS = (Organization, ApiKey, Membership, Invitation)
 
 
 def people_of(organization: Organization) -> QuerySet[User]:
@@ -33,7 +33,9 @@ def people_of(organization: Organization) -> QuerySet[User]:
 def marks_of(organization: Organization) -> list[str]:
     """What would show in any row or name that this is about the organization: ids, and people's addresses."""
     keys = organization.api_keys.values_list("pk", flat=True)
-    return [organization.pk, *keys, *people_of(organization).values_list("email", flat=True)]
+    invited = organization.invitations.exclude(email__in=User.objects.values("email"))
+    addresses = people_of(organization).values_list("email", flat=True)
+    return [organization.pk, *keys, *addresses, *invited.values_list("email", flat=True)]
 
 
 @transaction.atomic
@@ -62,7 +64,7 @@ def _erase_audit_entries(organization: Organization, people: list[User]) -> int:
     entries = LogEntry.objects.annotate(changed=Cast("changes", TextField()))
     types = {model: ContentType.objects.get_for_model(model) for model in OBJECTS}
     about = Q(content_type=types[Organization], object_pk=organization.pk)
-    for model in (ApiKey, Membership):
+    for model in (ApiKey, Membership, Invitation):
         # An object's first and last entry hold its organization; those between name the object alone.
         made_here = Q(content_type=types[model], changed__contains=f'"{organization.pk}"')
         about |= Q(content_type=types[model], object_pk__in=entries.filter(made_here).values("object_pk"))
@@ -73,9 +75,9 @@ def _erase_audit_entries(organization: Organization, people: list[User]) -> int:
 
 def _erase_admin_entries(organization: Organization, people: list[User]) -> int:
     objects: list[Iterable[Model]] = [[organization], organization.api_keys.all(), people]
-    objects.append(organization.memberships.all())
+    objects += [organization.memberships.all(), organization.invitations.all()]
     about = Q(user__in=people)
-    for model, rows in zip((Organization, ApiKey, User, Membership), objects, strict=True):
+    for model, rows in zip((Organization, ApiKey, User, Membership, Invitation), objects, strict=True):
         about |= _names(model, rows, "object_id")
     return AdminLogEntry.objects.filter(about).delete()[0]
 

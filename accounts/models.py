@@ -10,7 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Func, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -102,6 +102,19 @@ class User(AbstractBaseUser):
 
     def has_module_perms(self, app_label: str) -> bool:
         return self.is_operator
+
+
+class RandomId(Func):
+    """An id as the database makes one: of digits that all ids may have, but not by time."""
+
+    template = "%(prefix)s || substr(replace(gen_random_uuid()::text, '-', ''), 1, 26)"
+    output_field = models.CharField()
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(prefix=f"'{prefix}_'")
+
+    def deconstruct(self) -> tuple[str, tuple[str], dict[str, str]]:
+        return "accounts.models.RandomId", (self.extra["prefix"].strip("'_"),), {}
 
 
 def override_of(limit: models.Field[Any, Any]) -> models.Field[Any, Any]:
@@ -204,6 +217,10 @@ class Organization(LimitOverrides):
 class Membership(models.Model):
     """A person's role in an organization."""
 
+    # The release before knows none: its inserts take the database's.
+    member_id = models.CharField(
+        max_length=30, editable=False, default=partial(new_id, "mem"), db_default=RandomId("mem")
+    )
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
@@ -218,6 +235,38 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.organization}"
+
+
+class Invitation(models.Model):
+    """Somebody is asked by mail to become a member. Of the link's secret only a SHA-256 is kept."""
+
+    id = models.CharField(
+        primary_key=True, max_length=30, default=partial(new_id, "inv"), editable=False, db_collation="C"
+    )
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField()
+    role = models.CharField(max_length=16, choices=Role.choices)
+    token_sha256 = models.CharField(max_length=64, unique=True, editable=False)
+    invited_by = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    sent_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "email"], name="invitation_once"),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="invitation_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.organization}"
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at <= timezone.now()
 
 
 class ApiKeyQuerySet(TenantQuerySet["ApiKey"]):

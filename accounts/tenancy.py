@@ -32,10 +32,12 @@ class TenantView(APIView):
 
     Attributes:
         required_scope: By method, the scope that a key or role needs; None: any valid key will do.
+        for_people: Whether it is for people in a session alone.
         throttle_policy: By method, the rate limit that counts; POST is `create`, the rest `read`.
     """
 
     required_scope: ClassVar[dict[str, str | None]]
+    for_people: ClassVar[bool] = False
     throttle_policy: ClassVar[dict[str, str]] = {}
 
     authentication_classes = [ApiKeyAuthentication, PersonAuthentication]

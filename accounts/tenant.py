@@ -16,6 +16,7 @@ class Tenant:
         limits: Those that hold for this key or person.
         api_key: The key that asks; None for a person.
         user: The person who asks; None for a key.
+        role: The person's in the organization; None for a key.
     """
 
     organization: Organization
@@ -24,6 +25,7 @@ class Tenant:
     limits: Limits
     api_key: ApiKey | None = None
     user: User | None = None
+    role: str | None = None
 
     @property
     def organization_limits(self) -> Limits:

@@ -1,15 +1,17 @@
 """Rows for tests, as short as what the test is about."""
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
 
 from accounts.limits import effective_limits
-from accounts.models import Organization, Plan
+from accounts.models import Invitation, Membership, Organization, Plan, User
 from accounts.scopes import Scope
 from accounts.services import mint_key
 from accounts.tenant import Tenant
+from avatar_api.common.ids import new_id
 from gpu_worker.contract import windows
 from jobs.intake import assets
 from jobs.models import Asset, Job, WebhookDelivery, WebhookEndpoint, WebhookEventType
@@ -25,6 +27,20 @@ def key(of: Organization, *, livemode: bool = False, scopes: frozenset[str] | No
     """The text of a new key."""
     allowed = frozenset(Scope.values) if scopes is None else scopes
     return mint_key(organization=of, livemode=livemode, name="test", scopes=allowed)[1]
+
+
+def member(of: Organization, email: str, role: str = "member", **fields: Any) -> Membership:
+    person = User.objects.create_user(email)
+    return Membership.objects.create(organization=of, user=person, role=role, **fields)
+
+
+def invitation(of: Organization, email: str = "someone@example.com", **fields: Any) -> Invitation:
+    values = {
+        "role": "member",
+        "token_sha256": new_id("sha"),
+        "expires_at": timezone.now() + timedelta(days=7),
+    }
+    return Invitation.objects.create(organization=of, email=email, **values | fields)
 
 
 def plan_like(plan: Plan, code: str, **fields: Any) -> Plan:

@@ -31,6 +31,8 @@ TAGS = {
     "assets": ("Assets", "Files uploaded directly to the object store."),
     "webhooks": ("Webhooks", "Events sent to you, signed by Standard Webhooks."),
     "api-keys": ("API keys", "API keys of the caller's organization and mode."),
+    "members": ("Members", "People of an organization, for its owners in a session; never for keys."),
+    "invitations": ("Members", ""),
     "me": ("Account", "The caller, its limits and its usage."),
     "usage": ("Account", ""),
     "files": ("Files", "Served by the API in deployments without an object store."),
@@ -142,8 +144,15 @@ SECURITY_SCHEMES: dict[str, Document] = {
         "name": "X-API-Key",
         "description": "The API key in a separate header. `Authorization` takes precedence.",
     },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-sessionid",
+        "description": "The session of a person who has logged in; writes carry `X-CSRFToken`, too.",
+    },
 }
-SECURITY: list[dict[str, list[str]]] = [{name: []} for name in SECURITY_SCHEMES]
+SESSION: list[dict[str, list[str]]] = [{"session": []}]
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
 
 PROBLEM: Document = {
     "type": "object",
@@ -268,11 +277,13 @@ class Schema(AutoSchema):
         described: Document | None = super().get_operation(*args, **kwargs)
         if described is None:
             return None
+        view: Any = self.view
         own: Documented = getattr(self._handler, "documented", Documented())
         parameters = described.setdefault("parameters", [])
         codes = {*ALWAYS, *WITH_KEY, *own.raises}
         codes.update(WITH_BODY if "requestBody" in described else ())
         codes.update(WITH_QUERY if any(item["in"] == "query" for item in parameters) else ())
+        codes.update(WITH_QUERY if view.for_people else ())  # `X-Mode` is read.
         codes.update(WITH_ID if any(item["in"] == "path" for item in parameters) else ())
         parameters += [reference("parameters", name) for name in (*own.accepts, *OF_EVERY_REQUEST)]
         described["responses"].update(problem_responses(codes))
@@ -293,6 +304,8 @@ class Schema(AutoSchema):
         text = str(super().get_description())
         view: Any = self.view
         scope = view.required_scope[self.method]
+        if view.for_people:
+            return f"{text}\n\nFor owners who are logged in; API keys are refused."
         return f"{text}\n\nScope: `{scope}`." if scope else f"{text}\n\nAny valid key will do."
 
     def get_serializer_name(self, *args: Any, **kwargs: Any) -> str:
@@ -309,7 +322,8 @@ class Schema(AutoSchema):
         return [TAGS[self.path.split("/")[2]][0]]
 
     def get_auth(self) -> list[dict[str, list[str]]]:
-        return SECURITY
+        view: Any = self.view
+        return SESSION if view.for_people else SECURITY
 
 
 def add_headers(status: str, response: Document, own: Iterable[str]) -> None:
@@ -338,7 +352,7 @@ def share_problems(paths: Document) -> dict[str, Document]:
     """Replace equal responses of operations with a key by references to one, and return these by name."""
     shared = {}
     operations = (told for methods in paths.values() for told in methods.values())
-    for described in (told for told in operations if told["security"] == SECURITY):
+    for described in (told for told in operations if told["security"] in (SECURITY, SESSION)):
         for status, response in described["responses"].items():
             if status >= "400":
                 name = "-".join((status, *(code for code in codes_of(response) if code not in COMMON)))

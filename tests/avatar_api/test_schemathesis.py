@@ -11,16 +11,23 @@ from typing import Any
 import pytest
 import schemathesis
 import yaml
+from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
+from django.test import Client
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 from schemathesis.config import ProjectConfig, ProjectsConfig, SchemathesisConfig
 from schemathesis.generation.case import Case
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import (
+    ignored_auth,
+    negative_data_rejection,
+    positive_data_acceptance,
+)
 
-from accounts.models import ApiKey, Organization
+from accounts import rate_limits
+from accounts.models import ApiKey, Membership, Organization
 from jobs.models import Asset, WebhookDelivery, WebhookEndpoint
 from tests import factories
 from tests.avatar_api.test_openapi_document import COMMITTED, PUBLIC
@@ -34,6 +41,8 @@ IDS = {
     "webhook_id": f"whk_{TAIL}",
     "delivery_id": f"msg_{TAIL}",
     "key_id": "0" * 12,
+    "member_id": f"mem_{TAIL}",
+    "invitation_id": f"inv_{TAIL}",
 }
 
 
@@ -62,8 +71,11 @@ RULES_IN_WORDS = frozenset(
         *("list_webhook_deliveries", "list_job_deliveries"),
         *("create_job", "create_estimate", "create_asset", "create_api_key"),
         *("create_webhook", "update_webhook"),
+        *("list_invitations", "create_invitation"),
     }
 )
+# It takes the session, which comes in a cookie, for a field that it made up itself.
+OF_FORM_AND_AUTH = [positive_data_acceptance, negative_data_rejection, ignored_auth]
 # A stranger's request may be refused for its form before anything is looked up.
 REFUSED = frozenset({400, 404, 405, 406, 415, 422})
 
@@ -96,6 +108,8 @@ def objects(acme: Organization) -> None:
     WebhookDelivery.objects.filter(pk=delivery.pk).update(id=IDS["delivery_id"])
     factories.key(acme)
     ApiKey.objects.update(id=IDS["key_id"])
+    factories.member(acme, "bob@example.com", member_id=IDS["member_id"])
+    factories.invitation(acme, id=IDS["invitation_id"])
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +128,30 @@ def unlimited_key(organization: Organization) -> dict[str, str]:
     return {"Authorization": f"Bearer {text}"}
 
 
+def session_of_owner(organization: Organization) -> dict[str, Any]:
+    """What an owner sends who has logged in, and who is none of the objects above."""
+    client, token = Client(), "c" * 32
+    membership = Membership.objects.filter(organization=organization, role="owner").first()
+    membership = membership or factories.member(organization, f"{organization.pk}@example.com", "owner")
+    client.force_login(membership.user)
+    cookies = {settings.SESSION_COOKIE_NAME: client.session.session_key, "csrftoken": token}
+    return {"cookies": cookies, "headers": {"X-CSRFToken": token}}
+
+
+def is_for_people(case: Case) -> bool:
+    return bool(case.operation.definition.raw["security"] == [{"session": []}])
+
+
+def credentials(case: Case, key: dict[str, str], organization: Organization) -> dict[str, Any]:
+    """What the operation asks for: a key, or the session of an owner, whose rate is small."""
+    if not is_for_people(case):
+        return {"headers": key}
+    for name in ("X-Organization", "X-Mode"):
+        case.headers.pop(name, None)  # Keys are bound to theirs; a person names one of their own.
+    rate_limits.limiter().storage.reset()
+    return session_of_owner(organization)
+
+
 @pytest.fixture
 def own_key(acme: Organization, objects: None) -> dict[str, str]:
     return unlimited_key(acme)
@@ -126,16 +164,21 @@ def strange_key(objects: None) -> dict[str, str]:
 
 @bounded
 @schema.parametrize()
-def test_what_happens_is_what_the_document_says(case: Case, own_key: dict[str, str]) -> None:
+def test_what_happens_is_what_the_document_says(
+    case: Case, own_key: dict[str, str], acme: Organization
+) -> None:
     in_words = case.operation.definition.raw["operationId"] in RULES_IN_WORDS
     excluded = [positive_data_acceptance] if in_words else []
-    case.call_and_validate(headers=own_key, excluded_checks=excluded)
+    excluded += OF_FORM_AND_AUTH if is_for_people(case) else []
+    case.call_and_validate(**credentials(case, own_key, acme), excluded_checks=excluded)
 
 
 @bounded
 @schema.include(path_regex="{").parametrize()
 def test_a_stranger_meets_nothing_of_anybody(case: Case, strange_key: dict[str, str]) -> None:
-    response = case.call_and_validate(headers=strange_key)
+    initech = Organization.objects.get(name="Initech")
+    excluded = OF_FORM_AND_AUTH if is_for_people(case) else []
+    response = case.call_and_validate(**credentials(case, strange_key, initech), excluded_checks=excluded)
     assert response.status_code in REFUSED
 
 

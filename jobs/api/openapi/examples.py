@@ -260,6 +260,24 @@ ME: Json = {
         },
     },
 }
+MEMBER: Json = {
+    "id": f"mem_{TAIL}",
+    "object": "member",
+    "email": "alice@example.com",
+    "name": "Alice",
+    "role": "owner",
+    "created_at": CREATED,
+}
+INVITATION: Json = {
+    "id": f"inv_{TAIL}",
+    "object": "invitation",
+    "email": "bob@example.com",
+    "role": "member",
+    "invited_by": "alice@example.com",
+    "created_at": CREATED,
+    "sent_at": CREATED,
+    "expires_at": "2026-11-28T18:27:27.378Z",
+}
 USAGE_ROW: Json = {
     "day": "2026-11-21",
     "key_id": None,
@@ -299,6 +317,8 @@ REQUESTS: dict[str, Json] = {
     "rotate_webhook_secret": {"overlap_seconds": 86400},
     "create_api_key": {"name": "Shop", "scopes": API_KEY["scopes"], "allowed_ips": API_KEY["allowed_ips"]},
     "rotate_api_key": {"overlap_seconds": 3600},
+    "update_member": {"role": "admin"},
+    "create_invitation": {"email": "bob@example.com", "role": "member"},
 }
 """Bodies of requests in JSON, by operation."""
 
@@ -340,6 +360,12 @@ ANSWERS: dict[tuple[str, str], dict[str, Json]] = {
     ("list_api_keys", "200"): {"page": page(API_KEY)},
     ("create_api_key", "201"): {"minted": MINTED},
     ("rotate_api_key", "201"): {"minted": MINTED},
+    ("list_members", "200"): {"members": {"data": [MEMBER]}},
+    ("update_member", "200"): {"member": MEMBER | {"role": "admin"}},
+    ("remove_member", "200"): {"removed": {"id": MEMBER["id"], "object": "member", "api_keys": [API_KEY]}},
+    ("list_invitations", "200"): {"page": page(INVITATION)},
+    ("create_invitation", "201"): {"invitation": INVITATION},
+    ("resend_invitation", "200"): {"invitation": INVITATION},
     ("get_me", "200"): {"me": ME},
     ("get_usage", "200"): {"by_day": USAGE},
     ("get_health", "200"): {"alive": {"status": "ok"}},
