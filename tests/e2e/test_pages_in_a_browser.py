@@ -60,6 +60,7 @@ FOR_OPERATORS = [
     "/v1/jobs/{job}",
     "/v1/webhooks",
     "/v1/me",
+    "/console/members",
     "/account/2fa/",
     "/account/email/",
     "/account/sessions/",

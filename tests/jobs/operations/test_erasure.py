@@ -49,6 +49,7 @@ def person(email: str, *organizations: Organization, **fields: Any) -> User:
 
 def fill(organization: Organization, redis: Redis) -> Job:
     """Something of everything that a tenant can have; its job has ended."""
+    factories.invitation(organization, f"invited-to-{organization.pk}@example.com".lower())
     key = services.mint_key(organization=organization, livemode=False, name="server", scopes=frozenset())[0]
     removed = services.mint_key(organization=organization, livemode=False, name="old", scopes=frozenset())[0]
     services.revoke_key(api_key=removed)
