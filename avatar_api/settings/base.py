@@ -263,6 +263,7 @@ SPECTACULAR_SETTINGS = {
         "jobs.api.openapi.messages.add_messages",
         "jobs.api.openapi.examples.add_examples",
         "avatar_api.common.openapi.complete",
+        "jobs.api.openapi.names.add_names",
     ],
 }
 

@@ -134,7 +134,7 @@ def test_every_body_has_an_example_that_fits_its_schema(document: dict[str, Any]
 def test_the_document_knows_which_fields_of_a_job_belong_together(
     document: dict[str, Any], fields: dict[str, Any]
 ):
-    schema = document["components"]["schemas"]["JobRequestRequest"]
+    schema = document["components"]["schemas"]["JobRequest"]
     assert validator(document, schema).is_valid(fields) == is_taken(fields)
 
 
@@ -163,3 +163,22 @@ def test_every_media_type_is_one_that_generators_read(document: dict[str, Any]):
 
 def test_every_code_of_a_failed_job_is_told(document: dict[str, Any]):
     assert set(document["components"]["schemas"]["JobErrorCode"]["enum"]) == set(JOB_ERROR_CODES)
+
+
+def test_generated_clients_get_names_as_a_person_would_give_them(document: dict[str, Any]):
+    names = set(document["components"]["schemas"])
+    assert [name for name in names if name.startswith("Patched") or name.endswith("RequestRequest")] == []
+    assert {"JobRequest", "WebhookChange", "CurrentKey", "PlanBalance"} <= names
+    assert document["servers"][0]["url"] == "/"
+
+
+def test_each_answer_says_by_its_object_what_it_is(document: dict[str, Any]):
+    """Of a job and an estimate, which one operation answers with, as well."""
+    schemas = document["components"]["schemas"]
+    objects = {
+        name: schema["properties"]["object"]
+        for name, schema in schemas.items()
+        if "object" in schema.get("properties", {})
+    }
+    assert [name for name, value in objects.items() if "const" not in value] == []
+    assert (objects["Job"]["const"], objects["Estimate"]["const"]) == ("job", "estimate")
