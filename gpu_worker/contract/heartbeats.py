@@ -15,13 +15,13 @@ from redis import Redis
 from gpu_worker.contract import coordination, reading
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.lanes import Lane, lanes_for
+from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.reading import UnreadableError
 
 KEPT_SECONDS = 60
 GONE_SECONDS = 3600
-OFFERED_SECONDS = 30 * 24 * 3600
+OFFERED_SECONDS = 7 * 24 * 3600
 """So long after the last worker was there it is remembered what workers have weights for."""
-_OFFERED_KEY = "worker:offered"
 
 
 @dataclass(frozen=True)
@@ -103,23 +103,20 @@ def write(redis: Redis, heartbeat: Heartbeat) -> None:
     pipeline = redis.pipeline()
     pipeline.set(_key(heartbeat.name), json.dumps(asdict(heartbeat)), ex=KEPT_SECONDS)
     pipeline.sadd("workers", heartbeat.name)
-    if heartbeat.presets:
-        pipeline.hset(
-            _OFFERED_KEY, mapping={f"{heartbeat.engine}:{preset}": "1" for preset in heartbeat.presets}
-        )
-        pipeline.expire(_OFFERED_KEY, OFFERED_SECONDS)
+    for preset in heartbeat.presets or ():
+        pipeline.set(_offered_key(heartbeat.engine, preset), "1", ex=OFFERED_SECONDS)
     pipeline.execute()
 
 
 def read_offered(redis: Redis, engine: EngineName) -> frozenset[str] | None:
     """The presets that workers have had weights for lately; None where nothing is known."""
-    fields: Any = redis.hkeys(_OFFERED_KEY)
-    found = frozenset(
-        preset
-        for name, _, preset in (field.decode(errors="replace").partition(":") for field in fields)
-        if name == engine
-    )
-    return found or None
+    answers: Any = redis.mget([_offered_key(engine, preset) for preset in PresetName])
+    found = zip(PresetName, answers, strict=True)
+    return frozenset(preset for preset, answer in found if answer is not None) or None
+
+
+def _offered_key(engine: str, preset: str) -> str:
+    return f"worker:offered:{engine}:{preset}"
 
 
 def declare_gone(redis: Redis, name: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import av
 import httpx
+import psycopg
 import pytest
 
 from avatar_api.embedded import Postgres, Valkey
@@ -30,6 +31,7 @@ from tests.s3_store import SECRET, S3Server
 
 pytest.importorskip("nanio")
 
+SAMPLES = REPOSITORY / "samples"
 GUIDE = REPOSITORY / "docs" / "DEPLOYMENT.md"
 SECONDS = 600
 # What differs from the operator's host: the name of the API, that nothing is in a container, and that a busy
@@ -89,7 +91,7 @@ def gpu_worker(stack: Live, store: S3Server, models: Path) -> Iterator[None]:
         "OMP_NUM_THREADS": "1",
         **store.environment,
     }
-    with (stack.state / "gpu_worker.log").open("w") as log:
+    with (stack.state / "gpu_worker.log").open("a") as log:
         worker = subprocess.Popen(
             [REPOSITORY / "gpu_worker" / "startup.sh"], env=environment, stdout=log, stderr=log
         )
@@ -102,17 +104,18 @@ def gpu_worker(stack: Live, store: S3Server, models: Path) -> Iterator[None]:
         worker.wait()
 
 
-def test_the_guide_leads_from_an_organization_to_its_first_live_video(
+def test_the_guide_leads_from_an_organization_to_its_first_live_video_and_on_to_turbo(
     stack: Live, store: S3Server, tmp_path: Path
 ) -> None:
-    models = tmp_path / "models"
+    models, worker_log = tmp_path / "models", stack.state / "gpu_worker.log"
     control = {"DATABASE_URL": Postgres(stack.state / "postgres").url, "URL": stack.url}
     made = run(section("4. Web and control workers", since="createorganization"), **control)
     organization, password, test_key, readiness = made.splitlines()
     assert (organization[:4], test_key[:8], bool(password)) == ("org_", "av_test_", True)
     assert json.loads(readiness)["status"] == "ok"
 
-    with tiny_hub.running(tiny_repos(tmp_path / "hub") | kernel_repos(tmp_path / "kernels")) as hub:
+    repos = tiny_repos(tmp_path / "hub") | kernel_repos(tmp_path / "kernels")
+    with tiny_hub.running(repos) as hub:
         prepared = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "", "MODEL_STORAGE_PATH": str(models)}
         run(section("5. Models, once"), **prepared)
 
@@ -124,10 +127,45 @@ def test_the_guide_leads_from_an_organization_to_its_first_live_video(
     assert (job["receipt"]["engine"], job["receipt"]["precision"]) == ("infinitetalk", "fp8")
     is_a_video_that_needs_no_key(job["output"]["url"], store)
 
-    logged = (stack.state / "gpu_worker.log").read_text() + (stack.state / "log").read_text()
+    with tiny_hub.running(repos) as hub:
+        more = prepared | {"HF_ENDPOINT": hub.url}
+        run("gpu_worker/init_storage.sh --models all --accept-licence", **more)
+    offer_turbo_to_live_plans(stack)
+    with gpu_worker(stack, store, models):
+        wait_until(
+            lambda: worker_log.read_text().count("renders with the engine") == 2,
+            "the worker",
+            seconds=SECONDS,
+        )
+        turbo = a_job_with_distilled_weights(stack, live_key)
+    assert turbo["status"] == "succeeded", turbo["error"]
+    assert (turbo["window"]["total"], turbo["output"]["duration_seconds"]) == (9, pytest.approx(9.44))
+    playlist = httpx.get(turbo["stream_url"]).raise_for_status().text
+    assert "#EXT-X-TARGETDURATION:2\n" in playlist
+    assert playlist.count("#EXTINF:1.12,") == 8
+
+    logged = worker_log.read_text() + (stack.state / "log").read_text()
     assert "Traceback" not in logged
     for secret in (SECRET, "Signature=", test_key, live_key, password):
         assert secret not in logged
+
+
+def offer_turbo_to_live_plans(stack: Live) -> None:
+    with psycopg.connect(Postgres(stack.state / "postgres").url) as database:
+        database.execute("UPDATE accounts_plan SET presets = array_append(presets, 'turbo')")
+
+
+def a_job_with_distilled_weights(stack: Live, key: str) -> dict[str, Any]:
+    with (SAMPLES / "portrait.png").open("rb") as image, (SAMPLES / "speech.wav").open("rb") as audio:
+        made = httpx.post(
+            f"{stack.url}/v1/jobs",
+            headers={"Authorization": f"Bearer {key}"},
+            files={"image": image, "audio": audio},
+            data={"preset": "turbo"},
+            timeout=60,
+        )
+    assert made.status_code == 202, made.text
+    return ended(f"{stack.url}/v1/jobs/{made.json()['id']}", key)
 
 
 def ended(address: str, key: str) -> dict[str, Any]:
