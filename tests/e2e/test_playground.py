@@ -71,6 +71,18 @@ def test_one_click_a_picture_and_a_recorded_voice_make_a_video(
     page.reload()
     make.wait_for(timeout=MINUTE)
 
+    # In live mode nothing can be sent before its price is on the button.
+    plans: list[Any] = []
+    page.route("**/v1/me", lambda route: plans.append(route))
+    with page.expect_request("**/v1/me"):
+        page.get_by_label("Mode").select_option("live")
+    free = page.get_by_role("button", name="Make the video", exact=True, disabled=False)
+    assert free.count() == 0
+    plans.pop().continue_()
+    page.unroute("**/v1/me")
+    page.get_by_label("Mode").select_option("test")
+    make.wait_for(timeout=MINUTE)
+
     make.click()
     page.get_by_role("link", name="Download").wait_for(timeout=MINUTE)
     (video,) = page.locator(".result video").all()

@@ -260,6 +260,7 @@ async function enterKey() {
 async function chooseTenant() {
   identity.organization = at("organization").value;
   identity.mode = at("mode").value;
+  changed(); // The estimate of the other mode has another price: nothing may be sent by it while the plan is read.
   await become();
   changed();
 }
