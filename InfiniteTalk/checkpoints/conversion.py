@@ -138,6 +138,11 @@ def plan_conversion(
     ]
 
 
+def is_transformer_whole(folder: Path) -> bool:
+    """Whether the prepared transformer of a model's folder has all of its shards: its index comes last."""
+    return (folder / "transformer" / INDEX_FILE).is_file()
+
+
 def convert(original: OriginalCheckpoint, destination: Path, precision: Precision) -> None:
     """Runs all steps of `plan_conversion` that are not done; the sources are kept. Raises what they raise."""
     for step in plan_conversion(original, destination, precision):

@@ -115,7 +115,8 @@ def _prepare(folder: Path, selection: Selection) -> None:
         log.info("%s is ready", folder)
         return
     hub = Hub()
-    convert.prepare(convert.plan_store(selection, folder, hub), folder, hub)
+    whole = convert.with_what_is_there(selection, folder)
+    convert.prepare(convert.plan_store(whole, folder, hub), folder, hub)
 
 
 def _kernels(options: argparse.Namespace) -> None:

@@ -4,8 +4,9 @@ import errno
 import logging
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from gpu_worker.model_store import manifest
 from gpu_worker.model_store.download import download
@@ -13,11 +14,12 @@ from gpu_worker.model_store.errors import ModelStoreError, NoSpaceError, NotRead
 from gpu_worker.model_store.hub import Hub
 from gpu_worker.model_store.journal import Journal
 from gpu_worker.model_store.plan import Plan, make_plan
-from gpu_worker.model_store.sources import FLASHTALK, LORAS, Selection
+from gpu_worker.model_store.sources import FLASHTALK, LORAS, Selection, Speakers
 
 log = logging.getLogger(__name__)
 
 DOWNLOADS = ".downloads"
+SPEAKERS: tuple[Speakers, ...] = get_args(Speakers)
 
 
 def plan_store(selection: Selection, folder: Path, hub: Hub) -> Plan:
@@ -57,15 +59,15 @@ def prepare(plan: Plan, folder: Path, hub: Hub) -> None:
             download(file, hub, folder / DOWNLOADS)
     _convert(plan, folder, hub, journal)
     log.info("hashing what was prepared")
-    selection, turbo = plan.selection, (folder / FLASHTALK.folder).is_dir()
+    selection = plan.selection
     described = manifest.describe(
         folder,
         precision=selection.precision,
         speakers=selection.speakers,
         loras=selection.loras,
         revisions=plan.revisions,
-        turbo=turbo,
-        licences={FLASHTALK.repo: journal.revisions[FLASHTALK.repo]} if turbo else {},
+        turbo=selection.turbo,
+        licences={FLASHTALK.repo: journal.revisions[FLASHTALK.repo]} if selection.turbo else {},
     )
     manifest.write(described, folder)
     clear_downloads(folder)
@@ -83,6 +85,29 @@ def covers(folder: Path, selection: Selection) -> bool:
         and set(selection.speakers) <= set(found.speakers)
         and set(selection.loras) <= set(found.loras)
         and selection.turbo <= found.turbo
+    )
+
+
+def with_what_is_there(selection: Selection, folder: Path) -> Selection:
+    """The selection and what earlier runs finished of other ones: the manifest is of the whole store."""
+    from InfiniteTalk.checkpoints.conversion import (
+        AUDIO_FOLDER,
+        BASE_FOLDER,
+        FLASHTALK_FOLDER,
+        LORA_FOLDER,
+        WEIGHTS_FILE,
+        is_transformer_whole,
+    )
+
+    base = is_transformer_whole(folder / BASE_FOLDER)
+    audio, loras = folder / AUDIO_FOLDER, folder / LORA_FOLDER
+    speakers = {name for name in SPEAKERS if base and (audio / name / WEIGHTS_FILE).exists()}
+    adapters = {name for name in LORAS if base and (loras / f"{name}.safetensors").exists()}
+    return replace(
+        selection,
+        speakers=tuple(name for name in SPEAKERS if name in {*selection.speakers, *speakers}),
+        loras=tuple(name for name in LORAS if name in {*selection.loras, *adapters}),
+        turbo=selection.turbo or is_transformer_whole(folder / FLASHTALK_FOLDER),
     )
 
 

@@ -19,7 +19,12 @@ from gpu_worker.engines.infinitetalk.placement import (
     resident_parameters,
 )
 from InfiniteTalk.checkpoints.audio_layers import find_audio_file, load_audio_layers, replace_layers
-from InfiniteTalk.checkpoints.conversion import BASE_FOLDER, FLASHTALK_FOLDER, NOTE_FILE
+from InfiniteTalk.checkpoints.conversion import (
+    BASE_FOLDER,
+    FLASHTALK_FOLDER,
+    NOTE_FILE,
+    is_transformer_whole,
+)
 from InfiniteTalk.checkpoints.loading import (
     Components,
     load_image_encoder,
@@ -67,8 +72,8 @@ class PreparedModels:
         """Those whose weights are there."""
         loras = {path.stem for path in self.paths.loras}
         installed = {
-            Weights.STANDARD: (self.folder / BASE_FOLDER / "transformer").is_dir(),
-            Weights.TURBO: (self.folder / FLASHTALK_FOLDER / "transformer").is_dir(),
+            Weights.STANDARD: is_transformer_whole(self.folder / BASE_FOLDER),
+            Weights.TURBO: is_transformer_whole(self.folder / FLASHTALK_FOLDER),
         }
         return frozenset(
             name

@@ -263,6 +263,36 @@ def test_distilled_weights_can_be_added_to_a_store_later(
     assert manifest.read(store).turbo
 
 
+def test_a_store_to_which_distilled_weights_are_added_alone_stays_whole_and_can_be_repaired(
+    hub: TinyHub, store: Path
+) -> None:
+    assert run(store, "convert") == 0
+    assert run(store, "convert", "--models", "turbo", "--accept-licence") == 0
+    found = manifest.read(store)
+    assert (found.speakers, found.loras, found.turbo) == (("single", "multi"), ("lightx2v",), True)
+    assert "MeiGen-AI/InfiniteTalk" in found.revisions
+
+    damaged = store / BASE.folder / "transformer" / SHARD_2
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-1])
+    assert run(store, "repair") == 0
+    assert damaged.read_bytes() == content
+    assert run(store, "verify", "--full") == 0
+
+
+def test_distilled_weights_that_were_not_finished_are_not_listed(hub: TinyHub, store: Path) -> None:
+    assert run(store, "convert") == 0
+    hub.faults["diffusion_pytorch_model-00007-of-00007.safetensors"] = Fault(404, 100)
+    assert run(store, "convert", "--models", "all", "--accept-licence") == 1
+    hub.faults.clear()
+    assert run(store, "convert") == 0
+    found = manifest.read(store)
+    assert (found.turbo, found.licences) == (False, {})
+
+    assert run(store, "convert", "--models", "all", "--accept-licence") == 0
+    assert manifest.read(store).turbo
+
+
 def test_another_precision_in_the_same_folder_is_refused(
     hub: TinyHub, store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

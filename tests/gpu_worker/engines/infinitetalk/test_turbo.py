@@ -1,5 +1,6 @@
 """The engine with distilled weights: alone, beside the standard ones, and without them."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 from gpu_worker.contract.presets import PRESETS, PresetName, Resolution, Weights
 from gpu_worker.engines.base import EngineJob, RenderedWindow, RenderStoppedError, Step
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
+from gpu_worker.engines.infinitetalk.devices import Cpu
+from gpu_worker.engines.infinitetalk.models import PreparedModels
 from gpu_worker.model_store import manifest
-from InfiniteTalk.checkpoints.conversion import convert
+from InfiniteTalk.checkpoints.conversion import FLASHTALK_FOLDER, INDEX_FILE, convert
 from InfiniteTalk.checkpoints.original_checkpoint import OriginalCheckpoint
 from InfiniteTalk.checkpoints.precision import Precision
 from InfiniteTalk.tiny import write_tiny_checkpoint
@@ -54,6 +57,12 @@ def go_on(step: Step) -> bool:
 
 def test_it_offers_the_presets_whose_weights_are_there(engine: InfiniteTalkEngine) -> None:
     assert engine.info.presets == {PresetName.TURBO, PresetName.INSTANT}
+
+
+def test_weights_that_were_not_finished_are_not_offered(turbo_models: Path, tmp_path: Path) -> None:
+    begun = shutil.copytree(turbo_models, tmp_path / "models")
+    (begun / FLASHTALK_FOLDER / "transformer" / INDEX_FILE).unlink()
+    assert PreparedModels(begun, Cpu()).presets == set()
 
 
 def test_windows_are_short_and_show_no_lead_in(engine: InfiniteTalkEngine, job: EngineJob) -> None:
