@@ -8,6 +8,7 @@ one that yields is handed back with all it has done, and costs its customer noth
 
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -19,13 +20,14 @@ from redis import Redis
 from avatar_api.common.redis import redis_client
 from gpu_worker.contract import coordination
 from gpu_worker.contract.engines import WAKEABLE, EngineName
+from gpu_worker.contract.lanes import Lane
 from jobs.models import Job
 from jobs.scheduling import dispatch, queries, window_times
 from jobs.scheduling.autoscaling import status
 from jobs.scheduling.fair_queue import Candidate, TenantKey, renew_slices
 from jobs.scheduling.queries import AtWork, tenant_of
 from jobs.scheduling.window_times import WindowSeconds
-from jobs.scheduling.workers import RenderWorkers, read_workers
+from jobs.scheduling.workers import RenderWorkers, read_pools
 from jobs.states import Status
 
 log = logging.getLogger(__name__)
@@ -49,13 +51,13 @@ def end_slices() -> int:
 
 
 def _end_slices(engine: EngineName, redis: Redis) -> int:
-    workers = read_workers(engine, redis)
+    pools = read_pools(engine, redis)
     window_seconds = window_times.read_published(redis)
     with transaction.atomic():
         queries.lock_dispatch()
-        now = timezone.now()
-        over = list(_over(engine, now))
-        preempted = _renew(engine, over, workers, window_seconds, now)
+        preempted = [
+            job for lanes, workers in pools.items() for job in _renew(engine, lanes, workers, window_seconds)
+        ]
     for job in preempted:
         log.info("%s is requested to yield", job.id)
         coordination.request_stop(redis, job.id, coordination.Stop.YIELD)
@@ -81,15 +83,20 @@ def more_workers_available(engine: EngineName) -> bool:
 
 
 def _renew(
-    engine: EngineName, over: list[Job], workers: RenderWorkers, window_seconds: WindowSeconds, now: datetime
+    engine: EngineName, lanes: Collection[Lane], workers: RenderWorkers, window_seconds: WindowSeconds
 ) -> list[Job]:
-    """Give another slice to the jobs that nobody has to wait for; those are left that have to yield."""
-    at_work = queries.at_work(engine)
+    """Give another slice to the jobs that nobody has to wait for; those are left that have to yield.
+
+    Nobody yields for a job whose weights its worker hasn't.
+    """
+    now, presets = timezone.now(), frozenset(preset for lane in lanes for preset in lane.presets)
+    over = list(_over(engine, now).filter(preset__in=presets))
+    at_work = queries.at_work(engine, presets)
     waiting, stranded = {}, 0
     if not more_workers_available(engine):
-        stranded = _stranded(engine, over, at_work, now)
+        stranded = _stranded(engine, presets, over, at_work, now)
         if dispatch.free_places(at_work, workers) == 0:
-            waiting = queries.first_of_each_tenant(engine, len(over))
+            waiting = queries.first_of_each_tenant(engine, len(over), presets=presets)
     clock = queries.read_clock(engine, {tenant_of(job) for job in over} | waiting.keys())
     renewed = renew_slices(
         clock,
@@ -115,11 +122,15 @@ def _lines(
     return lines
 
 
-def _stranded(engine: EngineName, over: list[Job], at_work: AtWork, now: datetime) -> int:
+def _stranded(
+    engine: EngineName, presets: Collection[str], over: list[Job], at_work: AtWork, now: datetime
+) -> int:
     """How many of the workers belong to jobs that were sent, and found none free."""
     if not at_work.unstarted:
         return 0
-    sent = Job.objects.filter(engine=engine, status=Status.QUEUED, dispatched_at__lt=now - STRANDED_AFTER)
+    sent = Job.objects.filter(
+        engine=engine, preset__in=presets, status=Status.QUEUED, dispatched_at__lt=now - STRANDED_AFTER
+    )
     owners = {tenant_of(job) for job in over}
     # Nobody yields to a job of its own.
     claims = sum(bool(owners - {tenant_of(job)}) for job in sent.only("organization_id", "livemode"))

@@ -11,7 +11,7 @@ from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 from gpu_worker.contract import heartbeats
 from gpu_worker.contract.engines import EngineName
 from gpu_worker.contract.heartbeats import Heartbeat
-from gpu_worker.contract.lanes import Lane, lanes_for
+from gpu_worker.contract.lanes import LANES, Lane, lanes_for
 from gpu_worker.contract.queues import NAME_SEPARATOR
 
 
@@ -32,6 +32,9 @@ class RenderWorkers:
     @property
     def number(self) -> int:
         return self.free + self.busy + self.silent
+
+    def __add__(self, more: "RenderWorkers") -> "RenderWorkers":
+        return RenderWorkers(self.free + more.free, self.busy + more.busy, self.silent + more.silent)
 
     def free_beside(self, processing: int) -> int:
         """How many could take a job, where `processing` jobs of the engine are in work."""
@@ -61,6 +64,24 @@ def read_crews(engine: EngineName, redis: Redis) -> Mapping[frozenset[Lane], Ren
         crews.setdefault(silent_lanes, [])
     return {
         lanes: _counted(members, silent if lanes == silent_lanes else 0) for lanes, members in crews.items()
+    }
+
+
+def read_pools(engine: EngineName, redis: Redis) -> Mapping[frozenset[Lane], RenderWorkers]:
+    """The lanes of an engine parted by the workers that they share, with these: no worker is in two parts.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    crews = read_crews(engine, redis)
+    pools = [frozenset({lane}) for lane in LANES if lane.engine is engine]
+    for lanes in crews:
+        apart = [pool for pool in pools if pool.isdisjoint(lanes)]
+        together = frozenset().union(*(pool for pool in pools if pool not in apart))
+        pools = [*apart, together] if together else apart
+    return {
+        pool: sum((workers for lanes, workers in crews.items() if lanes and lanes <= pool), RenderWorkers())
+        for pool in pools
     }
 
 

@@ -1,6 +1,13 @@
 """A job goes to a worker that has its weights, and to no other."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
 import pytest
+import time_machine
+from django.utils import timezone
+from pytest_django import Settings
 from redis import Redis
 from rq import Worker
 
@@ -12,7 +19,9 @@ from gpu_worker.contract.lanes import LANES
 from gpu_worker.contract.queues import render_queue
 from jobs.models import Job
 from jobs.scheduling import dispatch, eta
+from jobs.scheduling.preemption import end_slices
 from tests import factories
+from tests.jobs.render_workers import begin
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -75,6 +84,53 @@ def test_where_no_worker_is_the_next_job_waits_in_its_queue_whatever_it_needs(
     live_job(acme, "fast")
     assert dispatch.dispatch_jobs() == 1
     assert queued(redis) == {"render-gpu": [], "render-gpu-turbo": [turbo.id]}
+
+
+@pytest.fixture
+def long_render(acme: Organization, redis: Redis) -> Job:
+    """On the only worker that has the standard weights, alone."""
+    factories.job(acme, livemode=True, engine="infinitetalk", preset="fast", num_frames=25 * 600)
+    beat(redis, "one", STANDARD)
+    dispatch.dispatch_jobs()
+    (job,) = begin(redis, EngineName.INFINITETALK)
+    return job
+
+
+@contextmanager
+def its_slice_is_over(settings: Settings) -> Iterator[None]:
+    with time_machine.travel(timezone.now() + timedelta(seconds=1.1 * settings.YIELD_AFTER_SECONDS)):
+        yield
+
+
+@pytest.mark.usefixtures("long_render")
+def test_nobody_yields_for_a_job_that_its_worker_has_no_weights_for(
+    initech: Organization, redis: Redis, settings: Settings
+) -> None:
+    live_job(initech, "turbo")
+    with its_slice_is_over(settings):
+        beat(redis, "one", STANDARD, rendering=True)
+        assert end_slices() == 0
+
+
+@pytest.mark.usefixtures("long_render")
+def test_a_worker_that_is_free_for_other_weights_keeps_nobody_waiting(
+    initech: Organization, redis: Redis, settings: Settings
+) -> None:
+    live_job(initech, "fast")
+    with its_slice_is_over(settings):
+        beat(redis, "one", STANDARD, rendering=True)
+        beat(redis, "two", TURBO)
+        assert end_slices() == 1
+
+
+@pytest.mark.usefixtures("long_render")
+def test_a_worker_with_all_weights_yields_for_either(
+    initech: Organization, redis: Redis, settings: Settings
+) -> None:
+    live_job(initech, "turbo")
+    with its_slice_is_over(settings):
+        beat(redis, "one", STANDARD + TURBO, rendering=True)
+        assert end_slices() == 1
 
 
 def test_a_job_whose_only_worker_has_distilled_weights_knows_when_it_ends(
