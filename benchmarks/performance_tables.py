@@ -9,12 +9,19 @@ from itertools import product
 from pathlib import Path
 
 from gpu_worker.contract import gpu_memory
-from gpu_worker.contract.costs import TYPICAL_SIZE, estimated_gpu_seconds, typical_size, window_seconds
+from gpu_worker.contract.costs import (
+    TYPICAL_SIZE,
+    estimated_gpu_seconds,
+    floor_seconds,
+    typical_size,
+    window_seconds,
+)
 from gpu_worker.contract.operations import (
     LORA_RANK,
     Operations,
     VideoSize,
     forward_operations,
+    strip_overlap,
     vae_decode_operations,
     vae_encode_operations,
     window_operations,
@@ -22,6 +29,7 @@ from gpu_worker.contract.operations import (
 from gpu_worker.contract.presets import PRESETS, PresetName, Resolution
 from gpu_worker.contract.setups import (
     GPUS,
+    H100,
     L40S,
     Attention,
     Gpu,
@@ -30,7 +38,8 @@ from gpu_worker.contract.setups import (
     Setup,
     VaePrecision,
 )
-from gpu_worker.contract.traffic import forward_traffic
+from gpu_worker.contract.traffic import forward_traffic, vae_decode_traffic, vae_encode_traffic
+from gpu_worker.contract.windows import STANDARD_WINDOWS
 from InfiniteTalk.sizes import BUCKETS
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "PERFORMANCE.md"
@@ -93,7 +102,14 @@ def combinations() -> str:
     for kernels, attention, vae in product(Kernels, Attention, VaePrecision):
         setup = Setup(Precision.FP8_COMPUTE, kernels, attention, vae)
         seconds = [
-            window_seconds(TYPICAL_SIZE[resolution], steps=4, passes=passes, lora=True, setup=setup)
+            window_seconds(
+                TYPICAL_SIZE[resolution],
+                steps=4,
+                passes=passes,
+                motion_frames=STANDARD_WINDOWS.motion_frames,
+                lora=True,
+                setup=setup,
+            )
             for resolution, passes in columns
         ]
         rows.append([kernels, attention, vae, *(f"{value:.0f}" for value in seconds)])
@@ -153,10 +169,30 @@ def rates() -> str:
     return _table(["", "bf16, TFLOP/s", "fp8, TFLOP/s", "tf32, TFLOP/s", "memory, GB/s", "memory, GB"], rows)
 
 
+def realtime() -> str:
+    """A window of the distilled presets by what it takes, and by how many GPUs share its sampling."""
+    rows = [
+        [
+            preset,
+            gpu.name,
+            f"{PRESETS[preset].windows.longest_seconds:.2f}",
+            f"{whole:.1f}",
+            f"{vae:.1f}",
+            f"{(whole - vae) / 8 + vae:.1f}",
+        ]
+        for preset in (PresetName.TURBO, PresetName.INSTANT)
+        for gpu in (L40S, H100)
+        for whole, vae in [_with_vae(preset, gpu)]
+    ]
+    head = ["preset", "GPU", "video, s", "on one GPU, s", "of it VAE, s", "on eight, s"]
+    return _table(head, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "buckets": buckets,
     "windows": windows,
     "combinations": combinations,
+    "realtime": realtime,
     "jobs": jobs,
     "memory": memory,
     "rates": rates,
@@ -168,6 +204,19 @@ def _sizes() -> Iterator[tuple[str, VideoSize, Operations]]:
         for bucket in sizes.values():
             size = VideoSize(bucket.height, bucket.width)
             yield resolution, size, forward_operations(size)
+
+
+def _with_vae(preset: PresetName, gpu: Gpu) -> tuple[float, float]:
+    """Seconds of a window at 480p, and those of them that decode it and encode the start of the next."""
+    setup, windows = Setup(Precision.FP8_COMPUTE), PRESETS[preset].windows
+    size = typical_size(Resolution.P480, preset)
+    motion = VideoSize(size.height, size.width, windows.motion_frames)
+    decoding = Operations(convolution=vae_decode_operations(size).convolution * strip_overlap(size))
+    operations = decoding + vae_encode_operations(motion)
+    traffic = vae_decode_traffic(size, setup.vae) + vae_encode_traffic(motion, setup.vae)
+    return _window_seconds(Resolution.P480, preset, gpu, setup), floor_seconds(
+        operations, traffic, gpu, setup
+    )
 
 
 def _presets() -> Iterator[tuple[Resolution, PresetName]]:
@@ -185,6 +234,7 @@ def _window_operations(resolution: Resolution, preset: PresetName) -> Operations
         typical_size(resolution, preset),
         steps=chosen.num_inference_steps,
         passes=chosen.passes,
+        motion_frames=chosen.windows.motion_frames,
         lora_rank=LORA_RANK if chosen.lora else 0,
     )
 
@@ -195,6 +245,7 @@ def _window_seconds(resolution: Resolution, preset: PresetName, gpu: Gpu, setup:
         typical_size(resolution, preset),
         steps=chosen.num_inference_steps,
         passes=chosen.passes,
+        motion_frames=chosen.windows.motion_frames,
         lora=chosen.lora is not None,
         gpu=gpu,
         setup=setup,

@@ -65,6 +65,7 @@ def window_seconds(
     *,
     steps: int,
     passes: int,
+    motion_frames: int,
     speakers: int = 1,
     lora: bool = False,
     gpu: Gpu = L40S,
@@ -72,9 +73,22 @@ def window_seconds(
 ) -> float:
     """Computed seconds of one window of a still picture."""
     operations = window_operations(
-        size, steps=steps, passes=passes, speakers=speakers, lora_rank=LORA_RANK if lora else 0
+        size,
+        steps=steps,
+        passes=passes,
+        motion_frames=motion_frames,
+        speakers=speakers,
+        lora_rank=LORA_RANK if lora else 0,
     )
-    traffic = window_traffic(size, steps=steps, passes=passes, speakers=speakers, lora=lora, setup=setup)
+    traffic = window_traffic(
+        size,
+        steps=steps,
+        passes=passes,
+        motion_frames=motion_frames,
+        speakers=speakers,
+        lora=lora,
+        setup=setup,
+    )
     return floor_seconds(operations, traffic, gpu, setup)
 
 
@@ -103,6 +117,7 @@ def estimated_gpu_seconds(
         size,
         steps=chosen.num_inference_steps,
         passes=chosen.passes,
+        motion_frames=chosen.windows.motion_frames,
         speakers=speakers,
         lora=chosen.lora is not None,
         gpu=gpu,

@@ -224,7 +224,7 @@ def strip_overlap(size: VideoSize) -> float:
 
 
 def window_operations(
-    size: VideoSize, *, steps: int, passes: int, speakers: int = 1, lora_rank: int = 0
+    size: VideoSize, *, steps: int, passes: int, motion_frames: int, speakers: int = 1, lora_rank: int = 0
 ) -> Operations:
     """One window of a still picture: sampling, decoding, and encoding the start of the next.
 
@@ -233,7 +233,7 @@ def window_operations(
     silent = 1 if passes > 1 else 0
     heard = forward_operations(size, speakers=speakers, lora_rank=lora_rank) * (passes - silent)
     unheard = forward_operations(size, lora_rank=lora_rank) * silent
-    motion = VideoSize(size.height, size.width, 9)
+    motion = VideoSize(size.height, size.width, motion_frames)
     contexts = context_operations(size, texts=2 if passes == 3 else 1, speakers=speakers)
     decoding = Operations(convolution=vae_decode_operations(size).convolution * strip_overlap(size))
     return (heard + unheard) * steps + contexts + decoding + vae_encode_operations(motion)

@@ -72,6 +72,7 @@ def window_traffic(
     *,
     steps: int,
     passes: int,
+    motion_frames: int,
     speakers: int = 1,
     lora: bool = False,
     setup: Setup = STANDARD,
@@ -80,6 +81,6 @@ def window_traffic(
     silent = 1 if passes > 1 else 0
     heard = forward_traffic(size, speakers=speakers, lora=lora, setup=setup) * (passes - silent)
     unheard = forward_traffic(size, lora=lora, setup=setup) * silent
-    motion = VideoSize(size.height, size.width, 9)
+    motion = VideoSize(size.height, size.width, motion_frames)
     vae = vae_decode_traffic(size, setup.vae) + vae_encode_traffic(motion, setup.vae)
     return (heard + unheard) * steps + vae

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from gpu_worker.contract.costs import TYPICAL_SIZE, estimated_gpu_seconds, floor_seconds, window_seconds
@@ -31,8 +33,8 @@ def test_half_of_a_480p_forward_is_attention_and_two_thirds_at_720p() -> None:
 def test_passes_and_steps_multiply_a_window() -> None:
     size = TYPICAL_SIZE[Resolution.P480]
     forward = forward_operations(size).total
-    one = window_operations(size, steps=4, passes=1).total
-    three = window_operations(size, steps=4, passes=3).total
+    one = window_operations(size, steps=4, passes=1, motion_frames=9).total
+    three = window_operations(size, steps=4, passes=3, motion_frames=9).total
 
     assert three - one == pytest.approx(8 * forward, rel=1e-3)
 
@@ -65,7 +67,8 @@ def test_bytes_that_are_moved_take_the_bandwidth_beside_the_operations() -> None
 def test_fewer_bits_take_less_time(faster: Setup) -> None:
     size = TYPICAL_SIZE[Resolution.P480]
 
-    assert window_seconds(size, steps=4, passes=2, setup=faster) < window_seconds(size, steps=4, passes=2)
+    seconds = partial(window_seconds, size, steps=4, passes=2, motion_frames=9)
+    assert seconds(setup=faster) < seconds()
 
 
 def test_some_seconds_of_speech_take_an_l40s_a_minute_or_two_with_the_fast_preset() -> None:
