@@ -72,7 +72,7 @@ def _offered_presets(engine: EngineName) -> frozenset[str] | None:
         return None
 
 
-def check_weights(job_request: JobRequest, engine: EngineName) -> None:
+def check_weights(preset: str, engine: EngineName) -> None:
     """Refuse a preset that would wait for ever: no worker has had its weights lately.
 
     Nothing is refused before any worker was there, nor while Redis can't say.
@@ -81,9 +81,9 @@ def check_weights(job_request: JobRequest, engine: EngineName) -> None:
         Problem: `validation_error` at `preset`.
     """
     offered = _offered_presets(engine)
-    if offered is not None and job_request.preset not in offered:
+    if offered is not None and preset not in offered:
         installed = ", ".join(sorted(offered))
-        detail = f"The weights of {job_request.preset} are not installed here. Choose one of {installed}."
+        detail = f"The weights of {preset} are not installed here. Choose one of {installed}."
         raise invalid(FieldError("preset", "not_offered", detail))
 
 

@@ -81,7 +81,7 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
             file's fault.
     """
     drafts.check_plan(job_request, tenant.limits)
-    drafts.check_weights(job_request, drafts.engine_for(tenant))
+    drafts.check_weights(job_request.preset, drafts.engine_for(tenant))
     with _fetching_allowed(job_request, tenant), inputs.scratch_folder() as scratch:
         checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant, scratch)
     items = {file.name: inputs.item_of(file) for file in checked}

@@ -21,6 +21,7 @@ from avatar_api.common.request_id import request_id
 from avatar_api.common.transient_errors import drop_lost_connection
 from gpu_worker.common import logs, telemetry
 from gpu_worker.contract import coordination, storage_keys
+from gpu_worker.contract.engines import EngineName
 from jobs.billing import quotas
 from jobs.intake import inputs
 from jobs.intake.requests import JobRequest
@@ -61,7 +62,7 @@ def create_job(
     """
     quotas.refuse_overload()
     drafts.check_plan(job_request, tenant.limits)
-    drafts.check_weights(job_request, drafts.engine_for(tenant))
+    drafts.check_weights(job_request.preset, drafts.engine_for(tenant))
     job_id = new_id("job")
     logs.bind(job=job_id)
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
@@ -113,6 +114,7 @@ def retry_job(*, tenant: Tenant, job: Job, idempotent: IdempotentRequest | None 
 
     Raises:
         Problem: `conflict` while the job hasn't ended, `expired` once its inputs are gone,
+            `validation_error` where nobody has its preset's weights any more,
             `queue_full`, `quota_exceeded` or `idempotency_key_in_use`. Nothing is left behind then.
     """
     if job.status in OPEN:
@@ -120,6 +122,7 @@ def retry_job(*, tenant: Tenant, job: Job, idempotent: IdempotentRequest | None 
     if job.is_expired:
         raise Problem("expired", "The job's inputs have been deleted.")
     quotas.refuse_overload()
+    drafts.check_weights(job.preset, EngineName(job.engine))
     job_id = new_id("job")
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
     with idempotency.claimed(tenant, idempotent), _removed_unless_kept(job_id, prefix):

@@ -7,7 +7,7 @@ here and not by who came first in bulk. One dispatcher runs at a time.
 import hashlib
 import logging
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -60,19 +60,24 @@ def dispatch_jobs() -> int:
 
 
 def _dispatch_engine(engine: EngineName, redis: Redis) -> int:
-    """To each crew what its members have weights for; where nobody is, for whoever comes."""
+    """To each crew what its members have weights for; where nobody is, for whoever comes.
+
+    Those that can take least come first, so that what only they can't take is left to the others.
+    """
     crews = read_crews(engine, redis) or {frozenset(lanes_for(engine, PRESETS)): RenderWorkers()}
-    return sum(_dispatch_crew(engine, lanes, workers, redis) for lanes, workers in crews.items())
+    return sum(_dispatch_crew(engine, lanes, crews, redis) for lanes in sorted(crews, key=len) if lanes)
 
 
-def _dispatch_crew(engine: EngineName, lanes: Collection[Lane], workers: RenderWorkers, redis: Redis) -> int:
+def _dispatch_crew(
+    engine: EngineName, lanes: frozenset[Lane], crews: Mapping[frozenset[Lane], RenderWorkers], redis: Redis
+) -> int:
     window_seconds = window_times.read_published(redis)
     versions = read_versions(redis, engine)
     presets = frozenset(preset for lane in lanes for preset in lane.presets)
     with transaction.atomic():
         queries.lock_dispatch()
         at_work = queries.at_work(engine, presets)
-        places = free_places(at_work, workers)
+        places = free_places(at_work, crews[lanes], _taken_by_others(at_work, lanes, crews))
         jobs, clock = _next(engine, at_work, places, window_seconds, versions, presets)
         queries.save_clock(engine, clock)
         specs = for_each(jobs, lambda job: _begin_attempt(job, versions.version_for(job)), "dispatch")
@@ -81,14 +86,25 @@ def _dispatch_crew(engine: EngineName, lanes: Collection[Lane], workers: RenderW
     return len(specs)
 
 
-def free_places(at_work: AtWork, workers: RenderWorkers) -> int:
+def _taken_by_others(
+    at_work: AtWork, lanes: frozenset[Lane], crews: Mapping[frozenset[Lane], RenderWorkers]
+) -> int:
+    """How many of the unstarted jobs of these lanes the free workers take that serve one of them alone."""
+    taken = 0
+    for lane in lanes if len(lanes) > 1 else ():
+        unstarted = sum(at_work.unstarted_by_preset[preset] for preset in lane.presets)
+        taken += min(unstarted, crews.get(frozenset({lane}), RenderWorkers()).free)
+    return taken
+
+
+def free_places(at_work: AtWork, workers: RenderWorkers, taken_by_others: int = 0) -> int:
     """One for each worker that says it is free; where there is none, one job waits for the first that comes.
 
     Nothing is sent ahead to workers that are busy: it would have its place before whoever comes next,
     however long those before have had theirs. A worker waits for its next job as long as a report takes.
     """
     free = workers.free_beside(at_work.processing) if workers.number else 1
-    return max(0, free - at_work.unstarted)
+    return max(0, free - (at_work.unstarted - taken_by_others))
 
 
 def choose(engine: EngineName, places: int) -> list[Job]:

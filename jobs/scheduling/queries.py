@@ -34,12 +34,16 @@ class AtWork:
     Attributes:
         by_tenant: Of all engines, since a tenant's limit holds for all of them.
         processing: Those of one engine and some presets that a worker has begun.
-        unstarted: Those of that engine and these presets that none has begun.
+        unstarted_by_preset: Those of that engine and these presets that none has begun.
     """
 
     by_tenant: Counter[TenantKey]
     processing: int
-    unstarted: int
+    unstarted_by_preset: Counter[str]
+
+    @property
+    def unstarted(self) -> int:
+        return self.unstarted_by_preset.total()
 
 
 def lock_dispatch() -> None:
@@ -107,12 +111,15 @@ def at_work(engine: EngineName, presets: Collection[str] = frozenset(PresetName)
     columns = ("organization", "livemode", "engine", "preset", "status")
     rows = Job.objects.filter(ACTIVE).order_by().values(*columns)
     by_tenant: Counter[TenantKey] = Counter()
-    by_status: Counter[str] = Counter()
+    processing, unstarted = 0, Counter[str]()
     for row in rows.annotate(count=Count("id")):
         by_tenant[TenantKey(row["organization"], row["livemode"])] += row["count"]
         if row["engine"] == engine and row["preset"] in presets:
-            by_status[row["status"]] += row["count"]
-    return AtWork(by_tenant, by_status[Status.PROCESSING], by_status[Status.QUEUED])
+            if row["status"] == Status.PROCESSING:
+                processing += row["count"]
+            else:
+                unstarted[row["preset"]] += row["count"]
+    return AtWork(by_tenant, processing, unstarted)
 
 
 def read_clock(engine: EngineName, tenants: Iterable[TenantKey]) -> Clock:

@@ -1,9 +1,11 @@
 """The distilled presets: what they render, what they refuse, and how a request gets there."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
 from redis import Redis
 from rest_framework.test import APIClient
 
@@ -88,3 +90,14 @@ def test_its_playlist_promises_segments_of_its_own_length(acme: Organization) ->
     lines = hls.playlist(hls.read_token(token)).splitlines()
     assert "#EXT-X-TARGETDURATION:2" in lines
     assert [line for line in lines if line.startswith("#EXTINF")] == ["#EXTINF:1.12,", "#EXTINF:1.12,"]
+
+
+def test_a_retry_is_refused_too_once_nobody_has_the_weights(
+    acme: Organization, acme_client: APIClient, redis: Redis
+) -> None:
+    now = timezone.now()
+    ended = {"status": "failed", "finished_at": now, "expires_at": now + timedelta(hours=1)}
+    job = factories.job(acme, preset="turbo", **ended)
+    offer(redis, "balanced", "fast", "quality")
+    assert refused(acme_client.post(f"/v1/jobs/{job.id}/retry")) == {"preset": "not_offered"}
+    assert Job.objects.count() == 1

@@ -86,6 +86,25 @@ def test_where_no_worker_is_the_next_job_waits_in_its_queue_whatever_it_needs(
     assert queued(redis) == {"render-gpu": [], "render-gpu-turbo": [turbo.id]}
 
 
+def test_all_free_workers_get_a_job_whichever_weights_they_have(
+    acme: Organization, initech: Organization, redis: Redis
+) -> None:
+    first, second = live_job(acme, "fast"), live_job(initech, "fast")
+    beat(redis, "one", STANDARD)
+    beat(redis, "two", STANDARD + TURBO)
+    assert dispatch.dispatch_jobs() == 2
+    assert queued(redis) == {"render-gpu": [first.id, second.id], "render-gpu-turbo": []}
+
+
+def test_jobs_that_one_worker_alone_can_take_are_sent_one_at_a_time(acme: Organization, redis: Redis) -> None:
+    turbo = live_job(acme, "turbo")
+    live_job(acme, "turbo")
+    beat(redis, "one", STANDARD)
+    beat(redis, "two", STANDARD + TURBO)
+    assert dispatch.dispatch_jobs() == 1
+    assert queued(redis) == {"render-gpu": [], "render-gpu-turbo": [turbo.id]}
+
+
 @pytest.fixture
 def long_render(acme: Organization, redis: Redis) -> Job:
     """On the only worker that has the standard weights, alone."""
