@@ -46,7 +46,7 @@ def rows() -> Iterator[Row]:
                     beside = f"{number} listeners"
                     yield Row(f"empty throttled view, {beside}", load(web.port, empty).rate, "1/s")
                     yield from figures(f"GET one job, {beside}", load(web.port, get))
-            # Creation comes last, so that the list is asked for while it is short.
+            # Creation comes last, so that the list is read while it is short.
             yield from by_clients(web.port, "GET one job", get)
             yield from by_clients(web.port, "GET the list", authorized("GET", "/v1/jobs", key))
             yield from by_clients(web.port, "POST a job, portrait and speech", creation(key))
@@ -74,9 +74,9 @@ class Load:
         return statistics.quantiles([1000 * (end - begin) for begin, end in self.moments], n=100)
 
 
-def by_clients(port: int, name: str, asked: Request) -> Iterator[Row]:
+def by_clients(port: int, name: str, request: Request) -> Iterator[Row]:
     for clients in CLIENTS:
-        yield from figures(f"{name}, {clients} clients", load(port, asked, clients))
+        yield from figures(f"{name}, {clients} clients", load(port, request, clients))
 
 
 def figures(name: str, loaded: Load) -> Iterator[Row]:
@@ -86,11 +86,11 @@ def figures(name: str, loaded: Load) -> Iterator[Row]:
         yield Row(f"{name}, p{percent}", cuts[percent - 1], "ms")
 
 
-def load(port: int, asked: Request, clients: int = 8) -> Load:
+def load(port: int, request: Request, clients: int = 8) -> Load:
     """Ask for the same from so many clients at once, each of which waits for its answer."""
     moments: list[tuple[float, float]] = []
     deadline = time.monotonic() + SECONDS
-    threads = [threading.Thread(target=ask, args=(port, asked, deadline, moments)) for _ in range(clients)]
+    threads = [threading.Thread(target=ask, args=(port, request, deadline, moments)) for _ in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -98,14 +98,14 @@ def load(port: int, asked: Request, clients: int = 8) -> Load:
     return Load(moments)
 
 
-def ask(port: int, asked: Request, deadline: float, moments: list[tuple[float, float]]) -> None:
+def ask(port: int, request: Request, deadline: float, moments: list[tuple[float, float]]) -> None:
     with contextlib.closing(connect(port)) as connection:
         while (begin := time.monotonic()) < deadline:
-            connection.request(asked.method, asked.path, asked.body, asked.headers)
+            connection.request(request.method, request.path, request.body, request.headers)
             response = connection.getresponse()
             response.read()
             if response.status >= 400:
-                raise AssertionError(f"{asked.method} {asked.path}: {response.status}")
+                raise AssertionError(f"{request.method} {request.path}: {response.status}")
             moments.append((begin, time.monotonic()))
 
 

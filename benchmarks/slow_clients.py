@@ -44,13 +44,13 @@ def rows() -> Iterator[Row]:
 
 
 def latencies(web: WebServer, get: Request, beside: str) -> Iterator[Row]:
-    for name, asked in (("GET /healthz", ALIVE), ("GET one job", get)):
-        yield Row(f"{name}, {beside}, p95", one_client(web.port, asked).percentiles[94], "ms")
+    for name, request in (("GET /healthz", ALIVE), ("GET one job", get)):
+        yield Row(f"{name}, {beside}, p95", one_client(web.port, request).percentiles[94], "ms")
 
 
-def one_client(port: int, asked: Request) -> Load:
+def one_client(port: int, request: Request) -> Load:
     moments: list[tuple[float, float]] = []
-    ask(port, asked, time.monotonic() + SECONDS, moments)
+    ask(port, request, time.monotonic() + SECONDS, moments)
     return Load(moments)
 
 
@@ -84,8 +84,8 @@ class Uploads:
 def slow(port: int, key: str) -> Iterator[Uploads]:
     """Uploads at the pace of a phone with a bad line; waits for all of them at the end."""
     uploads = Uploads()
-    asked = creation(key)
-    threads = [threading.Thread(target=trickle, args=(port, asked, uploads)) for _ in range(SLOW)]
+    request = creation(key)
+    threads = [threading.Thread(target=trickle, args=(port, request, uploads)) for _ in range(SLOW)]
     for thread in threads:
         thread.start()
     try:
@@ -95,12 +95,17 @@ def slow(port: int, key: str) -> Iterator[Uploads]:
             thread.join()
 
 
-def trickle(port: int, asked: Request, uploads: Uploads) -> None:
-    body = asked.body or b""
-    headers = {"Host": "127.0.0.1", "Connection": "close", "Content-Length": str(len(body)), **asked.headers}
+def trickle(port: int, request: Request, uploads: Uploads) -> None:
+    body = request.body or b""
+    headers = {
+        "Host": "127.0.0.1",
+        "Connection": "close",
+        "Content-Length": str(len(body)),
+        **request.headers,
+    }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(f"{asked.method} {asked.path} HTTP/1.1\r\n{lines}\r\n".encode())
+        connection.sendall(f"{request.method} {request.path} HTTP/1.1\r\n{lines}\r\n".encode())
         piece = SLOW_BYTES_PER_SECOND // 2
         for start in range(0, len(body), piece):
             connection.sendall(body[start : start + piece])

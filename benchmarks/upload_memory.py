@@ -57,9 +57,9 @@ def upload(port: int, key: str, video: Path) -> None:
     head = part_head("video", "video.mp4")
     length = len(head) + video.stat().st_size + len(tail)
     headers = {"Content-Type": form_type(), "Content-Length": str(length)}
-    asked = authorized("POST", "/v1/jobs", key, headers)
+    request = authorized("POST", "/v1/jobs", key, headers)
     with contextlib.closing(connect(port)) as connection, video.open("rb") as content:
-        connection.request(asked.method, asked.path, pieces(head, content, tail), asked.headers)
+        connection.request(request.method, request.path, pieces(head, content, tail), request.headers)
         response = connection.getresponse()
         if response.status != 202:
             raise AssertionError(f"{response.status}: {response.read()!r}")

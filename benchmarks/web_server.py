@@ -139,9 +139,9 @@ def form_type() -> str:
 
 def make_job(port: int, key: str) -> str:
     """Ask for a job of the samples; its id."""
-    asked = creation(key)
+    request = creation(key)
     with contextlib.closing(connect(port)) as connection:
-        connection.request(asked.method, asked.path, asked.body, asked.headers)
+        connection.request(request.method, request.path, request.body, request.headers)
         response = connection.getresponse()
         job = json.load(response)
         if response.status != 202:

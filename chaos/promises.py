@@ -146,18 +146,18 @@ class Promises:
         return []
 
     def messages(self) -> Broken:
-        """Ends that were told never, under two ids, or otherwise than they are."""
-        told: dict[str, list[Message]] = defaultdict(list)
+        """Ends that were delivered never, under two ids, or otherwise than they are."""
+        delivered: dict[str, list[Message]] = defaultdict(list)
         for message in list(self._stack.receiver.messages):
-            told[message.job].append(message)
+            delivered[message.job].append(message)
             if not message.genuine:
                 yield f"the signature of {message.id} is wrong"
         for job in self.rows.values():
-            ids = {message.id for message in told[job.id]}
-            if len(ids) != 1 or not any(message.answered for message in told[job.id]):
-                yield f"the end of {job.id} was told under {len(ids)} ids ({len(told[job.id])} messages)"
-            for type_ in {message.type for message in told[job.id]} - {f"job.{job.status}"}:
-                yield f"{job.id} has {job.status}, and {type_} was told"
+            ids = {message.id for message in delivered[job.id]}
+            if len(ids) != 1 or not any(message.answered for message in delivered[job.id]):
+                yield f"the end of {job.id} has {len(ids)} ids in {len(delivered[job.id])} messages"
+            for type_ in {message.type for message in delivered[job.id]} - {f"job.{job.status}"}:
+                yield f"{job.id} has {job.status}, and {type_} was delivered"
         for delivery in WebhookDelivery.objects.exclude(state=WebhookDelivery.State.SUCCEEDED):
             yield f"{delivery.id} is {delivery.state} after {delivery.tries} tries"
 

@@ -84,5 +84,5 @@ def is_at_work(customers: Customers) -> bool:
 def progress_of(customers: Customers) -> tuple[int, ...]:
     """What has been done for good: attempts that only begin and are lost again are no progress."""
     done = JobEvent.objects.filter(Q(type="window") | Q(type__in=FINAL)).count()
-    told = WebhookDelivery.objects.exclude(state=WebhookDelivery.State.PENDING).count()
-    return done, told, len(customers.answered), customers.waiting
+    delivered = WebhookDelivery.objects.exclude(state=WebhookDelivery.State.PENDING).count()
+    return done, delivered, len(customers.answered), customers.waiting

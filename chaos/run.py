@@ -178,7 +178,7 @@ def verdict(
         "without an answer, or refused": promises.unanswered,
         "ends that nobody asked for": promises.states,
         "videos incomplete or different": promises.videos,
-        "ends told never, twice or wrongly": promises.messages,
+        "ends delivered never, twice or wrongly": promises.messages,
         "quotas wrong": promises.quota,
         "objects unknown or missing": promises.storage,
         "still at work, in rows or queues": promises.rest,

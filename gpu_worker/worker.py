@@ -92,7 +92,7 @@ def serve(
     shutdown.listen()
     log.info("%s renders with the engine %s", worker.name, worker.engine.info.engine)
     # A worker that renders in turns was started by a process that waits for it.
-    with heartbeat.told(worker, started_with=os.getpid() if turns is None else os.getppid()):
+    with heartbeat.sending(worker, started_with=os.getpid() if turns is None else os.getppid()):
         if turns is None:
             rq_worker.serve(worker, settings.REDIS_URL, idle_seconds=0 if burst else None)
         else:

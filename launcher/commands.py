@@ -45,18 +45,18 @@ def demo(arguments: list[str]) -> int:
     port = wanted_port()
     enter_web(arguments)
     from launcher import demo as programs
-    from launcher.supervisor import until_told_to_stop
+    from launcher.supervisor import until_signaled
 
-    return until_told_to_stop(programs.demo(port, image, audio, Path("demo.mp4"), keep=is_set("KEEP")))
+    return until_signaled(programs.demo(port, image, audio, Path("demo.mp4"), keep=is_set("KEEP")))
 
 
 def run(arguments: list[str]) -> int:
     port = wanted_port()
     enter_web(arguments)
     from launcher import demo as programs
-    from launcher.supervisor import until_told_to_stop
+    from launcher.supervisor import until_signaled
 
-    return until_told_to_stop(programs.run(port))
+    return until_signaled(programs.run(port))
 
 
 def enter_web(arguments: list[str]) -> None:

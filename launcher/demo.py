@@ -19,7 +19,7 @@ MAIL = stack.STATE / "mail"
 async def run(port: int | None) -> int:
     """Serve until Ctrl-C, with the logs of all processes on the terminal."""
     async with stack.running(to_terminal(), port) as running:
-        tell_where_to_look(running)
+        print_addresses(running)
         say("  Ctrl-C stops everything.\n")
         raise Failure(await running.supervisor.first_end())
 
@@ -31,7 +31,7 @@ async def demo(port: int | None, image: Path, audio: Path, target: Path, *, keep
             raise Failure(f"There is no file {path}: give your own with IMAGE=… and AUDIO=….")
     async with stack.running(to_files(), port) as running:
         await make_video(running, image, audio, target)
-        tell_where_to_look(running)
+        print_addresses(running)
         if keep:
             say("  All of it keeps running until Ctrl-C.\n")
             raise Failure(await running.supervisor.first_end())
@@ -61,7 +61,7 @@ async def make_video(running: stack.Stack, image: Path, audio: Path, target: Pat
             client.kill()
 
 
-def tell_where_to_look(running: stack.Stack) -> None:
+def print_addresses(running: stack.Stack) -> None:
     rows = {
         "start page": f"{running.url}/",
         "API documentation": f"{running.url}/docs",

@@ -172,7 +172,7 @@ def stop_leftovers(journal: Path, marker: str) -> None:
     journal.unlink()
 
 
-def until_told_to_stop(work: Awaitable[int]) -> int:
+def until_signaled(work: Awaitable[int]) -> int:
     """Run `work` to its end, or until Ctrl-C, a closed terminal or a polite kill cancels it.
 
     Returns:

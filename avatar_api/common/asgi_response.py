@@ -49,14 +49,14 @@ async def send_json(
 ) -> None:
     """Answer with JSON, under the id of the request."""
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
-    told = {
+    all_headers = {
         "Content-Type": media_type,
         "Content-Length": str(len(text)),
         "Cache-Control": "private, no-store",
         "X-Request-Id": body.get("instance") or chosen_id(header(scope, "x-request-id") or ""),
         **(headers or {}),
     }
-    lines: Headers = [(name.lower().encode(), value.encode()) for name, value in told.items()]
+    lines: Headers = [(name.lower().encode(), value.encode()) for name, value in all_headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     text = b"" if scope["method"] == "HEAD" else text
     await send({"type": "http.response.body", "body": text, "more_body": more})

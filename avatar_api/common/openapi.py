@@ -338,9 +338,9 @@ def complete(result: Document, **_: Any) -> Document:
     components = result.setdefault("components", {})
     components["responses"] = share_problems(result["paths"])
     components["schemas"] |= {"Problem": PROBLEM, "FieldError": FIELD_ERROR, "Health": HEALTH}
-    components["headers"] = {name: header(**told) for name, told in HEADERS.items()}
+    components["headers"] = {name: header(**parts) for name, parts in HEADERS.items()}
     components["parameters"] = {
-        name: {"name": name, "in": "header", "required": False, **told} for name, told in PARAMETERS.items()
+        name: {"name": name, "in": "header", "required": False, **parts} for name, parts in PARAMETERS.items()
     }
     components["examples"] = {code: problem_example(code) for code in CODES}
     components["securitySchemes"] = SECURITY_SCHEMES
@@ -351,13 +351,13 @@ def complete(result: Document, **_: Any) -> Document:
 def share_problems(paths: Document) -> dict[str, Document]:
     """Replace equal responses of operations with a key by references to one, and return these by name."""
     shared = {}
-    operations = (told for methods in paths.values() for told in methods.values())
-    for described in (told for told in operations if told["security"] in (SECURITY, SESSION)):
-        for status, response in described["responses"].items():
+    operations = (operation for methods in paths.values() for operation in methods.values())
+    for operation in (each for each in operations if each["security"] in (SECURITY, SESSION)):
+        for status, response in operation["responses"].items():
             if status >= "400":
                 name = "-".join((status, *(code for code in codes_of(response) if code not in COMMON)))
                 shared[name] = response
-                described["responses"][status] = reference("responses", name)
+                operation["responses"][status] = reference("responses", name)
     return dict(sorted(shared.items()))
 
 

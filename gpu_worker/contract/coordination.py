@@ -245,7 +245,7 @@ def forget_worker(redis: Redis, name: str) -> None:
 
 
 def read_workers(redis: Redis) -> list[WorkerFacts]:
-    """All workers that have told of themselves within the last minute, by name.
+    """All workers that have reported within the last minute, by name.
 
     What somebody tells who is none of ours is left out.
     """
@@ -253,10 +253,10 @@ def read_workers(redis: Redis) -> list[WorkerFacts]:
     if not names:
         return []
     values = cast("list[bytes | None]", redis.mget([f"worker:{name}" for name in names]))
-    told = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-    if gone := set(names) - told.keys():
+    found = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    if gone := set(names) - found.keys():
         redis.srem("workers", *gone)
-    return [facts for name, value in told.items() if (facts := _worker_facts(name, value))]
+    return [facts for name, value in found.items() if (facts := _worker_facts(name, value))]
 
 
 def worker_names(redis: Redis) -> list[str]:

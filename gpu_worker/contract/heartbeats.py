@@ -144,11 +144,11 @@ def read_all(redis: Redis) -> dict[str, Heard]:
 
 def read_gone(redis: Redis, names: Iterable[str]) -> set[str]:
     """Those of the workers whose process is known to have ended."""
-    asked = sorted(set(names))
-    if not asked:
+    wanted = sorted(set(names))
+    if not wanted:
         return set()
-    answers: Any = redis.mget([_gone_key(name) for name in asked])
-    return {name for name, answer in zip(asked, answers, strict=True) if answer is not None}
+    answers: Any = redis.mget([_gone_key(name) for name in wanted])
+    return {name for name, answer in zip(wanted, answers, strict=True) if answer is not None}
 
 
 def _heard(name: str, value: object, milliseconds_left: object) -> Heard | None:

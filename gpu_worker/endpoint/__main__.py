@@ -52,11 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return UNKNOWN
     if found.secrets is None:
         print("The key may not read the names of secrets: whether they are there wasn't looked at.")
-    print("\n".join(told(steps, options.api)))
+    print("\n".join(described(steps, options.api)))
     return DIFFERENT if steps else EQUAL
 
 
-def told(steps: Sequence[Step], address: str) -> Iterator[str]:
+def described(steps: Sequence[Step], address: str) -> Iterator[str]:
     if not steps:
         yield "RunPod runs what is declared."
     for number, step in enumerate(steps, start=1):

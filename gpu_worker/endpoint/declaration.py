@@ -72,68 +72,68 @@ class Declaration:
 def read(path: Path) -> Declaration:
     """Raises: DeclarationError: it isn't there, or says something that can't be."""
     try:
-        told = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise DeclarationError(f"{path} can't be read: {error}") from error
     try:
-        return parse(told)
+        return parse(data)
     except DeclarationError as error:
         raise DeclarationError(f"{path}: {error}") from None
 
 
-def parse(told: dict[str, Any]) -> Declaration:
+def parse(data: dict[str, Any]) -> Declaration:
     """Raises: DeclarationError: it says something that can't be."""
     tables = {"volume": Volume, "template": Template, "endpoint": Endpoint}
-    _expect_names("", told, set(tables))
-    declaration = Declaration(**{name: _table(kind, told[name], name) for name, kind in tables.items()})
+    _expect_names("", data, set(tables))
+    declaration = Declaration(**{name: _table(kind, data[name], name) for name, kind in tables.items()})
     for problem in _problems(declaration):
         raise DeclarationError(problem)
     return declaration
 
 
-def _table(kind: type, told: Any, name: str) -> Any:
-    if not isinstance(told, dict):
+def _table(kind: type, data: Any, name: str) -> Any:
+    if not isinstance(data, dict):
         raise DeclarationError(f"{name} must be a table.")
-    _expect_names(f"{name}.", told, {field.name for field in fields(kind)})
+    _expect_names(f"{name}.", data, {field.name for field in fields(kind)})
     return kind(
-        **{field.name: _value(f"{name}.{field.name}", field.type, told[field.name]) for field in fields(kind)}
+        **{field.name: _value(f"{name}.{field.name}", field.type, data[field.name]) for field in fields(kind)}
     )
 
 
-def _expect_names(prefix: str, told: dict[str, Any], wanted: set[str]) -> None:
-    for name in sorted(wanted - told.keys()):
+def _expect_names(prefix: str, data: dict[str, Any], wanted: set[str]) -> None:
+    for name in sorted(wanted - data.keys()):
         raise DeclarationError(f"{prefix}{name} is missing.")
-    for name in sorted(told.keys() - wanted):
+    for name in sorted(data.keys() - wanted):
         raise DeclarationError(f"{prefix}{name} is unknown.")
 
 
-def _value(name: str, kind: Any, told: Any) -> Any:
+def _value(name: str, kind: Any, data: Any) -> Any:
     """A value of the type that a field has, and of no other that looks like it."""
     if kind == tuple[str, ...]:
-        if isinstance(told, list) and told and all(isinstance(item, str) for item in told):
-            return tuple(told)
+        if isinstance(data, list) and data and all(isinstance(item, str) for item in data):
+            return tuple(data)
         raise DeclarationError(f"{name} must be a list of texts, and not empty.")
     if kind == dict[str, str]:
-        if isinstance(told, dict) and all(isinstance(value, str) for value in told.values()):
-            return told
+        if isinstance(data, dict) and all(isinstance(value, str) for value in data.values()):
+            return data
         raise DeclarationError(f"{name} must be a table of texts.")
-    if type(told) is not kind or told == "":
+    if type(data) is not kind or data == "":
         raise DeclarationError(f"{name} must be {KINDS[kind]}.")
-    if kind is int and told < 0:
+    if kind is int and data < 0:
         raise DeclarationError(f"{name} can't be negative.")
-    return told
+    return data
 
 
 KINDS = {str: "a text, and not empty", int: "a whole number", bool: "true or false"}
 
 
-def _problems(told: Declaration) -> Iterator[str]:
-    endpoint, environment = told.endpoint, told.template.environment
-    if told.volume.mount_path != SERVERLESS_MOUNT:
+def _problems(declaration: Declaration) -> Iterator[str]:
+    endpoint, environment = declaration.endpoint, declaration.template.environment
+    if declaration.volume.mount_path != SERVERLESS_MOUNT:
         yield f"volume.mount_path must be {SERVERLESS_MOUNT}, where RunPod mounts it in serverless workers."
     models = environment.get("MODEL_STORAGE_PATH", f"{SERVERLESS_MOUNT}/models")
-    if not PurePosixPath(models).is_relative_to(told.volume.mount_path):
-        yield f"MODEL_STORAGE_PATH must lie below {told.volume.mount_path}, on the volume."
+    if not PurePosixPath(models).is_relative_to(declaration.volume.mount_path):
+        yield f"MODEL_STORAGE_PATH must lie below {declaration.volume.mount_path}, on the volume."
     if not 0 <= endpoint.min_workers <= endpoint.max_workers or endpoint.max_workers < 1:
         yield "endpoint.max_workers must be 1 or more, and not below endpoint.min_workers."
     if endpoint.execution_seconds < EXECUTION_SECONDS:
@@ -149,10 +149,10 @@ def _problems(told: Declaration) -> Iterator[str]:
 
 def _problems_of(name: str, value: str) -> Iterator[str]:
     """Without the value, which may be the very secret that doesn't belong there."""
-    told = f"template.environment: {name}"
+    where = f"template.environment: {name}"
     if not VARIABLE.fullmatch(name):
-        yield f"{told} is no name of a variable."
+        yield f"{where} is no name of a variable."
     if name.startswith("RUNPOD_"):
-        yield f"{told} is RunPod's own, or the control side's."
+        yield f"{where} is RunPod's own, or the control side's."
     if (name in SECRETS or "RUNPOD_SECRET" in value) and not SECRET_REFERENCE.fullmatch(value):
-        yield f"{told} must be written {{{{ RUNPOD_SECRET_name }}}}, and nothing beside it."
+        yield f"{where} must be written {{{{ RUNPOD_SECRET_name }}}}, and nothing beside it."

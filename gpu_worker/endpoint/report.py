@@ -91,7 +91,7 @@ class Account:
 
     def report(self) -> Report:
         """Raises: ReportError: RunPod doesn't report, or something else than it documents."""
-        gpus = self._list("/v2/catalog/gpus", "gpus", lambda told: (told["id"], told["pool"]))
+        gpus = self._list("/v2/catalog/gpus", "gpus", lambda data: (data["id"], data["pool"]))
         return Report(
             volumes=self._list("/v2/network-volumes", "networkVolumes", _volume),
             templates=self._list("/v2/templates", "templates", _template),
@@ -104,7 +104,7 @@ class Account:
         response = self._get("/v2/account/secrets")
         if response.status == 403:
             return None
-        return frozenset(_items(response, "/v2/account/secrets", "secrets", lambda told: str(told["name"])))
+        return frozenset(_items(response, "/v2/account/secrets", "secrets", lambda data: str(data["name"])))
 
     def _list(self, path: str, name: str, make: Callable[[Any], Kind]) -> tuple[Kind, ...]:
         return _items(self._get(path), path, name, make)
@@ -124,7 +124,7 @@ def _items(
             f"{path} is answered with status {response.status}{ADVICE.get(response.status, '')}."
         )
     try:
-        return tuple(make(told) for told in json.loads(response.data)[name])
+        return tuple(make(data) for data in json.loads(response.data)[name])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # Neither the answer nor what is wrong with it: either may hold a secret.
         raise ReportError(f"{path} is answered with something else than RunPod documents.") from error
@@ -137,32 +137,32 @@ ADVICE = {
 }
 
 
-def _volume(told: Any) -> Volume:
-    return Volume(told["id"], told["name"], told["dataCenter"], int(told["size"]))
+def _volume(data: Any) -> Volume:
+    return Volume(data["id"], data["name"], data["dataCenter"], int(data["size"]))
 
 
-def _template(told: Any) -> Template:
-    return Template(told["id"], told["name"], bool(told["serverless"]), _container(told))
+def _template(data: Any) -> Template:
+    return Template(data["id"], data["name"], bool(data["serverless"]), _container(data))
 
 
-def _endpoint(told: Any) -> Endpoint:
-    gpu = told.get("gpu") or {}
+def _endpoint(data: Any) -> Endpoint:
+    gpu = data.get("gpu") or {}
     return Endpoint(
-        id=told["id"],
-        name=told["name"],
-        container=_container(told),
-        type=told.get("type", "QUEUE"),
+        id=data["id"],
+        name=data["name"],
+        container=_container(data),
+        type=data.get("type", "QUEUE"),
         pools=tuple(gpu.get("pools", ())),
         excluded_gpus=frozenset(gpu.get("excludedTypes", ())),
         gpus_per_worker=gpu.get("count", 1),
         min_cuda_version=gpu.get("minCudaVersion"),
-        workers=dict(told["workers"]),
-        scaling=dict(told["scaling"]),
-        execution_ms=int(told["timeout"]),
-        flashboot=told["flashboot"],
-        volumes=tuple(told["networkVolumes"]),
+        workers=dict(data["workers"]),
+        scaling=dict(data["scaling"]),
+        execution_ms=int(data["timeout"]),
+        flashboot=data["flashboot"],
+        volumes=tuple(data["networkVolumes"]),
     )
 
 
-def _container(told: Any) -> Container:
-    return Container(told.get("image", ""), told.get("disk"), dict(told.get("env") or {}))
+def _container(data: Any) -> Container:
+    return Container(data.get("image", ""), data.get("disk"), dict(data.get("env") or {}))

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 # Joining and uploading come after the last window, so progress keeps something for them.
 SAMPLING_SHARE = 0.98
-PATIENCE = RetryPolicy()
+RETRIES = RetryPolicy()
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Attempt:
         self._spec = spec
         self._windows = PRESETS[spec.preset].windows.plan(spec.num_frames)
         self._windows_done = len(spec.resume.window_prefixes)
-        self._disk = Disk(self.channel.stopping, PATIENCE)
-        self._store = Store(worker.storage, self.channel.stopping, PATIENCE, worker.count_storage_error)
+        self._disk = Disk(self.channel.stopping, RETRIES)
+        self._store = Store(worker.storage, self.channel.stopping, RETRIES, worker.count_storage_error)
         self._stages = Stages("starting")
         self._step: Step | None = None
         self._publisher: Publisher | None = None
@@ -130,7 +130,7 @@ class Attempt:
             self._store.fetch(file, folder / f"speech-{number}.flac")
             for number, file in enumerate(self._spec.speech, start=1)
         )
-        simulation.fail_if_asked(self._spec.simulate, "starting")
+        simulation.fail_if_requested(self._spec.simulate, "starting")
         return Inputs(reference, speech)
 
     def _quality_log(self, inputs: Inputs) -> QualityLog:
@@ -175,7 +175,7 @@ class Attempt:
 
     def _finish(self, folder: Path, publisher: Publisher) -> None:
         self._tell("uploading", window=len(self._windows) - 1, step=1, steps=1)
-        simulation.fail_if_asked(self._spec.simulate, "uploading")
+        simulation.fail_if_requested(self._spec.simulate, "uploading")
         self._fetch_earlier_segments(publisher)
         video, thumbnail = folder / "output.mp4", folder / "thumbnail.jpg"
         self._disk.write("join the windows", partial(self._join, publisher, video))
@@ -207,7 +207,7 @@ class Attempt:
     def _on_step(self, step: Step) -> bool:
         self._step = step
         self._tell(step.stage, step.window, step.step, step.steps)
-        simulation.fail_if_asked(self._spec.simulate, step.stage)
+        simulation.fail_if_requested(self._spec.simulate, step.stage)
         self._keep_turn_time(step.stage)
         return not self.channel.stopping.is_set()
 

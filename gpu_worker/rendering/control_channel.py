@@ -37,7 +37,7 @@ class ControlChannel:
         self._spec = spec
         self._worker_name = worker_name
         self._progress: Progress | None = None
-        self._told: Progress | None = None
+        self._sent: Progress | None = None
         self._lease_due = 0.0
         self._ticker = PeriodicThread(TICK_SECONDS, self._tick, f"link of {spec.job_id}")
 
@@ -67,10 +67,10 @@ class ControlChannel:
         if time.monotonic() >= self._lease_due:
             coordination.hold_lease(self._redis, self._spec.job_id, self._spec.attempt, self._worker_name)
             self._lease_due = time.monotonic() + coordination.HEARTBEAT_SECONDS
-        if self._progress is not None and self._progress != self._told:
+        if self._progress is not None and self._progress != self._sent:
             progress = self._progress
             coordination.write_progress(self._redis, self._spec.job_id, progress)
-            self._told = progress
+            self._sent = progress
 
     def _listen(self) -> None:
         control = coordination.read_control(self._redis, self._spec.job_id)

@@ -17,7 +17,7 @@ STAGES = {
 }
 
 
-def fail_if_asked(simulate: str | None, stage: str) -> None:
+def fail_if_requested(simulate: str | None, stage: str) -> None:
     """Fail with the code that the job asked for, if this is the place where it arises.
 
     Raises:

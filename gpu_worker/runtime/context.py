@@ -93,7 +93,7 @@ class WorkerContext:
         """Run an attempt so that `stop` reaches it."""
         self.attempt = attempt
         self.attempts += 1
-        self._tell_change()
+        self._notify_change()
         if self.shutdown.is_set():
             attempt.stop(Stop.SHUTDOWN)
         elif self.turn_over.is_set():
@@ -104,12 +104,12 @@ class WorkerContext:
             with self._counting:
                 self.attempt = None
                 self._ended_seconds += attempt.seconds
-            self._tell_change()
+            self._notify_change()
 
     def take_jobs(self, taking: bool) -> None:
         """Say whether the next job of the queue would be taken."""
         self.taking = taking
-        self._tell_change()
+        self._notify_change()
 
     def heartbeat(self, process: Process | None) -> Heartbeat:
         """What there is to say at this moment."""
@@ -130,7 +130,7 @@ class WorkerContext:
                 self._last, self._last_changed = now, time.monotonic()
             return replace(now, same_for_seconds=round(time.monotonic() - self._last_changed, 2))
 
-    def _tell_change(self) -> None:
+    def _notify_change(self) -> None:
         if self.on_change is not None:
             with suppress(RedisError):  # The next heartbeat says it.
                 self.on_change()

@@ -19,7 +19,7 @@ _IMPORTED_AT = time.monotonic()
 
 
 @contextmanager
-def told(worker: WorkerContext, started_with: int) -> Iterator[None]:
+def sending(worker: WorkerContext, started_with: int) -> Iterator[None]:
     """Show a worker that is ready until the block ends.
 
     Args:

@@ -41,7 +41,7 @@ class Turns:
         self._worker = worker
         self._channel = channel
         self._leave = leave
-        self._asked: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._requests: queue.Queue[dict[str, Any]] = queue.Queue()
 
     def serve(self, redis_url: str) -> None:
         """Render in turns until the process is to end."""
@@ -49,17 +49,17 @@ class Turns:
         self._say({"ready": True})
         while not self._worker.shutdown.is_set():
             try:
-                asked = self._asked.get(timeout=POLL_SECONDS)
+                request = self._requests.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 continue
-            self._say({"turn": asked["turn"], **self._render(asked, redis_url)})
+            self._say({"turn": request["turn"], **self._render(request, redis_url)})
 
-    def _render(self, asked: dict[str, Any], redis_url: str) -> dict[str, Any]:
+    def _render(self, request: dict[str, Any], redis_url: str) -> dict[str, Any]:
         began, attempts = time.monotonic(), self._worker.attempts
-        self._worker.turn_time = TurnTime(asked["limit"] - HAND_BACK_SECONDS)
+        self._worker.turn_time = TurnTime(request["limit"] - HAND_BACK_SECONDS)
         clocks = (
-            threading.Timer(asked["seconds"], self._worker.end_turn),
-            threading.Timer(asked["limit"] - LIMIT_SECONDS, self._leave_step_in_work),
+            threading.Timer(request["seconds"], self._worker.end_turn),
+            threading.Timer(request["limit"] - LIMIT_SECONDS, self._leave_step_in_work),
         )
         for clock in clocks:
             clock.start()
@@ -82,12 +82,12 @@ class Turns:
     def _listen(self) -> None:
         with self._channel.makefile("r") as lines:
             for line in lines:
-                asked = json.loads(line)
-                if "end" in asked:
+                request = json.loads(line)
+                if "end" in request:
                     self._worker.end_turn()
                 else:
                     self._worker.turn_over.clear()
-                    self._asked.put(asked)
+                    self._requests.put(request)
         log.info("the parent is gone")
         self._worker.stop()
 

@@ -59,7 +59,7 @@ class Disk:
     """The worker's disk, as long as nobody asks the render to stop."""
 
     stopping: threading.Event
-    patience: RetryPolicy
+    retry_policy: RetryPolicy
 
     def write(self, what: str, work: Callable[[], Answer]) -> Answer:
         """Do what writes files, again and again while there is no room for them.
@@ -69,7 +69,7 @@ class Disk:
             RenderStoppedError: The render was asked to stop meanwhile.
         """
         try:
-            return self.patience.insist(work, may_pass=lacks_room, stopping=self.stopping, what=what)
+            return self.retry_policy.insist(work, may_pass=lacks_room, stopping=self.stopping, what=what)
         except OSError as error:
             if lacks_room(error):
                 raise NoRoomError(what) from error

@@ -17,7 +17,7 @@ from gpu_worker.contract.spec import StoredFile
 from gpu_worker.rendering.errors import DamagedFileError, NoRoomError, StorageError
 from gpu_worker.storage.retry import Answer, RetryPolicy
 
-TROUBLE = (OSError, Boto3Error, BotoCoreError, ClientError)
+STORE_ERRORS = (OSError, Boto3Error, BotoCoreError, ClientError)
 
 
 class Store:
@@ -29,11 +29,15 @@ class Store:
     """
 
     def __init__(
-        self, storage: Storage, stopping: threading.Event, patience: RetryPolicy, failed: Callable[[], None]
+        self,
+        storage: Storage,
+        stopping: threading.Event,
+        policy: RetryPolicy,
+        failed: Callable[[], None],
     ) -> None:
         self._storage = storage
         self._stopping = stopping
-        self._patience = patience
+        self._policy = policy
         self._failed = failed
 
     def fetch(self, file: StoredFile, target: Path) -> Path:
@@ -81,16 +85,16 @@ class Store:
 
     def _patiently(self, what: str, attempt: Callable[[], Answer]) -> Answer:
         try:
-            return self._patience.insist(attempt, may_pass=self._may_pass, stopping=self._stopping, what=what)
+            return self._policy.insist(attempt, may_pass=self._may_pass, stopping=self._stopping, what=what)
         except FileNotFoundError as error:
             raise StorageError(f"{what}: the object store does not hold the file") from error
-        except TROUBLE as error:
+        except STORE_ERRORS as error:
             if lacks_room(error):
                 raise NoRoomError(what) from error
             raise StorageError(f"{what}: the object store stays away") from error
 
     def _may_pass(self, error: Exception) -> bool:
-        if isinstance(error, FileNotFoundError) or not isinstance(error, TROUBLE):
+        if isinstance(error, FileNotFoundError) or not isinstance(error, STORE_ERRORS):
             return False
         self._failed()
         return True

@@ -57,10 +57,10 @@ def add_to(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def chosen_mode(request: HttpRequest) -> str:
-    """As asked for; else live, unless there are test jobs alone."""
-    asked = request.GET.get("mode", "")
-    if asked in MODES:
-        return asked
+    """As requested; else live, unless there are only test jobs."""
+    requested = request.GET.get("mode", "")
+    if requested in MODES:
+        return requested
     has = {mode: visible(request).filter(livemode=livemode).exists() for mode, livemode in MODES.items()}
     return "test" if has["test"] and not has["live"] else "live"
 

@@ -140,16 +140,16 @@ class Forecast:
         self.workers = live.workers
         self._is_running = {row.job_id: row.is_running for row in rows if row.job_id and row.tenant == tenant}
         self._simulation = simulation.simulated(_queue(tenant, rows, live, frozenset(self._is_running)))
-        self._told: dict[str, Prediction] = {}
+        self._predictions: dict[str, Prediction] = {}
 
     def knows(self, jobs: Iterable[Job]) -> bool:
         """Whether these jobs were there, and where they are now."""
         return all(self._is_running.get(job.id) == (job.status == Status.PROCESSING) for job in jobs)
 
     def of(self, job: Job) -> Prediction:
-        if job.id not in self._told:
-            self._told[job.id] = self._simulation.result(frozenset([job.id]))
-        return self._told[job.id]
+        if job.id not in self._predictions:
+            self._predictions[job.id] = self._simulation.result(frozenset([job.id]))
+        return self._predictions[job.id]
 
 
 _forecasts = Moments[tuple[TenantKey, str], Forecast]()

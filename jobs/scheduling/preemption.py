@@ -78,8 +78,8 @@ def more_workers_available(engine: EngineName) -> bool:
     if reading is None or reading.health is None:
         return False
     health = reading.health
-    asked_for = health.in_queue + health.in_progress
-    return asked_for < settings.RUNPOD_MAX_WORKERS and not health.workers.throttled
+    requested = health.in_queue + health.in_progress
+    return requested < settings.RUNPOD_MAX_WORKERS and not health.workers.throttled
 
 
 def _renew(

@@ -58,7 +58,7 @@ class JobEvents:
         if match is None or scope["method"] != "GET":
             await self._inner(scope, receive, send)
             return
-        answer = await self._ask_for_job(scope, match.group(1))
+        answer = await self._fetch_job(scope, match.group(1))
         if answer.status != 200:
             await answer.pass_on(send)
             return
@@ -78,7 +78,7 @@ class JobEvents:
         except Problem as problem:
             await send_problem(scope, send, problem)
 
-    async def _ask_for_job(self, scope: Scope, path: str) -> BufferedResponse:
+    async def _fetch_job(self, scope: Scope, path: str) -> BufferedResponse:
         headers = [(k, v) for k, v in scope["headers"] if k.lower() not in (b"accept", b"if-none-match")]
         inner_scope = {
             **scope,

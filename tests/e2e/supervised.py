@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from launcher.supervisor import Program, Supervisor, until_told_to_stop
+from launcher.supervisor import Program, Supervisor, until_signaled
 
 
 def tell_and_sleep() -> None:
@@ -50,7 +50,7 @@ def supervisor(journal: str) -> None:
             await running.first_end()
         return 0
 
-    sys.exit(until_told_to_stop(work()))
+    sys.exit(until_signaled(work()))
 
 
 def program(behaviour: str, **options: Any) -> Program:

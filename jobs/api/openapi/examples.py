@@ -381,11 +381,11 @@ ANSWERS: dict[tuple[str, str], dict[str, Json]] = {
 
 def add_examples(result: Json, **_: Any) -> Json:
     """A hook of drf-spectacular."""
-    for told in (told for methods in result["paths"].values() for told in methods.values()):
-        name = told["operationId"]
+    for operation in (operation for methods in result["paths"].values() for operation in methods.values()):
+        name = operation["operationId"]
         if name in REQUESTS:
-            told["requestBody"]["content"]["application/json"]["example"] = REQUESTS[name]
-        for status, response in told["responses"].items():
+            operation["requestBody"]["content"]["application/json"]["example"] = REQUESTS[name]
+        for status, response in operation["responses"].items():
             content = response.get("content", {}).get("application/json")
             if content is not None and MEDIA_TYPE not in response["content"]:
                 examples = ANSWERS.get((name, status), {})

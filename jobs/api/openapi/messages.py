@@ -59,10 +59,10 @@ def message(event: WebhookEventType) -> dict[str, Any]:
                 "name": name,
                 "in": "header",
                 "required": True,
-                "description": told,
+                "description": description,
                 "schema": {"type": "string"},
             }
-            for name, told in HEADERS.items()
+            for name, description in HEADERS.items()
         ],
         "requestBody": {
             "required": True,

@@ -39,10 +39,12 @@ def add_undescribed(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 def events(get_job: Operation) -> Operation:
     """Who may watch a job is decided as if the job itself were asked for."""
-    problems = {status: told for status, told in get_job["responses"].items() if status >= "400"}
+    problems = {status: response for status, response in get_job["responses"].items() if status >= "400"}
     parameters = [
-        reference("parameters", "Last-Event-ID") if told == reference("parameters", "If-None-Match") else told
-        for told in get_job["parameters"]
+        reference("parameters", "Last-Event-ID")
+        if parameter == reference("parameters", "If-None-Match")
+        else parameter
+        for parameter in get_job["parameters"]
     ]
     response: dict[str, Any] = {
         "description": "The events.",

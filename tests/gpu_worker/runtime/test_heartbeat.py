@@ -39,7 +39,7 @@ def test_it_counts_seconds_of_rendering_and_tries_that_the_store_failed(
 ) -> None:
     worker.storage = FailingStorage(str(control.folder / "store"), range(3, 5))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attempt, "PATIENCE", RetryPolicy(tries=8, first_pause=0.01))
+        patch.setattr(attempt, "RETRIES", RetryPolicy(tries=8, first_pause=0.01))
         tasks.render(control.spec().to_dict())
     control.wait_for(ReportKind.SUCCEEDED)
 
@@ -51,7 +51,7 @@ def test_it_counts_seconds_of_rendering_and_tries_that_the_store_failed(
 def test_a_worker_that_is_killed_is_forgotten_within_a_minute(
     worker: WorkerContext, control: Control
 ) -> None:
-    with heartbeat.told(worker, os.getpid()):
+    with heartbeat.sending(worker, os.getpid()):
         (told,) = read_workers(control.redis)
         assert 0 < control.redis.ttl(f"worker:{told.name}") <= WORKER_SECONDS
         control.redis.delete(f"worker:{told.name}")  # As Redis does then.
@@ -64,7 +64,7 @@ def test_a_worker_that_starts_while_redis_is_away_is_seen_afterwards(
 ) -> None:
     monkeypatch.setattr(coordination, "HEARTBEAT_SECONDS", 0.01)
     valkey.__exit__()
-    with heartbeat.told(worker, os.getpid()), valkey:
+    with heartbeat.sending(worker, os.getpid()), valkey:
         wait_until(lambda: read_workers(control.redis), "the worker's facts")
 
 

@@ -48,7 +48,7 @@ def test_a_worker_is_free_from_its_start_until_it_has_a_job_and_after_it(control
 def test_an_attempt_is_named_as_long_as_its_reports_wait_for_redis(
     worker: WorkerContext, control: Control
 ) -> None:
-    with heartbeat.told(worker, os.getpid()):
+    with heartbeat.sending(worker, os.getpid()):
         tasks.render(control.spec().to_dict())
         assert heartbeat_of(control).attempts in ((), ((JOB, 1),))
         worker.outbox.flush(10)

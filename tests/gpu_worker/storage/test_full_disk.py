@@ -34,7 +34,7 @@ def test_a_disk_that_is_full_for_a_while_costs_time_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
     bytes_left: int,
 ) -> None:
-    monkeypatch.setattr(attempt, "PATIENCE", RetryPolicy(tries=12, first_pause=0.01))
+    monkeypatch.setattr(attempt, "RETRIES", RetryPolicy(tries=12, first_pause=0.01))
     spec = control.spec()
     render = threading.Thread(target=tasks.render, args=[spec.to_dict()])
     with full_disk(bytes_left):
@@ -48,7 +48,7 @@ def test_a_disk_that_is_full_for_a_while_costs_time_and_nothing_else(
 def test_a_disk_that_stays_full_fails_the_job_as_one_that_may_be_tried_again(
     worker: WorkerContext, control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "PATIENCE", RetryPolicy(tries=4, first_pause=0.01))
+    monkeypatch.setattr(attempt, "RETRIES", RetryPolicy(tries=4, first_pause=0.01))
     spec = control.spec()
     with full_disk(15_000):  # Room for the inputs, and for no window.
         tasks.render(spec.to_dict())

@@ -38,7 +38,7 @@ class FailingStorage(FileSystemStorage):
 
 @pytest.fixture(autouse=True)
 def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "PATIENCE", RetryPolicy(tries=6, first_pause=0.01))
+    monkeypatch.setattr(attempt, "RETRIES", RetryPolicy(tries=6, first_pause=0.01))
 
 
 @pytest.mark.parametrize("first", [1, 3, 5, 8])
