@@ -29,7 +29,7 @@ RUN DJANGO_SETTINGS_MODULE=avatar_api.settings.base python manage.py collectstat
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="avatar-api" \
       org.opencontainers.image.description="Avatar API: web, control workers and the CPU render worker" \
-      org.opencontainers.image.licenses="Apache-2.0 AND GPL-2.0-or-later"
+      org.opencontainers.image.licenses="Apache-2.0 AND GPL-2.0-or-later AND GPL-3.0-or-later"
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp avatar
 # Who watches a job keeps a request open: with Granian's 1,024 at once the next health check would find no place.
 ENV PATH=/opt/venv/bin:$PATH \

@@ -15,6 +15,7 @@ class Stage(TextChoices):
     """What a job that hasn't ended is at."""
 
     FETCHING = "fetching"
+    SPEAKING = "speaking"
     WAITING = "waiting"
     STARTING = "starting"
     ENCODING = "encoding"

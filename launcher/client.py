@@ -1,6 +1,7 @@
 """A client of the API, as any customer would write one: HTTP and nothing else.
 
 AVATAR_KEY=av_test_… python -m launcher.client --url http://127.0.0.1:8000 --image me.jpg --audio me.mp3
+With AVATAR_TEXT in the environment it sends that text instead of a recording.
 """
 
 import argparse
@@ -28,9 +29,9 @@ class Client:
         self._url = url
         self._key = key
 
-    def create_job(self, image: Path, audio: Path) -> dict[str, Any]:
+    def create_job(self, files: dict[str, Path], fields: dict[str, str]) -> dict[str, Any]:
         boundary = uuid.uuid4().hex
-        body = multipart({"image": image, "audio": audio}, boundary)
+        body = multipart(files, fields, boundary)
         return self._json("POST", "/v1/jobs", body, f"multipart/form-data; boundary={boundary}")
 
     def job(self, job_id: str) -> dict[str, Any]:
@@ -58,9 +59,12 @@ class Client:
             raise Failure(f"{self._url} can't be reached ({error.reason}): is the stack running?") from None
 
 
-def multipart(files: dict[str, Path], boundary: str) -> bytes:
+def multipart(files: dict[str, Path], fields: dict[str, str], boundary: str) -> bytes:
     """The body of a form with files, RFC 7578."""
     parts = []
+    for field, value in fields.items():
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n'
+        parts += [head.encode(), value.encode(), b"\r\n"]
     for field, path in files.items():
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         head = (
@@ -81,15 +85,16 @@ def refused(refusal: urllib.error.HTTPError) -> str:
     return f"The API refused with {refusal.code} {problem['code']}: {faults or problem['detail']}"
 
 
-def make_video(client: Client, image: Path, audio: Path, target: Path) -> None:
+def make_video(client: Client, files: dict[str, Path], fields: dict[str, str], target: Path) -> None:
     """Submit, follow and download one job.
 
     Raises:
         Failure: the request was refused or the job failed.
     """
     started = time.monotonic()
-    job = client.create_job(image, audio)
-    finished(f"submit {image.name} and {audio.name}", time.monotonic() - started)
+    job = client.create_job(files, fields)
+    sent = [path.name for path in files.values()] + list(fields)
+    finished(f"submit {' and '.join(sent)}", time.monotonic() - started)
     job = follow(client, job)
     if job["status"] != "succeeded":
         error = job["error"] or {"code": job["status"], "detail": "the job did not finish"}
@@ -125,10 +130,11 @@ def main() -> int:
     parser.add_argument("--audio", required=True, type=Path)
     parser.add_argument("--output", default=Path("demo.mp4"), type=Path)
     options = parser.parse_args()
+    text = os.environ.get("AVATAR_TEXT")
+    files = {"image": options.image} | ({} if text else {"audio": options.audio})
+    fields = {"text": text} if text else {}
     try:
-        make_video(
-            Client(options.url, os.environ["AVATAR_KEY"]), options.image, options.audio, options.output
-        )
+        make_video(Client(options.url, os.environ["AVATAR_KEY"]), files, fields, options.output)
     except Failure as failure:
         say(f"\n{failure}")
         return 1

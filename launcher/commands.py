@@ -12,7 +12,7 @@ from launcher.environment import MADE_BY_US, ROOT, Group, enter
 from launcher.terminal import Colour, Failure, coloured, say
 
 HELP = """\
-make demo    make one talking video from scratch: IMAGE=me.jpg AUDIO=me.mp3 KEEP=1 PORT=8000
+make demo    make one talking video from scratch: IMAGE=me.jpg AUDIO=me.mp3 (or TEXT="Hello") KEEP=1 PORT=8000
 make run     the whole stack, until Ctrl-C: PORT=8000
 make test    every test: ARGS="-k cancel -x"
 make lint    every check
@@ -42,12 +42,14 @@ def main(arguments: list[str]) -> int:
 def demo(arguments: list[str]) -> int:
     image = Path(os.environ.get("IMAGE") or "samples/portrait.png").expanduser()
     audio = Path(os.environ.get("AUDIO") or "samples/speech.wav").expanduser()
+    text = os.environ.get("TEXT", "")
     port = wanted_port()
     enter_web(arguments)
     from launcher import demo as programs
     from launcher.supervisor import until_signaled
 
-    return until_signaled(programs.demo(port, image, audio, Path("demo.mp4"), keep=is_set("KEEP")))
+    target = Path("demo.mp4")
+    return until_signaled(programs.demo(port, image, audio, target, text=text, keep=is_set("KEEP")))
 
 
 def run(arguments: list[str]) -> int:

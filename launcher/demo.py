@@ -24,13 +24,13 @@ async def run(port: int | None) -> int:
         raise Failure(await running.supervisor.first_end())
 
 
-async def demo(port: int | None, image: Path, audio: Path, target: Path, *, keep: bool) -> int:
+async def demo(port: int | None, image: Path, audio: Path, target: Path, *, text: str, keep: bool) -> int:
     """Make one video as a client over HTTP; with `keep`, serve until Ctrl-C afterwards."""
     for path in (image, audio):
         if not path.is_file():
             raise Failure(f"There is no file {path}: give your own with IMAGE=… and AUDIO=….")
     async with stack.running(to_files(), port) as running:
-        await make_video(running, image, audio, target)
+        await make_video(running, image, audio, text, target)
         print_addresses(running)
         if keep:
             say("  All of it keeps running until Ctrl-C.\n")
@@ -39,13 +39,13 @@ async def demo(port: int | None, image: Path, audio: Path, target: Path, *, keep
     return 0
 
 
-async def make_video(running: stack.Stack, image: Path, audio: Path, target: Path) -> None:
+async def make_video(running: stack.Stack, image: Path, audio: Path, text: str, target: Path) -> None:
     files = ["--image", str(image), "--audio", str(audio), "--output", str(target)]
     client = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "launcher.client", "--url", running.url, *files),
         cwd=ROOT,
-        # A command line would show the key to everybody on the machine.
-        env=os.environ | {"AVATAR_KEY": running.demo.api_key, "no_proxy": "127.0.0.1"},
+        # A command line would show key and text to everybody on the machine.
+        env=os.environ | {"AVATAR_KEY": running.demo.api_key, "AVATAR_TEXT": text, "no_proxy": "127.0.0.1"},
     )
     client_ends = asyncio.create_task(client.wait())
     program_ends = asyncio.create_task(running.supervisor.first_end())

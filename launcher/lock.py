@@ -32,7 +32,7 @@ def lock(*, upgrade: bool) -> int:
         # The whole lock constrains its parts, so that a package has one version wherever it is used.
         same = ["--constraints", str(lock_file(Group.DEV))]
         compile_lock(WORKER_FILE, ["--extra", "worker", "--group", "serverless", *same])
-        compile_lock(lock_file(Group.WEB), same)
+        compile_lock(lock_file(Group.WEB), ["--extra", "speech", *same])
         uv_compile(TELEMETRY_FILE, ["--group", "telemetry", *EVERYWHERE, *same])
     with step("lock torch with CUDA"):
         TORCH_FILE.write_text(f"{HEADER}{pinned_torch()}\n")

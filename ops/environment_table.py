@@ -80,6 +80,7 @@ MEANINGS = {
     "nobody is",
     "RUNPOD_MAX_WORKERS": "no more wakes are outstanding than this, however many jobs wait",
     "SALT_KEY": "with `SECRET_KEY` makes the key of what is encrypted in the database; 50 characters or more",
+    "SPEECH_ENGINE": "what says texts: `espeak`, which sounds like a machine; unset, nothing does",
     "SECRET_KEY": "signs sessions and links, the same for all; 50 characters or more",
     "SECURE_HSTS_SECONDS": "how long browsers insist on TLS",
     "SECURE_SSL_REDIRECT": "send plain HTTP to HTTPS",

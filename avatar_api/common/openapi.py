@@ -28,6 +28,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 TAGS = {
     "jobs": ("Jobs", "Turns a portrait and speech into a talking video."),
     "estimates": ("Jobs", ""),
+    "voices": ("Jobs", ""),
     "assets": ("Assets", "Files uploaded directly to the object store."),
     "webhooks": ("Webhooks", "Events sent to you, signed by Standard Webhooks."),
     "api-keys": ("API keys", "API keys of the caller's organization and mode."),

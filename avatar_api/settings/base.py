@@ -204,6 +204,9 @@ PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 # What renders live jobs; test keys always get the preview.
 LIVE_ENGINE = env.str("LIVE_ENGINE", "infinitetalk")
 
+# What says texts: eSpeak NG, which sounds like a machine and has to be installed; empty: nothing does.
+SPEECH_ENGINE = env.str("SPEECH_ENGINE", "", validate=OneOf(["", "espeak"]))
+
 # A job that has rendered for so long may be asked to yield its worker to others that wait.
 YIELD_AFTER_SECONDS = env.float("YIELD_AFTER_SECONDS", 120)
 

@@ -6,6 +6,7 @@ from avatar_api.settings.base import STATE_DIR, STORAGES, database, env, redis_c
 
 DEBUG = False
 DEMO_SIGN_IN = True
+SPEECH_ENGINE = env.str("SPEECH_ENGINE", "espeak")
 # Mail lies in files, whose folder `make run` names.
 if not env.str("EMAIL_URL", ""):
     EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"

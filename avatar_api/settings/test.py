@@ -26,6 +26,8 @@ STORAGES = STORAGES | {
 }
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
+SPEECH_ENGINE = "espeak"
+
 RUNPOD_ENDPOINT_ID = ""  # Tests wake nobody's workers, wherever they run.
 
 FORECAST_SECONDS = 0.0  # Tests change what is forecast from one line to the next.

@@ -72,6 +72,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
         "The URL resolves to a private address, which is not allowed, or its server denied access.",
         of_job=True,
     ),
+    "speech_failed": ErrorCode(0, "The speech could not be made from the text.", of_job=True, retryable=True),
     "out_of_memory": ErrorCode(0, "The render worker ran out of memory.", of_job=True, retryable=True),
     "timed_out": ErrorCode(0, "The render exceeded its time limit.", of_job=True, retryable=True),
     "worker_lost": ErrorCode(0, "The render worker was lost repeatedly.", of_job=True, retryable=True),

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from jobs.api.views import account, assets, deliveries, files, jobs, streams, webhooks
+from jobs.api.views import account, assets, deliveries, files, jobs, streams, voices, webhooks
 
 # A malformed id is looked up like any other, so that the response, headers included, reveals nothing.
 urlpatterns = [
@@ -37,6 +37,7 @@ urlpatterns = [
         name="webhook-redeliver",
     ),
     path("estimates", jobs.EstimateView.as_view(), name="estimates"),
+    path("voices", voices.VoiceListView.as_view(), name="voices"),
     path("assets", assets.AssetListView.as_view(), name="assets"),
     path("assets/<str:asset_id>", assets.AssetView.as_view(), name="asset"),
     path("files/<str:token>", files.FileView.as_view(), name="file"),

@@ -33,6 +33,7 @@ from jobs.intake.probes.base import MediaKind, bounds_of
 from jobs.intake.requests import JobRequest, RequestedFile
 from jobs.intake.sandbox import SandboxError
 from jobs.intake.sources import InAsset, Remote, SourceError
+from jobs.intake.speech.texts import Spoken
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def kind_of(name: str) -> MediaKind:
 
 
 def check(job_request: JobRequest, tenant: Tenant, scratch: Path) -> list[CheckedFile]:
-    """Probe and normalise into `scratch` each file that needn't be fetched.
+    """Probe and normalise into `scratch` each file that is there.
 
     Raises:
         Problem: `payload_too_large`, or `validation_error` naming each field at fault, or
@@ -75,7 +76,7 @@ def check(job_request: JobRequest, tenant: Tenant, scratch: Path) -> list[Checke
     """
     checked, faults = [], Faults()
     for file in job_request.files:
-        if not isinstance(file.source, Remote):
+        if not isinstance(file.source, Remote | Spoken):
             with faults.gathered(), naming(file):
                 path = sources.local_copy(file.source, tenant, scratch)
                 owner = owner_of(tenant.organization.pk, livemode=tenant.livemode)
@@ -156,6 +157,13 @@ def item_to_fetch(file: RequestedFile) -> Item:
     return {"facts": origin_of(file)}
 
 
+def pending_of(files: list[RequestedFile]) -> dict[str, str]:
+    """What is needed to make these files later, by field: an address, or what is to be said."""
+    return urls_of(files) | {
+        file.field: file.source.to_json() for file in files if isinstance(file.source, Spoken)
+    }
+
+
 def urls_of(files: list[RequestedFile]) -> dict[str, str]:
     """The addresses among the sources of these files, by the fields of what each stands for.
 
@@ -170,13 +178,15 @@ def urls_of(files: list[RequestedFile]) -> dict[str, str]:
     }
 
 
-def origin_of(file: RequestedFile) -> dict[str, str]:
+def origin_of(file: RequestedFile) -> dict[str, Any]:
     """Where the file came from, as far as a client may see it again."""
     match file.source:
         case Remote():
             return {"url": file.source.shown}
         case InAsset(asset_id):
             return {"asset": asset_id}
+        case Spoken():
+            return {"voices": file.source.voices, "characters": file.source.characters}
     return {}
 
 

@@ -24,19 +24,23 @@ from gpu_worker.contract.spec import ReferenceKind, RenderParameters, SpeakingOr
 from jobs.intake.fields import AssetIdField, FileUrlField, MetadataField, WebhookUrlField
 from jobs.intake.probes.base import Channel
 from jobs.intake.sources import Source
+from jobs.intake.speech import fields as speech_fields
+from jobs.intake.speech.fields import MAX_LINES, ScriptLineSerializer, TextField, VoiceField
 
 DEFAULT_PROMPT = "A person is talking."
 MAX_PROMPT = 2000
 MAX_SEED = 2**32 - 1
-REFERENCE_FIELDS = ("image", "image_url", "image_asset", "video", "video_url", "video_asset")
-AUDIO_FIELDS = ("audio", "audio_url", "audio_asset")
-AUDIO_2_FIELDS = ("audio_2", "audio_2_url", "audio_2_asset")
+REFERENCE_FIELDS: tuple[str, ...] = ("image", "image_url", "image_asset", "video", "video_url", "video_asset")
+AUDIO_FIELDS: tuple[str, ...] = ("audio", "audio_url", "audio_asset", "text", "script")
+AUDIO_2_FIELDS: tuple[str, ...] = ("audio_2", "audio_2_url", "audio_2_asset", "text_2")
+# What a text becomes.
+TEXT_NAMES = {"text": "audio", "script": "audio", "text_2": "audio_2"}
 # The best first.
 RESOLUTIONS = (Resolution.P720, Resolution.P480)
 PORTRAIT = "The portrait: JPEG, PNG, WebP, AVIF, HEIC, BMP, TIFF or GIF."
 SPEECH = "The speech: WAV, MP3, M4A, FLAC, OGG, WebM, CAF, AIFF, AMR, or a video's sound."
 REQUIRED_PICTURE = "**Required**, unless a video, an address or an asset takes its place."
-REQUIRED_SPEECH = "**Required**, unless an address or an asset takes its place."
+REQUIRED_SPEECH = "**Required**, unless an address, an asset or a text takes its place."
 FILE_FIELDS = REFERENCE_FIELDS + AUDIO_FIELDS + AUDIO_2_FIELDS
 
 Choice = TypeVar("Choice", bound=str)
@@ -126,6 +130,20 @@ class JobRequestSerializer(StrictSerializer):
     audio_asset = AssetIdField(required=False, help_text="The speech: an asset.")
     audio_2_url = FileUrlField(required=False, help_text="The second speaker's speech.")
     audio_2_asset = AssetIdField(required=False, help_text="The second speaker's speech.")
+    text = TextField(
+        required=False, help_text="Instead of a recording: what is said. [pause 0.5s] is silence."
+    )
+    voice = VoiceField(help_text="Who says it: the id of a voice. Default: the first of them.")
+    text_2 = TextField(required=False, help_text="What the second speaker says.")
+    voice_2 = VoiceField(help_text="Who says that. Default: the second of the voices.")
+    script: serializers.ListSerializer[Any] = serializers.ListSerializer(
+        child=ScriptLineSerializer(),
+        required=False,
+        min_length=1,
+        max_length=MAX_LINES,
+        error_messages={"not_a_list": "Must be a JSON array."},
+        help_text="Instead of recordings: a dialogue, line by line.",
+    )
     audio_channels = StrictChoiceField(
         choices=[item.value for item in AudioChannels],
         default=AudioChannels.MIX.value,
@@ -191,7 +209,7 @@ class JobRequestSerializer(StrictSerializer):
             values = super().to_internal_value(data)
         faults.errors += conflicts(data)
         faults.refuse()
-        return values
+        return values | speech_fields.spoken(values)
 
     @staticmethod
     def defaults(limits: Limits) -> dict[str, Any]:
@@ -208,6 +226,8 @@ class JobRequestSerializer(StrictSerializer):
         """The validated request; where it leaves the choice, it gets the best of what the limits offer."""
         data = self.validated_data
         channels = AudioChannels(data["audio_channels"])
+        if "script" in data and data["script"].speakers == 2:
+            channels = AudioChannels.SPLIT
         files = [requested_file(field, data[field], channels) for field in FILE_FIELDS if field in data]
         chosen = self.defaults(limits) | data
         if "resolution" not in data:
@@ -272,7 +292,10 @@ def conflicts(data: Mapping[str, Any]) -> Iterator[FieldError]:
     if split and second:
         detail = "The right channel of audio is the second speaker: leave this out, or send mix."
         yield FieldError(second[0], "ambiguous", detail)
-    speakers = 2 if second or split else 1
+    if "script" in data and second:
+        yield FieldError(second[0], "ambiguous", "The script has the lines of both speakers.")
+    yield from speech_fields.conflicts_of_texts(data)
+    speakers = 2 if second or split else speech_fields.speakers_of(data.get("script"))
     yield from conflicts_of_speakers(data, speakers=speakers)
     chosen = data.get("preset")
     if isinstance(chosen, str) and (preset := PRESETS.get(chosen)):  # type: ignore[call-overload]
@@ -318,4 +341,5 @@ def best(preferred: Iterable[Choice], offered: Container[str]) -> Choice:
 
 
 def requested_file(field: str, source: Source, channels: AudioChannels) -> RequestedFile:
-    return RequestedFile(field.removesuffix("_url").removesuffix("_asset"), field, source, channels)
+    name = TEXT_NAMES.get(field, field.removesuffix("_url").removesuffix("_asset"))
+    return RequestedFile(name, field, source, channels)

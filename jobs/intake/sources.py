@@ -1,4 +1,4 @@
-"""The ways in which a file may come: with the request, inside of it, by an address, or as an asset."""
+"""The ways in which a file may come: with the request, in it, by an address, as an asset, or as a text."""
 
 import base64
 import binascii
@@ -23,6 +23,7 @@ from avatar_api.common.outbound import (
 )
 from avatar_api.common.problems import Problem
 from jobs.intake import assets
+from jobs.intake.speech.texts import Spoken
 
 MAX_DATA_URI_BYTES = 5 * 1024 * 1024
 MAX_ENCODED = (MAX_DATA_URI_BYTES + 2) // 3 * 4
@@ -62,7 +63,7 @@ class InAsset:
     asset_id: str
 
 
-Source = TemporaryUploadedFile | Inline | InAsset | Remote
+Source = TemporaryUploadedFile | Inline | InAsset | Remote | Spoken
 
 
 class SourceError(Exception):
@@ -125,8 +126,8 @@ def local_copy(source: Source, tenant: Tenant, folder: Path) -> Path:
             return path
         case InAsset():
             return _asset_copy(source, tenant, folder)
-        case Remote():
-            raise TypeError("a file at an address is fetched, not copied")
+        case Remote() | Spoken():
+            raise TypeError("this file isn't there yet")
 
 
 def refuse_larger(size: int, tenant: Tenant) -> None:

@@ -23,11 +23,14 @@ from jobs.intake import framing, inputs
 from jobs.intake.inputs import Item
 from jobs.intake.normalize import IntakeError
 from jobs.intake.requests import JobRequest
+from jobs.intake.speech import texts, voices
+from jobs.intake.speech.texts import Spoken
 from jobs.models import Job
 
 log = logging.getLogger(__name__)
 
 MILLISECOND = Decimal("0.001")
+COUNTED_RATE = 1000
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,32 @@ def check_plan(job_request: JobRequest, limits: Limits) -> None:
     ):
         if value not in allowed:
             raise Problem("not_in_plan", f"The plan allows these for {name}: {', '.join(sorted(allowed))}.")
+
+
+def check_texts(job_request: JobRequest, limits: Limits) -> None:
+    """Refuse now what would be too long once it is spoken; a little longer may still fit.
+
+    Raises:
+        Problem: `validation_error` with `audio_too_long`.
+    """
+    for file in job_request.speech:
+        if isinstance(file.source, Spoken):
+            seconds = texts.seconds_of(file.source, voices.offered())
+            if seconds > (1 + texts.TOLERANCE) * limits.max_speech_seconds:
+                allowed = limits.max_speech_seconds
+                detail = f"It takes about {seconds:.0f} s to say; the plan allows {allowed} s."
+                raise invalid(FieldError(file.field, "audio_too_long", detail))
+
+
+def spoken_items(job_request: JobRequest) -> dict[str, Item]:
+    """What is known of speech that is still to be made, its length as it is counted from the text."""
+    return {
+        name: inputs.item_to_fetch(file)
+        | {"samples": [round(COUNTED_RATE * texts.seconds_of(file.source, voices.offered())), COUNTED_RATE]}
+        for file in job_request.speech
+        if isinstance(file.source, Spoken)
+        for name in file.parts
+    }
 
 
 def engine_for(tenant: Tenant) -> EngineName:
@@ -149,7 +178,7 @@ def draft(job_id: str, tenant: Tenant, job_request: JobRequest, items: dict[str,
         crop=None if job_request.crop is None else asdict(job_request.crop),
         reference_kind=job_request.reference_kind,
         inputs=arranged,
-        urls=inputs.urls_of(missing) or None,
+        urls=inputs.pending_of(missing) or None,
         **asdict(length_of(duration, job_request.preset)),
         retention_seconds=tenant.limits.retention_seconds,
         price_per_video_second_usd=tenant.limits.price_per_video_second_usd,

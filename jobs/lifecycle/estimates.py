@@ -82,9 +82,10 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
     """
     drafts.check_plan(job_request, tenant.limits)
     drafts.check_weights(job_request.preset, drafts.engine_for(tenant))
+    drafts.check_texts(job_request, tenant.limits)
     with _fetching_allowed(job_request, tenant), inputs.scratch_folder() as scratch:
         checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant, scratch)
-    items = {file.name: inputs.item_of(file) for file in checked}
+    items = {file.name: inputs.item_of(file) for file in checked} | drafts.spoken_items(job_request)
     job = drafts.draft(new_id("job"), tenant, job_request, items)
     measured, expected = measured_seconds(job), eta.expected_of(job)
     return Estimate(
@@ -177,6 +178,9 @@ def warnings_of(job: Job, items: dict[str, Item], tenant: Tenant, *, is_measured
             f"The reference is smaller than the video; at least {side} pixels per side give a sharper result."
         )
         found.append(Notice("reference_small", detail))
+    if any("voices" in item["facts"] for item in job.inputs["speech"]):
+        detail = "The length is counted from the text: the speech may be a tenth shorter or longer."
+        found.append(Notice("length_estimated", detail))
     return found + framing_notices(job, items) + sound_notices(job) + refusals_of(job, tenant)
 
 

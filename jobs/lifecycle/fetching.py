@@ -1,4 +1,4 @@
-"""Inputs at addresses: fetched by the `outbound` workers while the job waits.
+"""Inputs that aren't there yet: fetched from addresses, or spoken from texts, while the job waits.
 
 The job's row is the truth, the queue only says that there is something to do. A worker holds a lease in the
 row, which it renews while it fetches; when that is over, another begins again, until the job's deadline.
@@ -35,6 +35,9 @@ from jobs.intake.inputs import CheckedFile
 from jobs.intake.normalize import IntakeError
 from jobs.intake.requests import AudioChannels, RequestedFile, requested_file
 from jobs.intake.sources import Remote, SourceError
+from jobs.intake.speech import synthesis
+from jobs.intake.speech.fields import TEXT_FIELDS
+from jobs.intake.speech.texts import Spoken, TextError
 from jobs.lifecycle import drafts, retention, transitions
 from jobs.models import Job
 from jobs.queues import FETCH_FUNCTION, outbound_queue, waiting_ids
@@ -165,39 +168,56 @@ def _fetch(job: Job, interrupt: Interrupt) -> None:
             _take_in(job, fetched, limits)
     except InterruptedExchangeError:
         log.info("the fetch was interrupted")
-    except (SourceError, IntakeError) as error:
+    except (SourceError, TextError, IntakeError) as error:
         transitions.fail_fetch(job.id, error.code, error.detail)
 
 
 def _files_of(job: Job) -> list[RequestedFile]:
     assert job.urls is not None
     channels = AudioChannels(job.audio_channels)
-    files = [requested_file(field, Remote(url), channels) for field, url in job.urls.items()]
+    files = [
+        requested_file(field, _source_of(field, pending), channels) for field, pending in job.urls.items()
+    ]
     return [file for file in files if channels is AudioChannels.MIX or file.name != "audio_2"]
+
+
+def _source_of(field: str, pending: str) -> Remote | Spoken:
+    return Spoken.from_json(pending) if field in TEXT_FIELDS else Remote(pending)
 
 
 def _fetched(
     job: Job, file: RequestedFile, limits: Limits, scratch: Path, interrupt: Interrupt
 ) -> list[CheckedFile]:
-    """Raises: SourceError, IntakeError: with the field in front of what is wrong."""
+    """Raises: SourceError, TextError, IntakeError: with the field in front of what is wrong."""
     assert job.fetch_deadline is not None
-    assert isinstance(file.source, Remote)
     left = (job.fetch_deadline - timezone.now()).total_seconds()
     if left <= 0:
         raise SourceError("download_failed", TOO_LATE)
     try:
-        path = sources.fetch(
-            file.source,
-            max_bytes=limits.max_upload_bytes,
-            seconds=min(left, MAX_FILE_SECONDS),
-            folder=scratch,
-            interrupt=interrupt,
-        )
+        path = _local_file(file, limits, scratch, min(left, MAX_FILE_SECONDS), interrupt)
         owner = inputs.owner_of(job.organization_id, livemode=job.livemode)
         with _probing:
             return inputs.probed(file, path, limits, scratch, owner)
-    except (SourceError, IntakeError) as error:
+    except (SourceError, TextError, IntakeError) as error:
         raise type(error)(error.code, f"{file.field}: {error.detail}") from error
+
+
+def _local_file(
+    file: RequestedFile, limits: Limits, scratch: Path, seconds: float, interrupt: Interrupt
+) -> Path:
+    """Raises: SourceError, TextError, InterruptedExchangeError."""
+    if isinstance(file.source, Spoken):
+        path = sources.new_file(scratch)
+        synthesis.speak(file.source, path, max_seconds=limits.max_speech_seconds, time_limit=seconds)
+        return path
+    assert isinstance(file.source, Remote)
+    return sources.fetch(
+        file.source,
+        max_bytes=limits.max_upload_bytes,
+        seconds=seconds,
+        folder=scratch,
+        interrupt=interrupt,
+    )
 
 
 def _take_in(job: Job, fetched: list[CheckedFile], limits: Limits) -> None:

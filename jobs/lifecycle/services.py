@@ -63,6 +63,7 @@ def create_job(
     quotas.refuse_overload()
     drafts.check_plan(job_request, tenant.limits)
     drafts.check_weights(job_request.preset, drafts.engine_for(tenant))
+    drafts.check_texts(job_request, tenant.limits)
     job_id = new_id("job")
     logs.bind(job=job_id)
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)

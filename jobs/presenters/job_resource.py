@@ -1,13 +1,16 @@
 """A job as a client sees it, in JSON's own types: every read makes some, so no serializer copies them."""
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypedDict
+
+from django.utils import timezone
 
 from avatar_api.common.times import write_time
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.error_codes import ERROR_CODES
 from jobs.intake.sources import without_secrets
+from jobs.intake.speech.fields import TEXT_FIELDS
 from jobs.models import Job
 from jobs.presenters import hls, signed_urls
 from jobs.presenters.signed_urls import Download
@@ -20,6 +23,10 @@ VARIANTS = {
     "video": (storage_keys.output_video, "video/mp4", "mp4"),
     "thumbnail": (storage_keys.thumbnail, "image/jpeg", "jpg"),
 }
+
+
+# The recordings of a job, by speaker.
+SPEECH_VARIANTS = {"audio": 0, "audio_2": 1}
 
 
 class WindowCount(TypedDict):
@@ -127,10 +134,17 @@ def _time(moment: datetime | None) -> str | None:
 
 def _stage(job: Job, progress: coordination.Progress | None) -> str | None:
     if job.status == Status.QUEUED:
-        return (Stage.WAITING if job.urls is None else Stage.FETCHING).value
+        return _stage_before_dispatch(job).value
     if job.status == Status.PROCESSING:
         return progress.stage if progress else Stage.STARTING.value
     return None
+
+
+def _stage_before_dispatch(job: Job) -> Stage:
+    if job.urls is None:
+        return Stage.WAITING
+    is_fetched = any(field not in TEXT_FIELDS for field in job.urls)
+    return Stage.FETCHING if is_fetched else Stage.SPEAKING
 
 
 def _progress(job: Job, progress: coordination.Progress | None) -> int:
@@ -179,6 +193,16 @@ def content_url(job: Job, variant: str, base_url: str) -> str:
     key, content_type, extension = VARIANTS[variant]
     download = Download(key(prefix), content_type, f"{job.id}.{extension}")
     return signed_urls.signed_url(base_url, download, job.expires_at)
+
+
+def speech_url(job: Job, number: int, base_url: str) -> str | None:
+    """A signed address of one of the recordings, as it is kept with the job; None while it isn't there."""
+    speech = job.inputs["speech"]
+    if len(speech) <= number or "file" not in speech[number]:
+        return None
+    until = job.expires_at or timezone.now() + timedelta(seconds=job.retention_seconds)
+    key, name = speech[number]["file"]["key"], f"{job.id}-speech-{number + 1}.flac"
+    return signed_urls.signed_url(base_url, Download(key, "audio/flac", name), until)
 
 
 def _error(job: Job) -> JobError | None:

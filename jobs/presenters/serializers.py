@@ -139,6 +139,20 @@ class EstimateSerializer(serializers.Serializer):
     warnings = NoticeSerializer(many=True)
 
 
+class VoiceSerializer(serializers.Serializer):
+    """What can say a text."""
+
+    object = serializers.CharField(default="voice")
+    id = serializers.CharField()
+    language = serializers.CharField(help_text="A BCP 47 tag, such as en-US.")
+    gender = serializers.ChoiceField(choices=["female", "male"])
+    engine = serializers.CharField(help_text="`espeak` sounds like a machine.")
+
+
+class VoiceListSerializer(serializers.Serializer):
+    data = VoiceSerializer(many=True)  # type: ignore[assignment]  # A field of that name hides a property.
+
+
 class UploadSerializer(serializers.Serializer):
     """One request that sends a file to the store."""
 

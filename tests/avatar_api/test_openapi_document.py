@@ -119,6 +119,16 @@ def test_every_body_has_an_example_that_fits_its_schema(document: dict[str, Any]
         {"image_asset": ASSET, "audio_asset": ASSET, "audio_2_asset": ASSET},
         {"image_asset": ASSET, "audio_asset": ASSET, "speaking_order": "together"},
         {"image_asset": ASSET, "audio_asset": ASSET, "audio_2_asset": ASSET, "speaking_order": "together"},
+        {"image_asset": ASSET, "text": "Hello."},
+        {"image_asset": ASSET, "text": "Hello.", "audio_asset": ASSET},
+        {"image_asset": ASSET, "text": "Hello.", "voice": "espeak-en-us-male"},
+        {"image_asset": ASSET, "audio_asset": ASSET, "voice": "espeak-en-us-male"},
+        {"image_asset": ASSET, "text": "Hello.", "text_2": "Hello.", "speaking_order": "together"},
+        {
+            "image_asset": ASSET,
+            "script": [{"speaker": 1, "text": "Hello."}, {"speaker": 2, "text": "Hello."}],
+        },
+        {"image_asset": ASSET, "script": [{"speaker": 1, "text": "Hello."}], "text": "Hello."},
         {
             "image_asset": ASSET,
             "audio_asset": ASSET,

@@ -128,8 +128,9 @@ def imported_packages(path: Path) -> Iterator[str]:
 
 def test_a_form_with_files_reads_back_as_it_was(tmp_path: Path):
     (tmp_path / "me.png").write_bytes(b"\x89PNG\r\n--")
-    body = client.multipart({"image": tmp_path / "me.png"}, "b0und")
+    body = client.multipart({"image": tmp_path / "me.png"}, {"text": "Hello"}, "b0und")
     assert body == (
+        b'--b0und\r\nContent-Disposition: form-data; name="text"\r\n\r\nHello\r\n'
         b'--b0und\r\nContent-Disposition: form-data; name="image"; filename="me.png"\r\n'
         b"Content-Type: image/png\r\n\r\n\x89PNG\r\n--\r\n--b0und--\r\n"
     )

@@ -327,6 +327,14 @@ def page(*rows: Json) -> Json:
     return {"data": list(rows), "next_cursor": None}
 
 
+VOICE = {
+    "object": "voice",
+    "id": "espeak-en-us-female",
+    "language": "en-US",
+    "gender": "female",
+    "engine": "espeak",
+}
+
 ANSWERS: dict[tuple[str, str], dict[str, Json]] = {
     ("create_job", "202"): {"queued": QUEUED},
     ("create_job", "200"): {"ended": SUCCEEDED, "estimate": ESTIMATE},
@@ -337,6 +345,7 @@ ANSWERS: dict[tuple[str, str], dict[str, Json]] = {
     ("retry_job", "202"): {"queued": QUEUED | {"retry_of": f"job_{TAIL[::-1]}"}},
     ("create_estimate", "200"): {"estimate": ESTIMATE},
     ("create_asset", "201"): {"announced": ANNOUNCED},
+    ("list_voices", "200"): {"voices": {"data": [VOICE]}},
     ("list_assets", "200"): {"page": page(ASSET)},
     ("update_job", "200"): {"changed": QUEUED},
     ("get_asset", "200"): {"uploaded": ASSET},

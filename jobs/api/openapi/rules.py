@@ -6,6 +6,7 @@ from typing import Any
 from jobs.intake.requests import AUDIO_2_FIELDS, AUDIO_FIELDS, REFERENCE_FIELDS
 
 REQUESTS = ("JobRequestRequest", "JobFormRequest")
+SCRIPT = {"required": ["script"]}
 SPLIT = {"required": ["audio_channels"], "properties": {"audio_channels": {"const": "split"}}}
 
 
@@ -23,8 +24,13 @@ def add_rules(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             **{field: {"properties": {"audio_channels": {"const": "mix"}}} for field in second},
             "speaking_order": two_speakers,
             "speaker_boxes": {
-                "anyOf": [{"allOf": [two_speakers, boxes("minItems", 2)]}, boxes("maxItems", 1)]
+                "anyOf": [
+                    {"allOf": [{"anyOf": [two_speakers, SCRIPT]}, boxes("minItems", 2)]},
+                    boxes("maxItems", 1),
+                ]
             },
+            "voice": {"anyOf": [{"required": ["text"]}, SCRIPT]},
+            "voice_2": {"anyOf": [{"required": ["text_2"]}, SCRIPT]},
         }
     return result
 

@@ -17,7 +17,10 @@ VALIDATE_ONLY = OpenApiParameter(
     description="Validate and estimate only, without queueing a job; responds with 200 and an estimate.",
 )
 VARIANT = OpenApiParameter(
-    "variant", enum=list(job_resource.VARIANTS), default="video", description="The video, or a picture of it."
+    "variant",
+    enum=[*job_resource.VARIANTS, *job_resource.SPEECH_VARIANTS],
+    default="video",
+    description="The video, a picture of it, or the speech as it is kept with the job (FLAC).",
 )
 FILTERS = [
     OpenApiParameter(

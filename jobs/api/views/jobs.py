@@ -32,6 +32,7 @@ from jobs.intake.requests import (
 )
 from jobs.intake.sources import MAX_DATA_URI_BYTES
 from jobs.lifecycle import estimates, services
+from jobs.models import Job
 from jobs.presenters import etags, job_resource, signed_urls
 from jobs.presenters.serializers import EstimateSerializer, JobPageSerializer, JobSerializer
 from jobs.states import Status
@@ -203,11 +204,14 @@ class JobContentView(JobsView):
         responses={302: None},
     )
     def get(self, request: Request, job_id: str) -> HttpResponseBase:
-        """Redirect to the video, or with `variant=thumbnail` to its picture."""
+        """Redirect to the video; with `variant` to its picture, or to the speech, which is there earlier."""
         variant = request.query_params.get("variant", "video")
-        if variant not in job_resource.VARIANTS:
-            raise invalid(FieldError("variant", "invalid", "Must be video or thumbnail."))
+        known = [*job_resource.VARIANTS, *job_resource.SPEECH_VARIANTS]
+        if variant not in known:
+            raise invalid(FieldError("variant", "invalid", f"Must be one of {', '.join(known)}."))
         job = self.job(job_id)
+        if variant in job_resource.SPEECH_VARIANTS:
+            return self.speech(job, variant)
         if job.status != Status.SUCCEEDED:
             raise Problem("conflict", f"There is no video; the job is {job.status}.")
         if job.is_expired:
@@ -216,6 +220,15 @@ class JobContentView(JobsView):
             status=302,
             headers={"Location": job_resource.content_url(job, variant, signed_urls.base_url(request))},
         )
+
+    def speech(self, job: Job, variant: str) -> Response:
+        if job.is_expired:
+            raise Problem("expired")
+        number = job_resource.SPEECH_VARIANTS[variant]
+        location = job_resource.speech_url(job, number, signed_urls.base_url(self.request))
+        if location is None:
+            raise Problem("conflict", f"There is no {variant}; the job is {job.status}.")
+        return Response(status=302, headers={"Location": location})
 
 
 class JobCancelView(JobsView):

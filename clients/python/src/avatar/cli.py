@@ -1,6 +1,7 @@
 """`avatar`: the command line.
 
     avatar create me.jpg me.mp3 -o me.mp4
+    avatar create me.jpg --text "Good morning." -o me.mp4
     avatar batch orders.csv --folder videos
     avatar jobs | watch | cancel | retry | estimate | usage | me
 
@@ -26,7 +27,7 @@ from avatar.models import VideoState
 from avatar.synchronous import Avatar, Video
 
 FAILED, REFUSED, AWAY, INTERRUPTED = 1, 2, 3, 130
-OPTIONS = ("preset", "resolution", "prompt", "negative_prompt", "seed")
+OPTIONS = ("text", "voice", "preset", "resolution", "prompt", "negative_prompt", "seed")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
     create = _command(commands, "create", _create, "make a video and wait for it")
     _request_arguments(create)
-    create.add_argument("-o", "--output", type=Path, help="where the video goes; default: beside the speech")
+    create.add_argument("-o", "--output", type=Path, help="where the video goes; default: named as its input")
     create.add_argument("--no-wait", action="store_true", help="print the id and leave")
     create.add_argument("--cancel-on-interrupt", action="store_true", help="Ctrl-C cancels the video, too")
 
@@ -97,7 +98,7 @@ def _command(commands: Any, name: str, command: Callable[..., int], text: str) -
 
 def _request_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", help="the portrait, or with --dub a video: a path or a URL")
-    parser.add_argument("audio", help="the speech: a path or a URL")
+    parser.add_argument("audio", nargs="?", help="the speech: a path or a URL; or --text and --voice")
     parser.add_argument("--audio-2", help="the second speaker's speech")
     parser.add_argument("--dub", action="store_true")
     for name in OPTIONS:
@@ -121,7 +122,7 @@ def _create(avatar: Avatar, options: argparse.Namespace) -> int:
             video.cancel()
         print(f"\nThe video goes on as {video.id}: avatar watch {video.id}", file=sys.stderr)
         raise
-    output = options.output or Path(Path(options.audio).stem or "video").with_suffix(".mp4")
+    output = options.output or Path(Path(options.audio or options.image).stem or "video").with_suffix(".mp4")
     video.download(output)
     return _print(video.state.raw) if options.json else _say(str(output))
 

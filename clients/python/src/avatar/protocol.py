@@ -133,7 +133,7 @@ def _seconds(text: str | None) -> float | None:
 
 def create_body(
     image: MediaInput | None,
-    audio: MediaInput,
+    audio: MediaInput | None,
     video: MediaInput | None,
     audio_2: MediaInput | None,
     options: Mapping[str, Any],
@@ -177,7 +177,7 @@ def _asset_type(found: Media) -> str:
 
 def create(
     image: MediaInput | None,
-    audio: MediaInput,
+    audio: MediaInput | None,
     video: MediaInput | None,
     audio_2: MediaInput | None,
     idempotency_key: str | None,
@@ -192,7 +192,7 @@ def create(
 
 def estimate(
     image: MediaInput | None,
-    audio: MediaInput,
+    audio: MediaInput | None,
     video: MediaInput | None,
     audio_2: MediaInput | None,
     options: Mapping[str, Any],

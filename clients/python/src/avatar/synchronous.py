@@ -132,7 +132,7 @@ class Videos:
         self,
         *,
         image: MediaInput | None = None,
-        audio: MediaInput,
+        audio: MediaInput | None = None,
         video: MediaInput | None = None,
         audio_2: MediaInput | None = None,
         idempotency_key: str | None = None,
@@ -142,7 +142,7 @@ class Videos:
 
         Args:
             image: The portrait: a path, bytes, an open file or a URL.
-            audio: The speech, likewise.
+            audio: The speech, likewise; or `text` and `voice` among the options, and the service says it.
             video: In place of the image: a video to dub.
             audio_2: The second speaker's speech.
             idempotency_key: Makes one video of any number of calls; by default each call makes one, however
@@ -161,7 +161,7 @@ class Videos:
         self,
         *,
         image: MediaInput | None = None,
-        audio: MediaInput,
+        audio: MediaInput | None = None,
         video: MediaInput | None = None,
         audio_2: MediaInput | None = None,
         **options: Any,

@@ -6,6 +6,7 @@ import { duration, element } from "./dom.js";
 const STAGES = {
   waiting: "waits for a worker",
   fetching: "files are fetched",
+  speaking: "speech is made",
   starting: "a worker starts",
   encoding: "the voice is read",
   sampling: "rendering",

@@ -11,7 +11,7 @@ import { Voice } from "./voice.js";
 const CHECK_AFTER_MS = 500;
 const SHOWN_RESULTS = 4;
 const PICTURE_WARNINGS = ["no_face_found", "several_faces", "face_near_edge", "face_too_small", "reference_small"];
-const VOICE_WARNINGS = ["channels_cancel", "separate_speakers"];
+const VOICE_WARNINGS = ["channels_cancel", "separate_speakers", "length_estimated"];
 
 const at = (id) => document.getElementById(id);
 const root = at("playground");
@@ -40,6 +40,7 @@ function fields() {
   }
   if (at("prompt").value.trim()) chosen.prompt = at("prompt").value.trim();
   if (at("seed").value.trim()) chosen.seed = at("seed").value.trim();
+  Object.assign(chosen, voice.fields, at("two").checked ? second.fields : {});
   if (at("two").checked) {
     chosen.speaking_order = at("speaking_order").value;
     chosen.speaker_boxes = JSON.stringify(portrait.boxes.map(rounded));
@@ -68,7 +69,7 @@ function rounded(box) {
 }
 
 function isComplete() {
-  return portrait.file && voice.file && (!at("two").checked || second.file);
+  return portrait.file && voice.isComplete && (!at("two").checked || second.isComplete);
 }
 
 function isKnown() {
@@ -134,7 +135,7 @@ function showState() {
 }
 
 function hint() {
-  if (!portrait.file || !voice.file) return "Choose a portrait and a voice.";
+  if (!portrait.file || !voice.isComplete) return "Choose a portrait and a voice.";
   if (!isComplete()) return "Choose the second voice, too.";
   return isKnown() ? "" : "Log in or enter a test key above; what you chose stays.";
 }
@@ -227,6 +228,8 @@ async function become() {
   if (!isKnown()) return;
   try {
     ({ plan } = await call("GET", "/me"));
+    const { data } = await call("GET", "/voices");
+    for (const one of [voice, second]) one.offer(data);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     at("plan").textContent = error.message;
@@ -269,7 +272,7 @@ async function chooseTenant() {
 
 function writeCode() {
   const names = Object.fromEntries(Object.entries(files()).map(([name, file]) => [name, file.name]));
-  const shown = Object.keys(names).length ? names : { image: "portrait.jpg", audio: "speech.mp3" };
+  const shown = isComplete() ? names : { image: "portrait.jpg", audio: "speech.mp3" };
   at("code-text").textContent = LANGUAGES[language](root.dataset.api, shown, fields());
 }
 
@@ -295,8 +298,8 @@ const KEPT_FIELDS = ["prompt", "seed", "speaking_order"];
 
 function keepDraft() {
   keep("portrait", portrait.file && { file: portrait.file, boxes: portrait.boxes });
-  keep("voice", voice.file);
-  keep("second", second.file);
+  keep("voice", voice.kept);
+  keep("second", second.kept);
   const values = Object.fromEntries(KEPT_FIELDS.map((name) => [name, at(name).value]));
   for (const name of ["preset", "resolution"]) values[name] = document.querySelector(`[name=${name}]:checked`)?.value;
   keep("fields", { ...values, two: at("two").checked });
@@ -314,8 +317,8 @@ async function restore() {
     at("second").hidden = !values.two;
   }
   if (kept) portrait.choose(kept.file, kept.boxes);
-  if (first) voice.choose(first);
-  if (other) second.choose(other);
+  if (first) voice.restore(first);
+  if (other) second.restore(other);
   if (jobs && isKnown()) await showKept(jobs);
   restoring = false;
   changed();

@@ -1,4 +1,4 @@
-// One voice: chosen, dropped or recorded, with its length and level; played back and recorded again.
+// One voice: a recording, chosen, dropped or made here, with its length and level; or a text and who says it.
 
 import { duration, element, sampleFile, takeDrops } from "../common/dom.js";
 import { reasonOf } from "./portrait.js";
@@ -11,6 +11,7 @@ export class Voice {
   /** Builds itself below the element `id`; `onChange` is called when there is another file. */
   constructor(id, sample, onChange) {
     this.file = null;
+    this.ending = id === "voice" ? "" : "_2"; // Of the fields of the request.
     this.onChange = onChange;
     this.place = document.getElementById(id);
     this.place.classList.add("voice");
@@ -25,11 +26,60 @@ export class Voice {
     this.player = element("audio", { controls: true, hidden: true, "aria-label": "Play the voice" });
     this.said = element("p", { class: "small soft", role: "status" });
     this.error = element("p", { class: "error", role: "alert", hidden: true });
-    this.place.append(drop, element("div", { class: "row" }, this.record, sampleButton), this.level, this.player, this.said, this.error);
+    this.text = element("textarea", { id: `${id}-text`, rows: 3, placeholder: "Hello! [pause 0.5s] It is good to see you.", oninput: () => this.type() });
+    this.speaker = element("select", { id: `${id}-speaker`, onchange: () => this.onChange() });
+    this.typing = element("div", { class: "stack tight", hidden: true },
+      element("label", { for: `${id}-text`, text: "Or type what is said" }), this.text,
+      element("label", { for: `${id}-speaker`, text: "Spoken by" }), this.speaker);
+    this.place.append(drop, element("div", { class: "row" }, this.record, sampleButton), this.level, this.player, this.said, this.typing, this.error);
+  }
+
+  /** Fields of the request with text. */
+  get fields() {
+    const text = this.text.value.trim();
+    return text && !this.file ? { [`text${this.ending}`]: text, [`voice${this.ending}`]: this.speaker.value } : {};
+  }
+
+  get isComplete() {
+    return Boolean(this.file || this.text.value.trim());
+  }
+
+  /** What is chosen, to be kept; `restore` takes it again. */
+  get kept() {
+    return this.file ?? { text: this.text.value, speaker: this.speaker.value };
+  }
+
+  restore(kept) {
+    if (kept instanceof Blob) return this.choose(kept);
+    this.text.value = kept.text;
+    this.speaker.value = kept.speaker;
+  }
+
+  /** Let a text be typed where the API has voices. */
+  offer(voices) {
+    const chosen = this.speaker.value;
+    const names = new Intl.DisplayNames(["en"], { type: "language" });
+    const engines = { espeak: ", like a machine" };
+    this.speaker.replaceChildren(...voices.map(({ id, language, gender, engine }) =>
+      element("option", { value: id, text: `${names.of(language)}, ${gender}${engines[engine] ?? ""}` })));
+    if (voices.some(({ id }) => id === chosen)) this.speaker.value = chosen;
+    this.typing.hidden = !voices.length;
+  }
+
+  /** A text takes the place of a recording. */
+  type() {
+    if (this.file) {
+      this.file = null;
+      this.player.hidden = true;
+      this.said.textContent = "";
+      this.record.textContent = "Record";
+    }
+    this.onChange();
   }
 
   async choose(file) {
     this.file = file;
+    this.text.value = "";
     URL.revokeObjectURL(this.player.src);
     this.player.src = URL.createObjectURL(file);
     this.player.hidden = false;
