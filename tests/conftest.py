@@ -1,5 +1,6 @@
 """What all tests share: the cast, a store of their own, and an empty Redis."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,13 @@ from redis import Redis
 from gpu_worker.common.object_store import folder_backend
 
 pytest_plugins = ["pytester"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was imported until now stays to the end: the garbage collector needn't walk through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -8,11 +8,27 @@ from typing import Any, cast
 
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
+from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
 from avatar_api.common.times import EXPECTED, TimeError, read_time, write_time
 
 
+class HalfCharacterValidator(ProhibitSurrogateCharactersValidator):
+    """Looks for the character in question only in a text that holds one: a `data:` URI has millions."""
+
+    def __call__(self, value: str) -> None:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            super().__call__(value)
+
+
 class StrictCharField(serializers.CharField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        inherited = ProhibitSurrogateCharactersValidator()
+        self.validators[self.validators.index(inherited)] = HalfCharacterValidator()
+
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("invalid")

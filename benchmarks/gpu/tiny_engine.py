@@ -30,7 +30,6 @@ from InfiniteTalk.tiny import write_tiny_checkpoint
 
 TITLE = "The tiny checkpoint through the engine"
 SIZE = Size(64, 96)
-NUM_FRAMES = 81
 
 
 def run(setting: Setting) -> None:
@@ -51,10 +50,10 @@ def run(setting: Setting) -> None:
                         "speakers": speakers,
                     }
                     with setting.attempt("window", **conditions):
-                        _render(setting, engine, _job(Path(folder), preset, speakers), conditions)
+                        _render(setting, engine, _job(setting, Path(folder), preset, speakers), conditions)
         with setting.attempt("out of memory once"):
             _run_out_of_memory_once(
-                setting, InfiniteTalkEngine(models, SIZE), _job(Path(folder), presets[0], 1)
+                setting, InfiniteTalkEngine(models, SIZE), _job(setting, Path(folder), presets[0], 1)
             )
 
 
@@ -105,10 +104,10 @@ def _prepare(folder: Path) -> Path:
     return store
 
 
-def _job(folder: Path, preset: PresetName, speakers: int) -> EngineJob:
+def _job(setting: Setting, folder: Path, preset: PresetName, speakers: int) -> EngineJob:
     portrait, speech = folder / "portrait.png", folder / "speech.wav"
     Image.linear_gradient("L").resize((96, 64)).convert("RGB").save(portrait)
-    _write_tone(speech, NUM_FRAMES / 25)
+    _write_tone(speech, setting.num_frames / 25)
     return EngineJob(
         reference=portrait,
         reference_kind=ReferenceKind.IMAGE,
@@ -120,7 +119,7 @@ def _job(folder: Path, preset: PresetName, speakers: int) -> EngineJob:
         resolution=Resolution.P480,
         preset=preset,
         seed=1,
-        num_frames=NUM_FRAMES,
+        num_frames=setting.num_frames,
         sampling=PRESETS[preset].sampling(Resolution.P480),
     )
 

@@ -2,6 +2,7 @@
 
 import io
 import wave
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ def keyed(key: str) -> APIClient:
     return client
 
 
+@cache
 def png(width: int, height: int) -> bytes:
     rng = np.random.default_rng(0)
     picture = Image.fromarray(rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8))
@@ -26,6 +28,7 @@ def png(width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
+@cache
 def wav(seconds: float, rate: int = 16_000) -> bytes:
     samples = 0.3 * np.sin(np.arange(int(seconds * rate)) * 440 * 2 * np.pi / rate)
     buffer = io.BytesIO()

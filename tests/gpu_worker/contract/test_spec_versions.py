@@ -12,7 +12,8 @@ from gpu_worker.contract.spec import RenderSpec, SpecError
 from gpu_worker.engines.base import RenderStoppedError
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 from tests.gpu_worker.playing_control import Control
-from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
+from tests.gpu_worker.shared_models import tiny_models
+from tests.gpu_worker.tiny_models import SIZE, engine_job
 
 SAMPLING = PRESETS[PresetName.FAST].sampling(Resolution.P480)
 
@@ -41,8 +42,10 @@ def test_a_schedule_that_is_unfit_is_an_unfit_spec(control: Control, sampling: d
         RenderSpec.from_dict(data | {"sampling": data["sampling"] | sampling})
 
 
-def test_a_window_begun_before_the_upgrade_ends_with_the_timesteps_it_began_with(tmp_path: Path) -> None:
-    engine = InfiniteTalkEngine(prepare_tiny_models(tmp_path / "models"), SIZE)
+def test_a_window_begun_before_the_upgrade_ends_with_the_timesteps_it_began_with(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    engine = InfiniteTalkEngine(tiny_models(tmp_path_factory), SIZE)
     (tmp_path / "job").mkdir()
     old = replace(
         engine_job(tmp_path / "job", seconds=0.8),

@@ -16,7 +16,8 @@ from gpu_worker.contract.spec import ReportKind
 from tests.gpu_worker import runpod_plane
 from tests.gpu_worker.playing_control import Control, wait_until
 from tests.gpu_worker.runpod_plane import ControlPlane
-from tests.gpu_worker.tiny_models import SIZE, prepare_tiny_models
+from tests.gpu_worker.shared_models import tiny_models
+from tests.gpu_worker.tiny_models import SIZE
 
 pytest.importorskip("runpod")
 ROOT = Path(__file__).parents[3]
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare_tiny_models(tmp_path_factory.mktemp("tiny"))
+    return tiny_models(tmp_path_factory)
 
 
 @pytest.fixture

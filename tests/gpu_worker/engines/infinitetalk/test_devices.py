@@ -16,7 +16,8 @@ from gpu_worker.engines.infinitetalk.models import LoadedModels, PreparedModels
 from gpu_worker.engines.infinitetalk.placement import Placement
 from InfiniteTalk.checkpoints.precision import Precision
 from InfiniteTalk.conditioning import encode_image
-from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
+from tests.gpu_worker.shared_models import tiny_models
+from tests.gpu_worker.tiny_models import SIZE, engine_job
 from tests.media_samples import moving_picture, tone, write_sound, write_video
 from tests.stand_in_gpu import CudaRules, StandInGpu
 
@@ -26,10 +27,7 @@ BOXES = (SpeakerBox(0.0, 0.0, 0.5, 1.0), SpeakerBox(0.5, 0.0, 0.5, 1.0))
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[Precision, Path]:
-    return {
-        precision: prepare_tiny_models(tmp_path_factory.mktemp(precision), precision)
-        for precision in Precision
-    }
+    return {precision: tiny_models(tmp_path_factory, precision) for precision in Precision}
 
 
 @pytest.fixture(scope="module")

@@ -22,13 +22,14 @@ from gpu_worker.engines.infinitetalk.models import PreparedModels
 from gpu_worker.engines.infinitetalk.placement import Placement
 from gpu_worker.model_store.errors import NotReadyError
 from InfiniteTalk.checkpoints.precision import is_float8_weight
-from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
+from tests.gpu_worker.shared_models import tiny_models
+from tests.gpu_worker.tiny_models import SIZE, engine_job
 from tests.media_samples import tone, write_sound
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare_tiny_models(tmp_path_factory.mktemp("tiny"))
+    return tiny_models(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

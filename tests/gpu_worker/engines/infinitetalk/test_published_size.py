@@ -10,7 +10,8 @@ from gpu_worker.contract.spec import SpeakerBox
 from gpu_worker.engines.base import EngineJob, RenderStoppedError
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 from gpu_worker.engines.infinitetalk.placement import Placement
-from tests.gpu_worker.tiny_models import engine_job, prepare_tiny_models
+from tests.gpu_worker.shared_models import tiny_models
+from tests.gpu_worker.tiny_models import engine_job
 from tests.media_samples import tone, write_sound
 from tests.published_models import write_published_models
 from tests.stand_in_gpu import CudaRules, StandInGpu
@@ -19,7 +20,7 @@ from tests.stand_in_gpu import CudaRules, StandInGpu
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("published")
-    return write_published_models(prepare_tiny_models(folder), folder / "published")
+    return write_published_models(tiny_models(tmp_path_factory), folder / "published")
 
 
 @pytest.fixture

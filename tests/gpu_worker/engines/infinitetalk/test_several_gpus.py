@@ -19,7 +19,8 @@ from gpu_worker.engines.infinitetalk import InfiniteTalkEngine, ParallelEngine
 from gpu_worker.engines.infinitetalk.rank_processes import RankProcesses
 from tests.gpu_worker.engines.infinitetalk.test_worker import control  # noqa: F401 - a fixture
 from tests.gpu_worker.playing_control import Control, WorkerProcess, host_here, wait_until
-from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
+from tests.gpu_worker.shared_models import tiny_models
+from tests.gpu_worker.tiny_models import SIZE, engine_job
 
 START_SECONDS = 400.0
 """What three processes may take to import torch, one after the other on a busy machine, and render."""
@@ -32,7 +33,7 @@ ENVIRONMENT = {
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare_tiny_models(tmp_path_factory.mktemp("tiny"))
+    return tiny_models(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from gpu_worker.engines.base import EngineJob, RenderStoppedError, Step
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 from gpu_worker.engines.infinitetalk.step_caching import StepCaching
 from InfiniteTalk.sizes import Size
-from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
+from tests.gpu_worker.shared_models import tiny_models
+from tests.gpu_worker.tiny_models import SIZE, engine_job
 
 COMPUTED, SKIPPED = 5, 2
 
@@ -22,7 +23,7 @@ COMPUTED, SKIPPED = 5, 2
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> InfiniteTalkEngine:
     """It computes the first five steps and skips all others."""
-    models = prepare_tiny_models(tmp_path_factory.mktemp("tiny"))
+    models = tiny_models(tmp_path_factory)
     return InfiniteTalkEngine(models, SIZE, step_caching=StepCaching(1e9))
 
 

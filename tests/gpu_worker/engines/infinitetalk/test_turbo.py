@@ -18,7 +18,8 @@ from InfiniteTalk.checkpoints.conversion import FLASHTALK_FOLDER, INDEX_FILE, co
 from InfiniteTalk.checkpoints.original_checkpoint import OriginalCheckpoint
 from InfiniteTalk.checkpoints.precision import Precision
 from InfiniteTalk.tiny import write_tiny_checkpoint
-from tests.gpu_worker.tiny_models import SIZE, engine_job, prepare_tiny_models
+from tests.gpu_worker.shared_models import tiny_models
+from tests.gpu_worker.tiny_models import SIZE, engine_job
 
 SECONDS = 1.32
 """Two windows: 28 frames, and 5."""
@@ -91,8 +92,8 @@ def test_two_steps_give_another_video_than_four(engine: InfiniteTalkEngine, job:
 
 
 @pytest.fixture
-def both(turbo_models: Path, tmp_path: Path) -> Iterator[InfiniteTalkEngine]:
-    store = prepare_tiny_models(tmp_path)
+def both(turbo_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfiniteTalkEngine]:
+    store = tiny_models(tmp_path_factory)
     (store / "SoulX-FlashTalk-14B").symlink_to(turbo_models / "SoulX-FlashTalk-14B")
     return InfiniteTalkEngine(store, SIZE)
 

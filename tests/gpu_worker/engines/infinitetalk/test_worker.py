@@ -16,14 +16,14 @@ from gpu_worker.contract.spec import RenderSpec, ReportKind
 from gpu_worker.engines.infinitetalk import InfiniteTalkEngine
 from InfiniteTalk.sizes import Size
 from tests.gpu_worker.playing_control import Control, WorkerProcess, host_here
-from tests.gpu_worker.tiny_models import prepare_tiny_models
+from tests.gpu_worker.shared_models import tiny_models
 
 SIZE = Size(32, 96)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare_tiny_models(tmp_path_factory.mktemp("tiny"))
+    return tiny_models(tmp_path_factory)
 
 
 @pytest.fixture
