@@ -2,7 +2,7 @@
 # Variables given to make (`make demo KEEP=1`) reach it through the environment.
 
 PYTHON ?= python3
-COMMANDS := demo run test lint bench gpu-proof chaos lock clean help
+COMMANDS := demo run test proofs lint bench gpu-proof chaos lock clean help
 
 .DEFAULT_GOAL := help
 .PHONY: $(COMMANDS)

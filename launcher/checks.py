@@ -13,6 +13,7 @@ from launcher.terminal import Colour, Failure, coloured, say
 
 BIN = VENV / "bin"
 # Not from a wheel: a machine has it, or this check is left to one that does.
+MOST_WORKERS = 8
 BY_THE_MACHINE = ("promtool",)
 
 
@@ -78,7 +79,9 @@ def project_files() -> Iterator[Path]:
 
 def test(arguments: str) -> int:
     """Run the tests, against Postgres and Valkey of their own (see tests/services.py)."""
-    command = [sys.executable, "-m", "pytest", "--numprocesses", "logical", "--maxprocesses", "8"]
+    # One more than there are cores, since tests also wait for other processes.
+    workers = min(MOST_WORKERS, 1 + (os.cpu_count() or 1))
+    command = [sys.executable, "-m", "pytest", "--numprocesses", str(workers)]
     # A worker that has nothing left takes from another: the slowest tests come late.
     command += ["--dist", "worksteal"]
     # Each worker computes on one core; more threads would only wait for each other.

@@ -15,6 +15,7 @@ HELP = """\
 make demo    make one talking video from scratch: IMAGE=me.jpg AUDIO=me.mp3 (or TEXT="Hello") KEEP=1 PORT=8000
 make run     the whole stack, until Ctrl-C: PORT=8000
 make test    every test: ARGS="-k cancel -x"
+make proofs  the long forms of some tests, which `make test` leaves out
 make lint    every check
 make bench   measure, and write bench.json
 make gpu-proof  measure on one NVIDIA GPU what the documents compute: PART=n
@@ -89,6 +90,13 @@ def test(arguments: list[str]) -> int:
     return checks.test(os.environ.get("ARGS", ""))
 
 
+def proofs(arguments: list[str]) -> int:
+    enter(Group.DEV, arguments)
+    from launcher import checks
+
+    return checks.test(f"-m proof {os.environ.get('ARGS', '')}")
+
+
 def lint(arguments: list[str]) -> int:
     enter(Group.DEV, arguments)
     from launcher import checks
@@ -145,6 +153,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "demo": demo,
     "run": run,
     "test": test,
+    "proofs": proofs,
     "lint": lint,
     "bench": bench,
     "gpu-proof": gpu_proof,

@@ -94,6 +94,7 @@ def test_a_stopped_render_goes_on_from_its_step(
     assert_same(rest, undisturbed)
 
 
+@pytest.mark.proof
 def test_a_rank_that_dies_ends_the_render_and_the_next_one_has_new_ranks(
     engine: ParallelEngine, job: EngineJob, undisturbed: list[RenderedWindow]
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_rank_that_dies_ends_the_render_and_the_next_one_has_new_ranks(
     assert_same(list(engine.render(job, lambda step: True)), undisturbed)
 
 
+@pytest.mark.proof  # In short: the stopped render above, and test_worker.py of one process.
 def test_what_a_worker_with_two_ranks_hands_back_two_others_go_on_with(
     control: Control,  # noqa: F811
     models: Path,
