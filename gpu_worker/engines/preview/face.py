@@ -21,6 +21,12 @@ NUM_LANDMARKS = 478
 CROP_MARGIN = 1.5
 DETECTOR_SCORE = 0.6
 MESH_CONFIDENCE = 0.97
+HOPELESS = 0.1
+"""On a face the mesh network says 0.9 and more, also while its crop is only rough."""
+NEARBY = 0.25
+"""Boxes whose centres are closer than this share of their side show the same thing."""
+LARGE = 0.3
+"""Of the shorter side: beside such a face those that only the finest search finds are background."""
 SEARCH_SIDE = 1920
 """Larger pictures are searched at this size: the crops of the mesh network would alias otherwise."""
 
@@ -96,40 +102,52 @@ class FaceFinder:
         self._detector = _network("face_detector.tflite")
         self._mesher = _network("face_landmarks_detector.tflite")
 
-    def find(self, picture: Picture, enough: int | None = None) -> list[Face]:
+    def find(self, picture: Picture, enough: int | None = None, *, background: bool = True) -> list[Face]:
         """The faces of the picture, largest first; upside down ones too, if there are no others.
 
         Args:
             picture: Of any size.
             enough: Don't search for smaller faces once this many are found, and trust the first look:
                 for further pictures of a video. None: find them all, and look twice at each.
+            background: Search for the smallest faces also where there is a large one.
         """
         height, width = picture.shape[:2]
         shrink = min(1.0, SEARCH_SIDE / max(height, width))
         if shrink < 1:
             picture = _resized(picture, round(width * shrink), round(height * shrink))
         scale = width / picture.shape[1], height / picture.shape[0]
-        faces = self._search(picture, enough) if enough is not None else self._search_twice(picture)
+        if enough is not None:
+            faces = self._search(picture, enough)
+        else:
+            faces = self._search_twice(picture, background=background)
         return sorted((face.scaled(*scale) for face in faces), key=lambda face: -face.area)
 
-    def _search(self, picture: Picture, enough: int | None) -> list[Face]:
+    def _search(self, picture: Picture, enough: int | None, *, background: bool = True) -> list[Face]:
         """Search level by level: the whole picture, its large tiles, its small tiles."""
         faces: list[Face] = []
+        others: list[_Square] = []
+        large = LARGE * min(picture.shape[:2])
         for tiles in _levels(picture):
             boxes = [found for x, y, side in tiles for found in self._detect(picture, x, y, side)]
             for _, box in sorted(boxes, key=lambda found: -found[0]):
-                if any(_same(face, box) for face in faces):
+                if any(_same(face, box) for face in faces) or any(_nearby(other, box) for other in others):
                     continue
                 face, confidence = self._measure(picture, box)
                 if confidence > MESH_CONFIDENCE:
                     faces.append(face)
+                elif confidence < HOPELESS:
+                    others.append(box)
             if enough is not None and len(faces) >= enough:
+                break
+            if not background and any(face.side > large for face in faces):
                 break
         return faces
 
-    def _search_twice(self, picture: Picture) -> list[Face]:
+    def _search_twice(self, picture: Picture, *, background: bool) -> list[Face]:
         """The faces that a second look confirms, the steadiest of those that overlap."""
-        found = [(self._drift(picture, face), face) for face in self._search(picture, None)]
+        found = [
+            (self._drift(picture, face), face) for face in self._search(picture, None, background=background)
+        ]
         if not any(drift < STEADY_DRIFT for drift, _ in found):
             turned = np.ascontiguousarray(picture[::-1, ::-1])
             upside_down = [(self._drift(turned, face), face) for face in self._search(turned, None)]
@@ -172,7 +190,9 @@ class FaceFinder:
 
         The landmarks of a first pass frame the face better than the detector's box does.
         """
-        rough, _ = self._landmarks(picture, _Square(box.centre, box.side * CROP_MARGIN, box.roll))
+        rough, confidence = self._landmarks(picture, _Square(box.centre, box.side * CROP_MARGIN, box.roll))
+        if confidence < HOPELESS:
+            return rough, confidence
         return self._landmarks(picture, _frame(rough))
 
     def _landmarks(self, picture: Picture, square: _Square) -> tuple[Face, float]:
@@ -228,6 +248,10 @@ def _starts(length: int, side: int) -> list[int]:
 
 def _same(face: Face, box: _Square) -> bool:
     return bool(np.linalg.norm(face.centre - box.centre) < max(box.side, face.side) / 2)
+
+
+def _nearby(one: _Square, other: _Square) -> bool:
+    return bool(np.linalg.norm(one.centre - other.centre) < NEARBY * min(one.side, other.side))
 
 
 def _overlap(one: Face, other: Face) -> bool:

@@ -35,7 +35,7 @@ def find_faces(picture: Image.Image, finder: FaceFinder | None = None) -> tuple[
     """
     width, height = picture.size
     found = []
-    for face in (finder or FaceFinder()).find(np.asarray(picture.convert("RGB"))):
+    for face in (finder or FaceFinder()).find(np.asarray(picture.convert("RGB")), background=False):
         left, top, right, bottom = face.box
         box = Box(left / width, top / height, (right - left) / width, (bottom - top) / height)
         found.append(FoundFace(box, face.yaw <= MAX_YAW))
