@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 from benchmarks.row import Row
 from benchmarks.web_server import (
@@ -49,7 +50,7 @@ def rows() -> Iterator[Row]:
             # Creation comes last, so that the list is read while it is short.
             yield from by_clients(web.port, "GET one job", get)
             yield from by_clients(web.port, "GET the list", authorized("GET", "/v1/jobs", key))
-            yield from by_clients(web.port, "POST a job, portrait and speech", creation(key))
+            yield from by_clients(web.port, "POST a job, portrait and speech", *map(creation, deployed.keys))
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class Load:
         return statistics.quantiles([1000 * (end - begin) for begin, end in self.moments], n=100)
 
 
-def by_clients(port: int, name: str, request: Request) -> Iterator[Row]:
+def by_clients(port: int, name: str, *requests: Request) -> Iterator[Row]:
     for clients in CLIENTS:
-        yield from figures(f"{name}, {clients} clients", load(port, request, clients))
+        yield from figures(f"{name}, {clients} clients", load(port, *requests, clients=clients))
 
 
 def figures(name: str, loaded: Load) -> Iterator[Row]:
@@ -86,11 +87,14 @@ def figures(name: str, loaded: Load) -> Iterator[Row]:
         yield Row(f"{name}, p{percent}", cuts[percent - 1], "ms")
 
 
-def load(port: int, request: Request, clients: int = 8) -> Load:
-    """Ask for the same from so many clients at once, each of which waits for its answer."""
+def load(port: int, *requests: Request, clients: int = 8) -> Load:
+    """Send these requests in turn from so many clients at once, each of which repeats one."""
     moments: list[tuple[float, float]] = []
     deadline = time.monotonic() + SECONDS
-    threads = [threading.Thread(target=ask, args=(port, request, deadline, moments)) for _ in range(clients)]
+    threads = [
+        threading.Thread(target=ask, args=(port, request, deadline, moments))
+        for request in islice(cycle(requests), clients)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
