@@ -1,4 +1,4 @@
-"""Whole rows of a model by SQL that is made once.
+"""Rows of a model by SQL that is made once.
 
 Django compiles a query anew each time, which for tables with as many columns as ours takes longer than to
 run it. So the SQL of a queryset is kept, and rows become instances as a queryset would make them.
@@ -36,28 +36,30 @@ def sql_of(queryset: QuerySet[M]) -> str:
     return sql
 
 
-def fetch(model: type[M], sql: str, params: Sequence[Any]) -> list[M]:
-    """Instances from SQL that selects the model's columns."""
+def fetch(model: type[M], sql: str, params: Sequence[Any], deferred: frozenset[str] = frozenset()) -> list[M]:
+    """Instances from SQL that selects the model's columns, but for those of the fields in `deferred`."""
+    read, alias = columns(model, deferred), connection.alias
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return [instance(model, row) for row in cursor.fetchall()]
+        return [_made(model, read, alias, list(row)) for row in cursor.fetchall()]
 
 
 def fetch_list(queryset: QuerySet[M]) -> list[M]:
     """As `list(queryset)`, where it chooses and orders rows by columns of their own table.
 
-    What chooses them is compiled, which is little; the many columns are not.
+    What chooses them is compiled, which is little; the many columns, without those of `defer`, are not.
     """
     query, model = queryset.query, queryset.model
+    deferred = frozenset(query.deferred_loading[0])
     where, params = query.get_compiler(connection=connection).compile(query.where)
     order = ", ".join(map(partial(_ordering, model), query.order_by))
-    sql = f"{_select(model)} WHERE {where} ORDER BY {order} LIMIT %s"
-    return fetch(model, sql, [*params, query.high_mark])
+    sql = f"{_select(model, deferred)} WHERE {where} ORDER BY {order} LIMIT %s"
+    return fetch(model, sql, [*params, query.high_mark], deferred)
 
 
 @cache
-def _select(model: type[Model]) -> str:
-    return sql_of(model._default_manager.order_by())
+def _select(model: type[Model], deferred: frozenset[str]) -> str:
+    return sql_of(model._default_manager.order_by().defer(*deferred))
 
 
 def _ordering(model: type[Model], name: str) -> str:
@@ -67,20 +69,23 @@ def _ordering(model: type[Model], name: str) -> str:
 
 def instance(model: type[M], row: Sequence[Any]) -> M:
     """What the model's constructor makes of values from the database, without its look at each column."""
-    found, values = columns(model), list(row)
-    for place, convert in found.converters:
+    return _made(model, columns(model), connection.alias, list(row))
+
+
+def _made(model: type[M], read: Columns, alias: str, values: list[Any]) -> M:
+    for place, convert in read.converters:
         if values[place] is not None:
             values[place] = convert(values[place])
     made = model.__new__(model)
     made._state = ModelState()
-    made._state.adding, made._state.db = False, connection.alias
-    made.__dict__.update(zip(found.names, values, strict=True))
+    made._state.adding, made._state.db = False, alias
+    made.__dict__.update(zip(read.names, values, strict=True))
     return made
 
 
 @cache
-def columns(model: type[Model]) -> Columns:
-    fields = model._meta.concrete_fields
+def columns(model: type[Model], deferred: frozenset[str] = frozenset()) -> Columns:
+    fields = [field for field in model._meta.concrete_fields if field.name not in deferred]
     converters = [
         (place, _converter(field))
         for place, field in enumerate(fields)
@@ -91,5 +96,13 @@ def columns(model: type[Model]) -> Columns:
 
 def _converter(field: Any) -> Callable[[Any], Any]:
     if type(field) is JSONField and field.decoder is None:
-        return json.JSONDecoder().decode
+        return _json
     return lambda value: field.from_db_value(value, field.cached_col, connection)
+
+
+def _json(text: str) -> Any:
+    """What Postgres wrote: nothing stands before or behind it, so that needn't be looked for."""
+    return _decode(text)[0]
+
+
+_decode = json.JSONDecoder().raw_decode

@@ -79,7 +79,21 @@ def page_of(
         # Said so that an index by time finds the place; few objects, if any, share one time.
         rows = rows.filter(created_at__lte=after.created_at)
         rows = rows.exclude(created_at=after.created_at, pk__gte=after.id)
-    found = fetch(rows[: limit + 1])
+    return _page(fetch(rows[: limit + 1]), limit)
+
+
+def first_page(params: Mapping[str, str], fetch: Callable[[int], list[M]]) -> Page[M]:
+    """The first page of a list whose newest objects `fetch` reads, so many as it is given.
+
+    Raises:
+        Problem: `validation_error` when limit can't be read.
+    """
+    limit = read_limit(params)
+    return _page(fetch(limit + 1), limit)
+
+
+def _page(found: list[M], limit: int) -> Page[M]:
+    """The page from its rows and one more, if there are any."""
     more = len(found) > limit
     return Page(found[:limit], Position.of(found[limit - 1]).encode() if more else None)
 

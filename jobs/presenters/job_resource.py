@@ -1,6 +1,5 @@
 """A job as a client sees it, in JSON's own types: every read makes some, so no serializer copies them."""
 
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
@@ -158,12 +157,13 @@ def _progress(job: Job, progress: coordination.Progress | None) -> int:
 def input_of(job: Job) -> dict[str, Any]:
     """What was asked for, with what the intake found out; where the files lie stays inside."""
     speech = [item["facts"] for item in job.inputs["speech"]]
+    crop = job.shown_crop
     return {
         job.reference_kind: job.inputs["reference"]["facts"],
         "audio": speech[0],
         "audio_2": speech[1] if len(speech) == 2 else None,
         "audio_channels": job.audio_channels,
-        "crop": None if job.shown_crop is None else asdict(job.shown_crop),
+        "crop": None if crop is None else {**vars(crop)},
         **job.plain_parameters(),
         "webhook_url": without_secrets(job.webhook_url) if job.webhook_url else None,
     }

@@ -6,9 +6,11 @@ all of a tenant's jobs, however many clients ask.
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import attrgetter
+from threading import Lock
 from typing import NamedTuple
 
 from django.conf import settings
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 STANDING = f"""
     SELECT job.*, {limit_in_sql("weight", "job.livemode")},
            {limit_in_sql("concurrent_jobs", "job.livemode")}, served.finish,
-           (SELECT max(start) FROM jobs_virtualtime AS newest WHERE newest.engine = job.engine)
+           (SELECT max(start) FROM jobs_virtualtime WHERE engine = %(engine)s)
     FROM (
         SELECT engine, organization_id, livemode, preset, resolution,
                CASE WHEN status = 'processing' OR rung_at IS NOT NULL
@@ -51,7 +53,7 @@ STANDING = f"""
                    WHERE prefix NOT LIKE '%%/a' || attempt || '/'
                ) ELSE 0 END)::bigint
         FROM jobs_job
-        WHERE engine = ANY(%(engines)s) AND (status = 'processing' OR status = 'queued' AND urls IS NULL)
+        WHERE engine = %(engine)s AND (status = 'processing' OR status = 'queued' AND urls IS NULL)
         GROUP BY engine, organization_id, livemode, preset, resolution, job_id
     ) AS job
     JOIN accounts_organization AS organization ON organization.id = job.organization_id
@@ -138,18 +140,46 @@ class Forecast:
         rows += [_row_of_new(new)] if new else []
         live = _live([row.oldest for row in rows if row.is_running], engine)
         self.workers = live.workers
+        self._window_seconds = live.window_seconds
         self._is_running = {row.job_id: row.is_running for row in rows if row.job_id and row.tenant == tenant}
-        self._simulation = simulation.simulated(_queue(tenant, rows, live, frozenset(self._is_running)))
-        self._predictions: dict[str, Prediction] = {}
+        self._queue = _queue(tenant, rows, live, frozenset(self._is_running))
+        self._lock = Lock()
+        self._known = Prediction()
+        self._asked: set[str] = set()
+        self._simulation = simulation.simulated(self._queue)
 
-    def knows(self, jobs: Iterable[Job]) -> bool:
-        """Whether these jobs were there, and where they are now."""
-        return all(self._is_running.get(job.id) == (job.status == Status.PROCESSING) for job in jobs)
+    def serves(self, jobs: Iterable[Job]) -> bool:
+        """Whether each of these jobs is where it was, or has come since and waits behind the others."""
+        return all(self._serves(job) for job in jobs)
 
-    def of(self, job: Job) -> Prediction:
-        if job.id not in self._predictions:
-            self._predictions[job.id] = self._simulation.result(frozenset([job.id]))
-        return self._predictions[job.id]
+    def of(self, jobs: Collection[Job]) -> Prediction:
+        """What comes of these jobs, and of others that were asked for before."""
+        with self._lock:
+            ids = {job.id for job in jobs}
+            if new := [job for job in jobs if job.id not in self._is_running]:
+                self._add(sorted(new, key=attrgetter("created_at", "id")))
+            if unknown := frozenset(ids - self._asked):
+                found = self._simulation.result(unknown)
+                self._known = Prediction(
+                    self._known.positions | found.positions, self._known.seconds | found.seconds
+                )
+                self._asked |= unknown
+            return self._known
+
+    def _serves(self, job: Job) -> bool:
+        is_running = job.status == Status.PROCESSING
+        if job.id in self._is_running:
+            return self._is_running[job.id] == is_running
+        return not is_running and self._queue.tenant in self._queue.shares
+
+    def _add(self, jobs: list[Job]) -> None:
+        """See what comes of it all with jobs that have come since, the oldest first."""
+        self._is_running |= {job.id: False for job in jobs}
+        pieces = (Piece(job.id, _seconds_of_new(job, self._window_seconds)) for job in jobs)
+        shown = frozenset(self._is_running)
+        self._queue = replace(self._queue, own=(*self._queue.own, *pieces), shown=shown)
+        self._simulation = simulation.simulated(self._queue)
+        self._known, self._asked = Prediction(), set()
 
 
 _forecasts = Moments[tuple[TenantKey, str], Forecast]()
@@ -164,14 +194,16 @@ def live_status_of(jobs: Iterable[Job]) -> dict[str, LiveStatus]:
     for engine in {job.engine for job in shown}:
         own = [job for job in shown if job.engine == engine]
         forecast = _forecast_for(own, engine)
-        found.update({job.id: _live_status(job, forecast, progress) for job in own})
+        predicted = forecast.of(own)
+        found.update({job.id: _live_status(job, forecast.workers, predicted, progress) for job in own})
     return found
 
 
 def expected_of(new: Job) -> LiveStatus:
     """The prospects that a job, not yet saved, would have if it came now."""
     tenant = TenantKey(new.organization_id, new.livemode)
-    return _live_status(new, Forecast(tenant, new.engine, new), {})
+    forecast = Forecast(tenant, new.engine, new)
+    return _live_status(new, forecast.workers, forecast.of([new]), {})
 
 
 def _forecast_for(jobs: list[Job], engine: str) -> Forecast:
@@ -180,14 +212,15 @@ def _forecast_for(jobs: list[Job], engine: str) -> Forecast:
         (tenant, engine),
         settings.FORECAST_SECONDS,
         make=lambda: Forecast(tenant, engine),
-        fits=lambda forecast: forecast.knows(jobs),
+        fits=lambda forecast: forecast.serves(jobs),
     )
 
 
-def _live_status(job: Job, forecast: Forecast, progress: Mapping[str, Progress]) -> LiveStatus:
-    predicted = forecast.of(job)
+def _live_status(
+    job: Job, workers: int, predicted: Prediction, progress: Mapping[str, Progress]
+) -> LiveStatus:
     if job.status == Status.QUEUED:
-        eta = predicted.seconds.get(job.id) if forecast.workers > 0 else None
+        eta = predicted.seconds.get(job.id) if workers > 0 else None
         return LiveStatus(None, predicted.positions.get(job.id), _rounded(eta))
     current = progress.get(job.id)
     if current is None or current.attempt != job.attempt:
@@ -211,7 +244,7 @@ def _rounded(seconds: float | None) -> float | None:
 def _rows(tenant: TenantKey, engine: str) -> list[Row]:
     organization, livemode = tenant.organization_id, tenant.livemode
     with connection.cursor() as cursor:
-        cursor.execute(STANDING, {"organization": organization, "livemode": livemode, "engines": [engine]})
+        cursor.execute(STANDING, {"organization": organization, "livemode": livemode, "engine": engine})
         return [Row(*row) for row in cursor.fetchall()]
 
 
@@ -259,31 +292,26 @@ def _live(running: list[str], engine: str) -> RedisState:
 
 def _queue(tenant: TenantKey, rows: list[Row], live: RedisState, shown: frozenset[str]) -> Queue:
     running = tuple(_running(row, live) for row in rows if row.is_running)
+    waiting = [row for row in rows if not row.is_running and not row.is_sent]
+    sent = [row for row in rows if row.is_sent and not row.is_running]
+    tenants = {row.tenant: row for row in rows}
     return Queue(
         tenant=tenant,
         shown=shown,
         workers=max(1, live.workers, len(running)),
         slice_seconds=settings.YIELD_AFTER_SECONDS,
-        clock=_clock(rows),
-        shares={row.tenant: Share(row.weight, row.concurrent_jobs) for row in rows},
-        own=tuple(_piece(row, live.window_seconds) for row in rows if _waits(row) and row.tenant == tenant),
-        lines=_lines([row for row in rows if _waits(row) and row.tenant != tenant], live.window_seconds),
+        clock=_clock(tenants),
+        shares={each: Share(row.weight, row.concurrent_jobs) for each, row in tenants.items()},
+        own=tuple(_piece(row, live.window_seconds) for row in waiting if row.job_id is not None),
+        lines=_lines([row for row in waiting if row.job_id is None], live.window_seconds),
         running=running,
-        sent=tuple(Running(row.tenant, _piece(row, live.window_seconds)) for row in rows if _is_sent(row)),
+        sent=tuple(Running(row.tenant, _piece(row, live.window_seconds)) for row in sent),
     )
 
 
-def _waits(row: Row) -> bool:
-    return not row.is_running and not row.is_sent
-
-
-def _is_sent(row: Row) -> bool:
-    return row.is_sent and not row.is_running
-
-
-def _clock(rows: list[Row]) -> Clock:
-    now = next((row.now for row in rows if row.now is not None), 0.0)
-    return Clock(now, {row.tenant: row.finish for row in rows if row.finish is not None})
+def _clock(tenants: Mapping[TenantKey, Row]) -> Clock:
+    now = next((row.now for row in tenants.values() if row.now is not None), 0.0)
+    return Clock(now, {each: row.finish for each, row in tenants.items() if row.finish is not None})
 
 
 def _lines(rows: list[Row], window_seconds: WindowSeconds) -> dict[TenantKey, Line]:
@@ -315,6 +343,11 @@ def _running(row: Row, live: RedisState) -> Running:
 
 def _piece(row: Row, window_seconds: WindowSeconds) -> Piece:
     return Piece(row.oldest, _seconds(row, window_seconds))
+
+
+def _seconds_of_new(job: Job, window_seconds: WindowSeconds) -> float:
+    kind = RenderKind(job.engine, job.preset, job.resolution)
+    return job.windows * window_times.seconds_per_window(kind, window_seconds)
 
 
 def _seconds(row: Row, window_seconds: WindowSeconds) -> float:

@@ -6,7 +6,7 @@ than how many jobs wait and what they take together, so all of one tenant's take
 
 import heapq
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from itertools import count
 from math import ceil
@@ -151,7 +151,7 @@ class Simulation:
         self._ends: list[tuple[float, int, Running]] = []
         self._order = count()
         at_work = [job.piece for job in (*queue.running, *queue.sent)]
-        self._open = queue.shown & {piece.job_id for piece in (*queue.own, *at_work)}
+        self._open = {piece.job_id for piece in (*queue.own, *at_work)} & queue.shown
         self._result = Prediction()
         for running in queue.running:
             self._work(running)
@@ -189,8 +189,8 @@ class Simulation:
             self._extrapolate(left, result)
         return result
 
-    def _extrapolate(self, left: frozenset[str], result: Prediction) -> None:
-        places = positions(replace(self._queue, shown=left))
+    def _extrapolate(self, left: Set[str], result: Prediction) -> None:
+        places = positions(replace(self._queue, shown=frozenset(left)))
         for piece in self._lines.get(self._queue.tenant, ()):
             if piece.job_id not in left:
                 continue
@@ -244,7 +244,7 @@ class Simulation:
 
     def _end(self, running: Running) -> None:
         if running.piece.job_id in self._open:
-            self._open -= {running.piece.job_id}
+            self._open.discard(running.piece.job_id)
             self._result.seconds[running.piece.job_id] = self._now
 
     def _next(self, heads: Mapping[TenantKey, Candidate]) -> TenantKey | None:
@@ -265,11 +265,12 @@ class Simulation:
 def positions(queue: Queue) -> dict[str, int]:
     """The places of jobs that are shown, computed: others are a fluid, and there are no limits."""
     found, start = {}, queue.clock.start_of_next(queue.tenant)
+    weight = queue.shares[queue.tenant].weight if queue.own else 1
     for number, piece in enumerate(queue.own):
         if piece.job_id in queue.shown:
             before = sum(_started_before(queue, tenant, start) for tenant in queue.lines)
             found[piece.job_id] = 1 + len(queue.sent) + number + before
-        start += piece.seconds / queue.shares[queue.tenant].weight
+        start += piece.seconds / weight
     return found
 
 

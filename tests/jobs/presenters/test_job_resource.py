@@ -8,11 +8,14 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from rest_framework import serializers
 
+from accounts.limits import effective_limits
 from accounts.models import Organization
+from accounts.tenant import Tenant
 from avatar_api.common import compiled_queries
 from jobs.models import Job
-from jobs.presenters import job_resource
+from jobs.presenters import etags, job_query, job_resource
 from jobs.presenters.serializers import JobSerializer
+from jobs.scheduling.eta import LiveStatus
 from jobs.states import Status
 from tests import factories
 
@@ -67,3 +70,21 @@ def test_compiled_queries_find_what_a_queryset_finds(
     found[0].metadata = {"a": "b"}
     found[0].save()
     assert Job.objects.get(pk=found[0].pk).metadata == {"a": "b"}
+
+
+def test_a_list_reads_the_columns_that_it_shows_and_no_others(
+    acme: Organization, ended: list[Job], django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    def tag(job: Job) -> str:
+        return etags.of_job(job_resource.describe(job, LiveStatus(), "https://api.example.com"))
+
+    jobs = Job.objects.for_organization(acme, livemode=False).order_by("-created_at", "-pk")
+    whole = [tag(job) for job in jobs[:5]]
+    with django_assert_num_queries(1):
+        found = compiled_queries.fetch_list(jobs.defer(*job_query.UNSHOWN)[:5])
+        assert [tag(job) for job in found] == whole
+    tenant = Tenant(acme, False, frozenset(), effective_limits(acme, livemode=False))
+    with django_assert_num_queries(1):
+        assert [tag(job) for job in job_query.newest(tenant, 5)] == whole
+    unread = {Job._meta.get_field(name).attname for name in job_query.UNSHOWN}
+    assert unread.isdisjoint(vars(found[0]))

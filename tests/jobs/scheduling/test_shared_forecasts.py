@@ -55,9 +55,22 @@ class TestWithinAMoment:
         assert [job["queue_position"] for job in listed] == [3, 2, 1]
         assert sent == []
 
-    def test_a_job_that_is_new_or_has_moved_is_forecast_anew(
-        self, acme: Organization, acme_client: APIClient
+    def test_jobs_that_come_within_the_moment_wait_behind_the_tenants_others(
+        self, acme: Organization, acme_client: APIClient, redis: Redis
     ) -> None:
+        first = factories.job(acme)
+        read(acme_client, first)
+        with forecasts() as sent:
+            factories.job(acme)
+            factories.job(acme)
+            listed = acme_client.get("/v1/jobs").json()["data"]
+            last = factories.job(acme)
+            assert read(acme_client, last)["queue_position"] == 4
+            assert read(acme_client, first)["queue_position"] == 1
+        assert [job["queue_position"] for job in listed] == [3, 2, 1]
+        assert sent == []
+
+    def test_a_job_that_has_moved_is_forecast_anew(self, acme: Organization, acme_client: APIClient) -> None:
         first = factories.job(acme)
         read(acme_client, first)
         second = factories.job(acme)
