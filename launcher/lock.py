@@ -17,6 +17,7 @@ from launcher.terminal import Failure, step
 HEADER = "# Made by `make lock` from pyproject.toml; don't edit.\n"
 WORKER_FILE = ROOT / "requirements" / "worker.txt"
 TELEMETRY_FILE = ROOT / "requirements" / "telemetry.txt"
+KOKORO_FILE = ROOT / "requirements" / "kokoro.txt"
 TORCH_CUDA_FILE = ROOT / "requirements" / "torch-cuda.txt"
 EVERYWHERE = ("--universal", "--python-version", "3.11", "--fork-strategy", "fewest")
 # What Dockerfile.worker builds for.
@@ -27,13 +28,16 @@ def lock(*, upgrade: bool) -> int:
     """Write requirements/*.txt. Versions that still fit stay, unless `upgrade` asks for the newest."""
     newest = ["--upgrade"] if upgrade else []
     with step("lock all"):
-        compile_lock(lock_file(Group.DEV), ["--all-extras", "--group", "telemetry", *newest])
+        compile_lock(
+            lock_file(Group.DEV), ["--all-extras", "--group", "telemetry", "--group", "kokoro", *newest]
+        )
     with step("lock the subsets"):
         # The whole lock constrains its parts, so that a package has one version wherever it is used.
         same = ["--constraints", str(lock_file(Group.DEV))]
         compile_lock(WORKER_FILE, ["--extra", "worker", "--group", "serverless", *same])
         compile_lock(lock_file(Group.WEB), ["--extra", "speech", *same])
         uv_compile(TELEMETRY_FILE, ["--group", "telemetry", *EVERYWHERE, *same])
+        uv_compile(KOKORO_FILE, ["--group", "kokoro", *EVERYWHERE, *same])
     with step("lock torch with CUDA"):
         TORCH_FILE.write_text(f"{HEADER}{pinned_torch()}\n")
         uv_compile(TORCH_CUDA_FILE, [str(TORCH_FILE), *IMAGE_PLATFORM, *same, *newest])

@@ -204,8 +204,12 @@ PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 # What renders live jobs; test keys always get the preview.
 LIVE_ENGINE = env.str("LIVE_ENGINE", "infinitetalk")
 
-# What says texts: eSpeak NG, which sounds like a machine and has to be installed; empty: nothing does.
-SPEECH_ENGINE = env.str("SPEECH_ENGINE", "", validate=OneOf(["", "espeak"]))
+# What says texts: eSpeak NG, which sounds like a machine, or Kokoro-82M; both have to be installed.
+# Empty: nothing does.
+SPEECH_ENGINE = env.str("SPEECH_ENGINE", "", validate=OneOf(["", "espeak", "kokoro"]))
+# The folder of its prepared model, and the Python that has its packages; empty: this one.
+SPEECH_MODEL_PATH = env.str("SPEECH_MODEL_PATH", "")
+SPEECH_PYTHON = env.str("SPEECH_PYTHON", "")
 
 # A job that has rendered for so long may be asked to yield its worker to others that wait.
 YIELD_AFTER_SECONDS = env.float("YIELD_AFTER_SECONDS", 120)

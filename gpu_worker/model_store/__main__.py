@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--kernels", action="store_true", help="then do what `kernels` does")
     kernels = commands.add_parser("kernels", help="download the attention kernels, pinned by a lock file")
     kernels.add_argument("--lock", type=Path, help="keep to this lock file, as another volume's run wrote it")
+    commands.add_parser("speech", help="prepare the speech engine Kokoro-82M, in a folder of its own")
     check = commands.add_parser("verify", help="check the store, without the network")
     check.add_argument("--full", action="store_true", help="read every byte")
     return parser
@@ -138,6 +139,16 @@ def _prepare_kernels(folder: Path, lock_file: Path | None) -> None:
     print(f"review {folder / kernels.LOCK_PATH} and keep it: kernels --lock keeps other volumes to it")
 
 
+def _speech(options: argparse.Namespace) -> None:
+    from gpu_worker.model_store.hub import Hub
+    from gpu_worker.model_store.speech import prepare_speech
+
+    options.path.mkdir(parents=True, exist_ok=True)
+    with StorageLock(options.path):
+        prepare_speech(options.path, Hub())
+    log.info("%s is ready", options.path)
+
+
 def _verify(options: argparse.Namespace) -> None:
     began = time.monotonic()
     found = verify.require_ready(options.path, full=options.full)
@@ -174,6 +185,7 @@ _COMMANDS = {
     "verify": _verify,
     "repair": _repair,
     "kernels": _kernels,
+    "speech": _speech,
 }
 
 if __name__ == "__main__":

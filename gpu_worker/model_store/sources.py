@@ -65,6 +65,13 @@ LORAS = {
     ),
 }
 
+# The files of the release model-files-v1.0 of kokoro-onnx, which names no digests: these are what it serves.
+KOKORO = Source("fastrtc/kokoro-onnx", "main", ("kokoro-v1.0.onnx", "voices-v1.0.bin"), "kokoro")
+KOKORO_SHA256 = {
+    "kokoro-v1.0.onnx": "7d5df8ecf7d4b1878015a32686053fd0eebe2bc377234608764cc0ef3636a6c5",
+    "voices-v1.0.bin": "bca610b8308e8d99f32e6fe4197e7ec01679264efed0cac9140fe9c29f1fbf7d",
+}
+
 KERNELS_FOLDER = "kernels"
 # By the names and versions that diffusers knows them by.
 SAGE_ATTENTION = Source(

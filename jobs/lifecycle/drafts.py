@@ -69,7 +69,8 @@ def check_texts(job_request: JobRequest, limits: Limits) -> None:
     for file in job_request.speech:
         if isinstance(file.source, Spoken):
             seconds = texts.seconds_of(file.source, voices.offered())
-            if seconds > (1 + texts.TOLERANCE) * limits.max_speech_seconds:
+            tolerance = texts.tolerance_of(file.source, voices.offered())
+            if seconds > (1 + tolerance) * limits.max_speech_seconds:
                 allowed = limits.max_speech_seconds
                 detail = f"It takes about {seconds:.0f} s to say; the plan allows {allowed} s."
                 raise invalid(FieldError(file.field, "audio_too_long", detail))

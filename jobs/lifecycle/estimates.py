@@ -24,6 +24,7 @@ from jobs.intake.inputs import CheckedFile, Item
 from jobs.intake.probes.base import Face
 from jobs.intake.requests import AudioChannels, JobRequest, RequestedFile
 from jobs.intake.sources import Remote, SourceError
+from jobs.intake.speech import voices
 from jobs.lifecycle import drafts
 from jobs.models import Job
 from jobs.presenters import job_resource
@@ -178,10 +179,25 @@ def warnings_of(job: Job, items: dict[str, Item], tenant: Tenant, *, is_measured
             f"The reference is smaller than the video; at least {side} pixels per side give a sharper result."
         )
         found.append(Notice("reference_small", detail))
-    if any("voices" in item["facts"] for item in job.inputs["speech"]):
-        detail = "The length is counted from the text: the speech may be a tenth shorter or longer."
-        found.append(Notice("length_estimated", detail))
-    return found + framing_notices(job, items) + sound_notices(job) + refusals_of(job, tenant)
+    return (
+        found
+        + text_notices(job)
+        + framing_notices(job, items)
+        + sound_notices(job)
+        + refusals_of(job, tenant)
+    )
+
+
+def text_notices(job: Job) -> list[Notice]:
+    """How exact a length is that was counted from a text."""
+    said = [
+        voices.offered()[name] for item in job.inputs["speech"] for name in item["facts"].get("voices", ())
+    ]
+    if not said:
+        return []
+    percent = 100 * max(voice.pace.tolerance for voice in said)
+    detail = f"The length is counted from the text: the speech may be {percent:.0f} % shorter or longer."
+    return [Notice("length_estimated", detail)]
 
 
 def framing_notices(job: Job, items: dict[str, Item]) -> list[Notice]:

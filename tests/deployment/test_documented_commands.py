@@ -39,6 +39,7 @@ ELSEWHERES = {
     "grep": "filters what another prints",
     "jq": "reads logs of a deployment",
     "mkdir": "changes the host",
+    "pip": "changes an environment beside ours",
     "pg_dump": "is run by test_backup.py",
     "pg_restore": "is run by test_backup.py",
     "promtool": "is run by test_alerts.py where it is installed",

@@ -142,7 +142,7 @@ def _entry(root: Path, file: Path) -> dict[str, Any]:
         "size": len(content),
         "oid": hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest(),
     }
-    if file.suffix in (".safetensors", ".pth"):
+    if file.suffix in (".safetensors", ".pth", ".onnx", ".bin"):
         digest = hashlib.sha256(content).hexdigest()
         entry["lfs"] = {"oid": digest, "size": len(content), "pointerSize": 130}
     return entry

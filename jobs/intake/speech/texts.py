@@ -10,8 +10,6 @@ from jobs.intake.speech.voices import Voice
 
 MAX_CHARACTERS = 50_000
 MAX_PAUSE = 5.0
-TOLERANCE = 0.1
-"""Of a length that is counted from a text."""
 BETWEEN_LINES = 0.3
 """Seconds between two lines of a dialogue that say nothing of it."""
 
@@ -121,8 +119,13 @@ def _refuse_unspeakable(text: str, voice: Voice) -> None:
 
 
 def seconds_of(spoken: Spoken, voices: Mapping[str, Voice]) -> float:
-    """How long the speech will be, give or take a tenth: counted from the texts alone."""
+    """How long the speech will be, give or take `tolerance_of`: counted from the texts alone."""
     return sum(line.pause + _seconds_of(line.text, voices[line.voice]) for line in spoken.lines)
+
+
+def tolerance_of(spoken: Spoken, voices: Mapping[str, Voice]) -> float:
+    """How much longer or shorter than `seconds_of` the speech may be, as a share."""
+    return max(voices[line.voice].pace.tolerance for line in spoken.lines)
 
 
 def _seconds_of(text: str, voice: Voice) -> float:

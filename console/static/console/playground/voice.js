@@ -59,9 +59,9 @@ export class Voice {
   offer(voices) {
     const chosen = this.speaker.value;
     const names = new Intl.DisplayNames(["en"], { type: "language" });
-    const engines = { espeak: ", like a machine" };
+    const manner = (id, engine) => engine === "espeak" ? "like a machine" : id.split("_").at(-1);
     this.speaker.replaceChildren(...voices.map(({ id, language, gender, engine }) =>
-      element("option", { value: id, text: `${names.of(language)}, ${gender}${engines[engine] ?? ""}` })));
+      element("option", { value: id, text: `${names.of(language)}, ${gender}, ${manner(id, engine)}` })));
     if (voices.some(({ id }) => id === chosen)) this.speaker.value = chosen;
     this.typing.hidden = !voices.length;
   }
