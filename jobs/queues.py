@@ -1,6 +1,6 @@
-"""The queue of what uses the network outside: webhooks, fetching inputs, waking RunPod's workers.
+"""The queues of control: of what uses the network outside, and of texts that are to be said.
 
-Like the render queues it runs only what is named here, whoever writes to Redis.
+Like the render queues they run only what is named here, whoever writes to Redis.
 """
 
 from typing import cast
@@ -15,6 +15,7 @@ from gpu_worker.contract.queues import AllowListedJob, open_queue
 from gpu_worker.contract.reading import UnreadableError
 
 OUTBOUND = "outbound"
+SPEECH = "speech-cpu"
 DELIVER_FUNCTION = "jobs.tasks.deliver"
 FETCH_FUNCTION = "jobs.tasks.fetch_inputs"
 WAKE_FUNCTION = "jobs.tasks.wake"
@@ -22,6 +23,10 @@ WAKE_FUNCTION = "jobs.tasks.wake"
 
 class OutboundJob(AllowListedJob):
     allowed = frozenset({DELIVER_FUNCTION, FETCH_FUNCTION, WAKE_FUNCTION})
+
+
+class SpeechJob(AllowListedJob):
+    allowed = frozenset({FETCH_FUNCTION})
 
 
 def waiting_ids(queue: Queue) -> list[str]:
@@ -118,3 +123,7 @@ def _put_back(queue: Queue, rq_id: str) -> None:
 
 def outbound_queue(connection: Redis) -> Queue:
     return open_queue(OUTBOUND, OutboundJob, connection)
+
+
+def speech_queue(connection: Redis) -> Queue:
+    return open_queue(SPEECH, SpeechJob, connection)

@@ -214,6 +214,7 @@ def programs(environment: Mapping[str, str], port: int) -> list[Program]:
         Program("web", web, environment, is_ready=lambda: is_served(port)),
         Program("reports", [*manage_py, "control_worker", "reports"], environment),
         Program("outbound", [*manage_py, "control_worker", "outbound"], {**environment, "PUBLIC_URL": url}),
+        Program("speech-cpu", [*manage_py, "control_worker", "speech-cpu"], environment),
         Program("periodic", [*manage_py, "control_worker", "periodic"], environment),
         Program("render-cpu", worker, render_worker_environment(environment)),
     ]

@@ -313,7 +313,7 @@ def database(url: str, **options: object) -> dict[str, object]:
 
 def rq_queues(url: str) -> dict[str, dict[str, str]]:
     """For django-rq's pages; the queues themselves are opened by `gpu_worker.contract.queues`."""
-    names = (*(lane.queue for lane in LANES), REPORTS, "outbound")
+    names = (*(lane.queue for lane in LANES), REPORTS, "outbound", "speech-cpu")
     return {name: {"URL": url, "SERIALIZER": "rq.serializers.JSONSerializer"} for name in names}
 
 

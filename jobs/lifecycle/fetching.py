@@ -1,5 +1,8 @@
 """Inputs that aren't there yet: fetched from addresses, or spoken from texts, while the job waits.
 
+`outbound` workers fetch. A job with a text is left to the `speech-cpu` workers, with whatever else it waits
+for: a model takes a machine's cores, and nobody's files are to wait for it.
+
 The job's row is the truth, the queue only says that there is something to do. A worker holds a lease in the
 row, which it renews while it fetches; when that is over, another begins again, until the job's deadline.
 Tenants have fair shares of the workers. What a worker of the release before fetches has no lease: the same
@@ -18,7 +21,9 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
+from redis import Redis
 from redis.exceptions import RedisError
+from rq import Queue
 
 from accounts.limits import Limits, effective_limits
 from avatar_api.common.advisory_lock import lock_until_commit
@@ -40,7 +45,7 @@ from jobs.intake.speech.fields import TEXT_FIELDS
 from jobs.intake.speech.texts import Spoken, TextError
 from jobs.lifecycle import drafts, retention, transitions
 from jobs.models import Job
-from jobs.queues import FETCH_FUNCTION, outbound_queue, waiting_ids
+from jobs.queues import FETCH_FUNCTION, outbound_queue, speech_queue, waiting_ids
 from jobs.scheduling import fair_claims
 from jobs.scheduling.fair_claims import Lane, Waiting
 from jobs.scheduling.fair_queue import TenantKey
@@ -51,13 +56,16 @@ log = logging.getLogger(__name__)
 MAX_TIME = timedelta(minutes=15)
 """From a job's creation: the wait for a worker, and the fetch itself."""
 MAX_FILE_SECONDS = 300.0
-TOO_LATE = "The files could not be downloaded in time."
+TOO_LATE = ("download_failed", "The files could not be downloaded in time.")
+SAID_TOO_LATE = ("speech_failed", "The speech could not be made in time.")
 
 LEASE = timedelta(seconds=15)
 AT_ONCE_OF_ONE_TENANT = 4
 """Jobs whose files are fetched: servers may take minutes, and others need places too."""
 
 FETCHING = Q(status=Status.QUEUED, urls__isnull=False)
+# JSON that holds these keys, whatever the voices are.
+SPEAKING = Q(inputs__contains={"speech": [{"facts": {"voices": []}}]})
 
 due = threading.Event()
 """Set when the queue says that there is something to fetch."""
@@ -74,15 +82,23 @@ class Fetch:
     interrupt: Interrupt = field(default_factory=Interrupt)
 
 
-def enqueue_fetches(*job_ids: str) -> None:
-    """Have the inputs of jobs fetched; what fails here is left to `reconcile_fetches`."""
+def is_speaking(job: Job) -> bool:
+    return any("voices" in item["facts"] for item in job.inputs["speech"])
+
+
+def enqueue_fetches(*job_ids: str, speaking: bool) -> None:
+    """Have the inputs of jobs fetched or said; what fails here is left to `reconcile_fetches`."""
     try:
         with redis_client() as redis:
-            queue = outbound_queue(redis)
+            queue = _queue(redis, speaking)
             for job_id in job_ids:
                 enqueue(queue, FETCH_FUNCTION, job_id, rq_id=f"fetch-{job_id}")
     except RedisError:
-        log.exception("the outbound queue can't be reached; reconcile will enqueue again")
+        log.exception("the queue of fetches can't be reached; reconcile will enqueue again")
+
+
+def _queue(redis: Redis, speaking: bool) -> Queue:
+    return speech_queue(redis) if speaking else outbound_queue(redis)
 
 
 def reconcile_fetches() -> int:
@@ -91,21 +107,26 @@ def reconcile_fetches() -> int:
     Returns:
         How many fetches were enqueued again.
     """
-    now = timezone.now()
-    for job_id in Job.objects.filter(FETCHING, fetch_deadline__lte=now).values_list("id", flat=True):
-        transitions.fail_fetch(job_id, "download_failed", TOO_LATE)
+    for job in Job.objects.filter(FETCHING, fetch_deadline__lte=timezone.now()).only("inputs"):
+        transitions.fail_fetch(job.id, *(SAID_TOO_LATE if is_speaking(job) else TOO_LATE))
+    return sum(_enqueue_lost(speaking) for speaking in (False, True))
+
+
+def _enqueue_lost(speaking: bool) -> int:
     with redis_client() as redis:
-        known = set(waiting_ids(outbound_queue(redis)))
-    lost = [job_id for job_id in _next_ids(fair_claims.LOOKED_AT) if f"fetch-{job_id}" not in known]
-    enqueue_fetches(*lost)
+        known = set(waiting_ids(_queue(redis, speaking)))
+    next_ids = _next_ids(fair_claims.LOOKED_AT, speaking)
+    lost = [job_id for job_id in next_ids if f"fetch-{job_id}" not in known]
+    enqueue_fetches(*lost, speaking=speaking)
     return len(lost)
 
 
 @transaction.atomic
-def claim_fetches(places: int) -> list[Fetch]:
-    """Lease the jobs whose turn it is to this process, `places` at most."""
+def claim_fetches(places: int, *, speaking: bool = False) -> list[Fetch]:
+    """Lease the jobs whose turn it is to this process, `places` at most: those with a text, or the others."""
     lock_until_commit("claim fetches")  # So that bounds hold between processes.
-    rows = _free().select_for_update(of=("self",), skip_locked=True).filter(pk__in=_next_ids(places))
+    next_ids = _next_ids(places, speaking)
+    rows = _free().select_for_update(of=("self",), skip_locked=True).filter(pk__in=next_ids)
     fetches = [Fetch(job_id) for job_id in rows.values_list("id", flat=True)]
     renew_leases(fetches)
     return fetches
@@ -117,11 +138,18 @@ def _free() -> QuerySet[Job]:
     return Job.objects.filter(FETCHING, free, fetch_deadline__gt=now)
 
 
-def _next_ids(places: int) -> list[str]:
+def _next_ids(places: int, speaking: bool) -> list[str]:
+    kind = SPEAKING if speaking else ~SPEAKING
     turn = Window(RowNumber(), partition_by=[F("organization"), F("livemode")], order_by="id")
-    first = _free().annotate(turn=turn).filter(turn__lte=AT_ONCE_OF_ONE_TENANT).order_by("turn", "id")
+    first = (
+        _free()
+        .filter(kind)
+        .annotate(turn=turn)
+        .filter(turn__lte=AT_ONCE_OF_ONE_TENANT)
+        .order_by("turn", "id")
+    )
     rows = first.values_list("id", "organization_id", "livemode")[: fair_claims.LOOKED_AT]
-    leased = Job.objects.filter(FETCHING, fetch_leased_until__gt=timezone.now())
+    leased = Job.objects.filter(FETCHING, kind, fetch_leased_until__gt=timezone.now())
     in_work = Counter(
         Lane(TenantKey(*tenant)) for tenant in leased.values_list("organization_id", "livemode")
     )
@@ -192,7 +220,7 @@ def _fetched(
     assert job.fetch_deadline is not None
     left = (job.fetch_deadline - timezone.now()).total_seconds()
     if left <= 0:
-        raise SourceError("download_failed", TOO_LATE)
+        raise SourceError(*TOO_LATE)
     try:
         path = _local_file(file, limits, scratch, min(left, MAX_FILE_SECONDS), interrupt)
         owner = inputs.owner_of(job.organization_id, livemode=job.livemode)

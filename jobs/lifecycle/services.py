@@ -106,7 +106,8 @@ def _insert(job: Job, tenant: Tenant, idempotent: IdempotentRequest | None = Non
     JobEvent.objects.create(job=job, type=Status.QUEUED, attempt=0)
     idempotency.complete(tenant, idempotent, job.id)
     # A dispatch that fails never changes the answer: reconcile dispatches again.
-    after_commit(dispatch.dispatch_jobs if job.urls is None else partial(fetching.enqueue_fetches, job.id))
+    fetch = partial(fetching.enqueue_fetches, job.id, speaking=fetching.is_speaking(job))
+    after_commit(dispatch.dispatch_jobs if job.urls is None else fetch)
     return job
 
 

@@ -15,7 +15,7 @@ from gpu_worker.contract.lanes import LANES
 from gpu_worker.contract.queues import render_queue, report_queue
 from jobs import counters
 from jobs.metrics import render_workers
-from jobs.queues import outbound_queue
+from jobs.queues import outbound_queue, speech_queue
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ def all_queues(redis: Redis) -> list[Queue]:
         *(render_queue(lane, redis) for lane in LANES),
         report_queue(redis),
         outbound_queue(redis),
+        speech_queue(redis),
     ]
 
 

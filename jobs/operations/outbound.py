@@ -1,7 +1,8 @@
-"""What an `outbound` process does beside its queue: sends what is due, and fetches what jobs wait for.
+"""What `outbound` and `speech-cpu` processes do beside their queues.
 
-The queue only says that there is something; both kinds of work are claimed from the database, have threads
-and places of their own, and so never wait for each other.
+The first send what is due and fetch what jobs wait for, the second have texts said. The queues only say that
+there is something; all kinds of work are claimed from the database, have threads and places of their own, and
+so never wait for each other.
 """
 
 import logging
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.db import Error, close_old_connections
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 FETCHES = 16
 """At once in one process."""
+SPEECHES = 4
+"""The same of jobs with a text, one of which is said at a time."""
 WATCH_SECONDS = 1.0
 # A container gets ten seconds to end in.
 CLOSE_SECONDS = 5.0
@@ -32,24 +36,37 @@ CLOSE_SECONDS = 5.0
 @contextmanager
 def working() -> Iterator[None]:
     """Deliver and fetch in the background meanwhile."""
+    deliveries = Sender()
+    loop = WorkLoop(
+        "deliveries",
+        claim=delivery.claim_due,
+        begin=deliveries.begin,
+        places=sender.PLACES,
+        due=outbox.due_soon,
+    )
+    try:
+        with _fetching("fetches", fetching.claim_fetches, FETCHES, [loop]):
+            yield
+    finally:
+        deliveries.close(CLOSE_SECONDS)
+
+
+@contextmanager
+def speaking() -> Iterator[None]:
+    """Have texts said in the background meanwhile."""
+    with _fetching("speeches", partial(fetching.claim_fetches, speaking=True), SPEECHES, []):
+        yield
+
+
+@contextmanager
+def _fetching(
+    name: str, claim: Callable[[int], list[Fetch]], places: int, others: list[WorkLoop[Any]]
+) -> Iterator[None]:
+    """Run a loop of fetches, and others beside it."""
     stopped = threading.Event()
-    deliveries, fetches = Sender(), Fetcher()
-    loops: list[WorkLoop[Any]] = [
-        WorkLoop(
-            "deliveries",
-            claim=delivery.claim_due,
-            begin=deliveries.begin,
-            places=sender.PLACES,
-            due=outbox.due_soon,
-        ),
-        WorkLoop(
-            "fetches",
-            claim=fetching.claim_fetches,
-            begin=fetches.begin,
-            places=FETCHES,
-            due=fetching.due,
-        ),
-    ]
+    fetches = Fetcher(places)
+    own: WorkLoop[Any] = WorkLoop(name, claim=claim, begin=fetches.begin, places=places, due=fetching.due)
+    loops = [*others, own]
     threads = [threading.Thread(target=loop.run_until, args=(stopped,)) for loop in loops]
     threads.append(threading.Thread(target=fetches.watch_until, args=(stopped,)))
     for thread in threads:
@@ -63,14 +80,13 @@ def working() -> Iterator[None]:
         for thread in threads:
             thread.join()
         fetches.close()
-        deliveries.close(CLOSE_SECONDS)
 
 
 class Fetcher:
     """Fetches for several jobs at once, each in a thread."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(FETCHES, "fetches")
+    def __init__(self, places: int) -> None:
+        self._threads = ThreadPoolExecutor(places, "fetches")
         self._lock = threading.Lock()
         self._at_work: set[Fetch] = set()
 

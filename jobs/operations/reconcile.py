@@ -24,7 +24,7 @@ from jobs.intake import assets
 from jobs.lifecycle import fetching, retention
 from jobs.models import Job
 from jobs.operations import attempts, stuck_renders
-from jobs.queues import outbound_queue
+from jobs.queues import outbound_queue, speech_queue
 from jobs.scheduling import dispatch, preemption, window_times
 from jobs.scheduling.autoscaling import trigger
 from jobs.states import Status
@@ -45,7 +45,7 @@ class Reconciled:
     """How much one round has set going again.
 
     Attributes:
-        put_back: Reports, and tasks of `outbound`, that a worker took and never began.
+        put_back: Reports, and tasks of `outbound` and `speech-cpu`, that a worker took and never began.
         unrung: Announced attempts that the queue had lost.
         lost: Attempts whose worker was given up.
         rescued: Lost attempts that turned out to be finished.
@@ -120,7 +120,8 @@ def _unless_store_is_away(step: Callable[[], Result], otherwise: Result) -> Resu
 def _put_back_unbegun(redis: Redis) -> int:
     for lane in LANES:
         queues.take_unbegun(render_queue(lane, redis))  # Their jobs are dispatched again, as new attempts.
-    return sum(queues.put_back_unbegun(queue) for queue in (report_queue(redis), outbound_queue(redis)))
+    ours = (report_queue(redis), outbound_queue(redis), speech_queue(redis))
+    return sum(queues.put_back_unbegun(queue) for queue in ours)
 
 
 def _repeat_cancel(job: Job, redis: Redis) -> bool:

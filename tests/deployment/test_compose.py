@@ -75,7 +75,7 @@ def test_our_containers_can_change_nothing_but_tmp(file: str) -> None:
         if name not in ("postgres", "valkey", "store", "proxy")
     }
 
-    assert ours.keys() >= {"web", "reports", "outbound", "periodic", "render-cpu"}
+    assert ours.keys() >= {"web", "reports", "outbound", "speech-cpu", "periodic", "render-cpu"}
     for service in ours.values():
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]

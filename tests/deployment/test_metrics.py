@@ -102,7 +102,7 @@ def test_what_has_ended_is_counted_once_with_what_it_took(
 def test_each_queue_tells_its_depth_and_its_workers(settings: Settings) -> None:
     samples = scrape(settings)
 
-    for queue in ("render-gpu", "render-cpu", "reports", "outbound"):
+    for queue in ("render-gpu", "render-cpu", "reports", "outbound", "speech-cpu"):
         assert value(samples, "avatar_queue_depth", queue=queue) == 0
         assert value(samples, "avatar_workers", queue=queue) == 0
 

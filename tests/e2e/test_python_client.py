@@ -68,6 +68,12 @@ def test_bytes_open_files_and_large_files_are_sent_alike(
     assert len(estimate.faces) == 1
 
 
+def test_a_text_is_said_by_one_of_the_voices(client: avatar.Avatar) -> None:
+    voice = client.voices()[0]["id"]
+    video = client.videos.create(image=PORTRAIT, text="Hello.", voice=voice, resolution="480p")
+    assert video.wait(timeout=300).state.raw["input"]["audio"]["voices"] == [voice]
+
+
 def test_what_is_refused_is_an_exception_of_its_kind(client: avatar.Avatar, order: dict[str, Any]) -> None:
     with pytest.raises(avatar.RequestInvalidError) as refused:
         client.videos.create(**order | {"preset": "best", "seed": -1})

@@ -1,6 +1,7 @@
 import signal
 import threading
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -11,15 +12,20 @@ from gpu_worker.common import telemetry
 from gpu_worker.contract.queues import REPORTS, report_queue
 from jobs.operations import outbound, periodic, queue_worker
 from jobs.operations.queue_worker import ControlWorker
-from jobs.queues import OUTBOUND, outbound_queue
+from jobs.queues import OUTBOUND, SPEECH, outbound_queue, speech_queue
 
-QUEUES = {REPORTS: report_queue, OUTBOUND: outbound_queue}
+QUEUES = {REPORTS: report_queue, OUTBOUND: outbound_queue, SPEECH: speech_queue}
+BACKGROUND: dict[str, Callable[[], AbstractContextManager[None]]] = {
+    REPORTS: nullcontext,
+    OUTBOUND: outbound.working,
+    SPEECH: outbound.speaking,
+}
 
 
 class Command(BaseCommand):
     help = (
         "Run a control worker: `reports` takes down what render workers say, `outbound` sends webhooks and "
-        "fetches inputs (run several), `periodic` repairs."
+        "fetches inputs (run several), `speech-cpu` has texts said, `periodic` repairs."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -34,7 +40,7 @@ class Command(BaseCommand):
             periodic.run_until(stopped())
         else:
             # One process reads reports; what its forerunner had in hand is told by nobody else.
-            with outbound.working() if queue == OUTBOUND else nullcontext():
+            with BACKGROUND[queue]():
                 queue_worker.serve(QUEUES[queue], worker_client, stopped(), put_back=queue == REPORTS)
 
 

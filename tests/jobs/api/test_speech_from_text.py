@@ -10,8 +10,10 @@ import av
 import numpy as np
 import pytest
 from django.core.files.storage import default_storage
+from django.utils import timezone
 from numpy.typing import NDArray
 from pytest_django import Settings
+from redis import Redis
 from rest_framework.test import APIClient
 
 from accounts.models import Organization
@@ -19,6 +21,7 @@ from InfiniteTalk.loudness import integrated_loudness
 from jobs.intake.speech.voices import ESPEAK_VOICES
 from jobs.lifecycle import fetching
 from jobs.models import Job
+from jobs.queues import outbound_queue, speech_queue
 from tests import factories
 from tests.jobs.clients import keyed
 
@@ -57,7 +60,7 @@ def spoken(client: APIClient, body: dict[str, Any]) -> Job:
     """The job, once its speech was made as an `outbound` process makes it."""
     answer = post(client, body)
     assert answer.status_code == 202, answer.content
-    for fetch in fetching.claim_fetches(10):
+    for fetch in fetching.claim_fetches(10, speaking=True):
         fetching.fetch_inputs(fetch)
     return Job.objects.get(pk=answer.json()["id"])
 
@@ -77,7 +80,7 @@ def test_the_job_is_there_at_once_and_its_speech_is_made_while_it_waits(
     assert (created["status"], created["stage"]) == ("queued", "speaking")
     assert created["input"]["audio"] == {"voices": ["espeak-en-us-female"], "characters": 19}
     job = Job.objects.get(pk=created["id"])
-    for fetch in fetching.claim_fetches(1):
+    for fetch in fetching.claim_fetches(1, speaking=True):
         fetching.fetch_inputs(fetch)
     job.refresh_from_db()
     assert job.urls is None
@@ -87,6 +90,29 @@ def test_the_job_is_there_at_once_and_its_speech_is_made_while_it_waits(
     assert shown["input"]["audio"]["duration_seconds"] == pytest.approx(
         float(job.reserved_seconds), abs=0.001
     )
+
+
+def test_texts_are_said_by_processes_of_their_own(
+    acme_client: APIClient, image: str, redis: Redis, django_capture_on_commit_callbacks: Any
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        said = post(acme_client, {"image_url": image, "text": "Hello."}).json()["id"]
+        fetched = post(acme_client, {"image_url": image, "audio_url": "https://example.com/a.wav"}).json()[
+            "id"
+        ]
+    assert speech_queue(redis).job_ids == [f"fetch-{said}"]
+    assert outbound_queue(redis).job_ids == [f"fetch-{fetched}"]
+    assert [fetch.job_id for fetch in fetching.claim_fetches(10)] == [fetched]
+    assert [fetch.job_id for fetch in fetching.claim_fetches(10, speaking=True)] == [said]
+
+
+def test_a_text_that_nobody_says_fails_for_that_reason(acme_client: APIClient, image: str) -> None:
+    job = Job.objects.get(pk=post(acme_client, {"image_url": image, "text": "Hello."}).json()["id"])
+    job.fetch_deadline = timezone.now()
+    job.save(update_fields=["fetch_deadline"])
+    fetching.reconcile_fetches()
+    job.refresh_from_db()
+    assert (job.status, job.error_code) == ("failed", "speech_failed")
 
 
 @pytest.mark.parametrize("voice", PARAGRAPHS)
@@ -150,7 +176,7 @@ def test_the_speech_can_be_had_once_it_was_made(
     answer = post(acme_client, {"image_url": image, "text": "To be heard."})
     address = f"/v1/jobs/{answer.json()['id']}/content?variant=audio"
     assert acme_client.get(address).status_code == 409
-    for fetch in fetching.claim_fetches(1):
+    for fetch in fetching.claim_fetches(1, speaking=True):
         fetching.fetch_inputs(fetch)
     found = acme_client.get(address)
     assert found.status_code == 302
@@ -168,7 +194,7 @@ def test_a_text_is_gone_once_it_was_said_and_appears_in_no_log(
         assert SECRET not in json.dumps(
             list(stored.extra(select={"raw": "urls::text"}).values("raw", "inputs"))
         )
-        for fetch in fetching.claim_fetches(1):
+        for fetch in fetching.claim_fetches(1, speaking=True):
             fetching.fetch_inputs(fetch)
     assert stored.get().urls is None
     assert SECRET not in caplog.text
@@ -231,7 +257,7 @@ def test_an_engine_that_fails_fails_the_job_with_a_reason_and_a_retry_says_the_t
 ) -> None:
     answer = post(acme_client, {"image_url": image, "text": "Say it."})
     settings.SPEECH_ENGINE = ""
-    for fetch in fetching.claim_fetches(1):
+    for fetch in fetching.claim_fetches(1, speaking=True):
         fetching.fetch_inputs(fetch)
     job = Job.objects.get(pk=answer.json()["id"])
     assert (job.status, job.error_code) == ("failed", "speech_failed")

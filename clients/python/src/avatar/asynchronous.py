@@ -52,6 +52,10 @@ class AsyncAvatar:
         """What was used this month."""
         return await self.run(protocol.read_json("/usage"))
 
+    async def voices(self) -> list[dict[str, Any]]:
+        """What can say a text, the default first; empty where nothing can."""
+        return list((await self.run(protocol.read_json("/voices")))["data"])
+
     async def run(self, operation: Operation[Result]) -> Result:
         """Carry out an operation."""
         try:

@@ -3,7 +3,7 @@
     avatar create me.jpg me.mp3 -o me.mp4
     avatar create me.jpg --text "Good morning." -o me.mp4
     avatar batch orders.csv --folder videos
-    avatar jobs | watch | cancel | retry | estimate | usage | me
+    avatar jobs | watch | cancel | retry | estimate | voices | usage | me
 
 AVATAR_API_KEY and AVATAR_API_URL say where and as whom. `--json` prints what the API answers. The status is 0
 on success, 1 if a video failed, 2 for a request that was refused, 3 if the server can't be reached, 130 after
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         _command(commands, name, command, text).add_argument("id")
     _command(commands, "usage", lambda avatar, _: _print(avatar.usage()), "what was used this month")
+    _command(commands, "voices", lambda avatar, _: _print(avatar.voices()), "what can say a text")
     _command(commands, "me", lambda avatar, _: _print(avatar.me()), "organization, key and plan")
     return parser
 

@@ -62,6 +62,10 @@ class Avatar:
         """What was used this month."""
         return self.run(protocol.read_json("/usage"))
 
+    def voices(self) -> list[dict[str, Any]]:
+        """What can say a text, the default first; empty where nothing can."""
+        return list(self.run(protocol.read_json("/voices"))["data"])
+
     def run(self, operation: Operation[Result], deadline: float | None = None) -> Result:
         """Carry out an operation; `deadline` is a moment of `time.monotonic`."""
         try:
