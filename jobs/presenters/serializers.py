@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, get_type_hints
 
+from django.templatetags.static import static
 from rest_framework import serializers
 
 from accounts.limits import INTERNAL, LIMIT_NAMES, Limits
 from avatar_api.common.fields import TimestampField
 from gpu_worker.contract.error_codes import ERROR_CODES, JOB_ERROR_CODES
+from jobs.intake.speech.voices import Voice
 from jobs.states import Stage, Status
 
 ERROR_CHOICES = [(code, ERROR_CODES[code].title) for code in JOB_ERROR_CODES]
@@ -147,6 +149,12 @@ class VoiceSerializer(serializers.Serializer):
     language = serializers.CharField(help_text="A BCP 47 tag, such as en-US.")
     gender = serializers.ChoiceField(choices=["female", "male"])
     engine = serializers.CharField(help_text="`espeak` sounds like a machine.")
+    sample_url = serializers.SerializerMethodField(
+        help_text="Some seconds of it (MP3); null where there are none."
+    )
+
+    def get_sample_url(self, voice: Voice) -> str | None:
+        return self.context["base_url"] + static(voice.sample) if voice.sample else None
 
 
 class VoiceListSerializer(serializers.Serializer):

@@ -333,6 +333,7 @@ VOICE = {
     "language": "en-US",
     "gender": "female",
     "engine": "espeak",
+    "sample_url": "https://api.example.com/static/jobs/voices/espeak-en-us-female.mp3",
 }
 
 ANSWERS: dict[tuple[str, str], dict[str, Json]] = {

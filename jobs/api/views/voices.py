@@ -7,6 +7,7 @@ from accounts.tenancy import TenantView
 from avatar_api.common.openapi import operation
 from avatar_api.common.parameters import refuse_unknown
 from jobs.intake.speech import voices
+from jobs.presenters import signed_urls
 from jobs.presenters.serializers import VoiceListSerializer, VoiceSerializer
 
 
@@ -17,4 +18,6 @@ class VoiceListView(TenantView):
     def get(self, request: Request) -> Response:
         """The voices that can say a text; none where speech from text is not set up."""
         refuse_unknown(request.query_params, set())
-        return Response({"data": VoiceSerializer(voices.offered().values(), many=True).data})
+        context = {"base_url": signed_urls.base_url(request)}
+        offered = VoiceSerializer(voices.offered().values(), many=True, context=context)
+        return Response({"data": offered.data})

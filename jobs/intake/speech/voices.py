@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.conf import settings
+
+SAMPLES = Path(__file__).parents[2] / "static" / "jobs" / "voices"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,12 @@ class Voice:
     name: str
     scripts: tuple[str, ...]
     pace: Pace
+
+    @property
+    def sample(self) -> str | None:
+        """The static file in which it is heard; None where `ops.voice_samples` wasn't run for it."""
+        file = SAMPLES / f"{self.id}.mp3"
+        return f"jobs/voices/{file.name}" if file.exists() else None
 
 
 LATIN = ("LATIN",)

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from django.contrib.staticfiles import finders
 from django.core.files.storage import default_storage
 from django.utils import timezone
 from numpy.typing import NDArray
@@ -249,7 +250,16 @@ def test_voices_are_listed_for_whoever_has_a_key(acme: Organization) -> None:
         "language": "en-US",
         "gender": "male",
         "engine": "espeak",
+        "sample_url": "http://testserver/static/jobs/voices/espeak-en-us-male.mp3",
     }
+
+
+def test_each_voice_of_espeak_can_be_heard_before_it_is_chosen(acme_client: APIClient) -> None:
+    for voice in acme_client.get("/v1/voices").json()["data"]:
+        file = finders.find(voice["sample_url"].removeprefix("http://testserver/static/"))
+        with av.open(file) as sound:
+            assert sound.duration
+            assert 1 < sound.duration / av.time_base < 5
 
 
 def test_an_engine_that_fails_fails_the_job_with_a_reason_and_a_retry_says_the_text_again(

@@ -28,9 +28,12 @@ export class Voice {
     this.error = element("p", { class: "error", role: "alert", hidden: true });
     this.text = element("textarea", { id: `${id}-text`, rows: 3, placeholder: "Hello! [pause 0.5s] It is good to see you.", oninput: () => this.type() });
     this.speaker = element("select", { id: `${id}-speaker`, onchange: () => this.onChange() });
+    this.sample = element("audio");
+    this.hear = element("button", { type: "button", class: "little", text: "Hear it", onclick: () => this.playSample() });
     this.typing = element("div", { class: "stack tight", hidden: true },
       element("label", { for: `${id}-text`, text: "Or type what is said" }), this.text,
-      element("label", { for: `${id}-speaker`, text: "Spoken by" }), this.speaker);
+      element("label", { for: `${id}-speaker`, text: "Spoken by" }),
+      element("div", { class: "row" }, this.speaker, this.hear));
     this.place.append(drop, element("div", { class: "row" }, this.record, sampleButton), this.level, this.player, this.said, this.typing, this.error);
   }
 
@@ -58,12 +61,19 @@ export class Voice {
   /** Let a text be typed where the API has voices. */
   offer(voices) {
     const chosen = this.speaker.value;
+    this.samples = new Map(voices.map(({ id, sample_url: url }) => [id, url]));
+    this.hear.hidden = !voices.some(({ sample_url: url }) => url);
     const names = new Intl.DisplayNames(["en"], { type: "language" });
     const manner = (id, engine) => engine === "espeak" ? "like a machine" : id.split("_").at(-1);
     this.speaker.replaceChildren(...voices.map(({ id, language, gender, engine }) =>
       element("option", { value: id, text: `${names.of(language)}, ${gender}, ${manner(id, engine)}` })));
     if (voices.some(({ id }) => id === chosen)) this.speaker.value = chosen;
     this.typing.hidden = !voices.length;
+  }
+
+  playSample() {
+    this.sample.src = this.samples.get(this.speaker.value);
+    this.sample.play();
   }
 
   /** A text takes the place of a recording. */

@@ -17,6 +17,7 @@ FOLDERS = (
     "console/static/console/vendor",
     "docs/images/portraits",
     "jobs/api/openapi/files",
+    "jobs/static/jobs/voices",
     "tests/gpu_worker/pictures",
     "tests/jobs/intake/files",
 )
