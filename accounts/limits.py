@@ -32,6 +32,7 @@ class Limits:
         open_asset_bytes: Their sizes together.
         open_streams: Answers that stay open: event streams, and creations that wait for their job's end.
         open_uploads: Large request bodies that arrive at once.
+        consent_required: Whether each job has to say on which consent it rests.
     """
 
     create_per_minute: int
@@ -51,6 +52,7 @@ class Limits:
     open_asset_bytes: int
     open_streams: int
     open_uploads: int
+    consent_required: bool
 
 
 LIMIT_NAMES = tuple(field.name for field in fields(Limits))

@@ -153,6 +153,7 @@ class PlanLimits(models.Model):
     )
     open_streams = models.PositiveIntegerField(db_default=200, default=200, validators=[at_least_one])
     open_uploads = models.PositiveIntegerField(db_default=64, default=64, validators=[at_least_one])
+    consent_required = models.BooleanField(db_default=False, default=False)
 
     class Meta:
         abstract = True

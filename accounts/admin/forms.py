@@ -39,6 +39,7 @@ EXPLANATIONS = {
     "open_asset_bytes": "Their sizes together.",
     "open_streams": "Event streams and requests that wait for a job's end, at once.",
     "open_uploads": "Large request bodies that arrive at once.",
+    "consent_required": "Refuse jobs that don't say whose likeness they show and who allowed it.",
 }
 """What each limit does, shown beside its field."""
 

@@ -47,6 +47,7 @@ class JobAdmin(ScopedAdmin):
                 ("speaking_order", "speaker_boxes"),
                 ("audio_channels", "crop"),
                 ("metadata", "retry_of"),
+                "consent",
             ],
             "classes": ["tab"],
         },

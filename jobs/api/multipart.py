@@ -1,7 +1,7 @@
 """A multipart form as the JSON object that it stands for.
 
-Everything in a form is text. Numbers are read as such, `metadata`, `speaker_boxes`, `crop` and
-`script` are one part of JSON each, and `metadata[key]=value` parts work too.
+Everything in a form is text. Numbers are read as such, `metadata`, `speaker_boxes`, `crop`, `script`
+and `consent` are one part of JSON each, and `metadata[key]=value` parts work too.
 """
 
 import re
@@ -14,7 +14,7 @@ from avatar_api.common import strict_json
 from avatar_api.common.faults import Faults
 from avatar_api.common.problems import FieldError, invalid
 
-JSON_PARTS = ("metadata", "speaker_boxes", "crop", "script")
+JSON_PARTS = ("metadata", "speaker_boxes", "crop", "script", "consent")
 METADATA_PART = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}")
 

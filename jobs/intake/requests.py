@@ -21,6 +21,7 @@ from avatar_api.common.problems import FieldError
 from gpu_worker.contract.framing import Box
 from gpu_worker.contract.presets import PRESETS, Preset, PresetName, Resolution
 from gpu_worker.contract.spec import ReferenceKind, RenderParameters, SpeakingOrder
+from jobs.intake.consent import ConsentSerializer
 from jobs.intake.fields import AssetIdField, FileUrlField, MetadataField, WebhookUrlField
 from jobs.intake.probes.base import Channel
 from jobs.intake.sources import Source
@@ -86,6 +87,7 @@ class JobRequest(RenderParameters):
         audio_channels: Whether that one has the two speakers on its channels.
         crop: What is shown of the reference; None: around the speakers.
         webhook_url: Where this job's events go, instead of the organization's endpoints.
+        consent: Whose likeness it shows and who allowed it, as the caller attests.
     """
 
     reference: RequestedFile
@@ -94,6 +96,7 @@ class JobRequest(RenderParameters):
     crop: Box | None
     webhook_url: str | None
     metadata: dict[str, str]
+    consent: dict[str, str] | None
 
     @property
     def reference_kind(self) -> ReferenceKind:
@@ -201,6 +204,10 @@ class JobRequestSerializer(StrictSerializer):
     metadata = MetadataField(
         default=dict, help_text="Up to 16 pairs of text of your own, which come back with the job."
     )
+    consent = ConsentSerializer(
+        required=False,
+        help_text="Whose likeness and voice these are, and who allowed it. Plans may require it.",
+    )
 
     def to_internal_value(self, data: Any) -> Any:
         """Raises: Problem: `validation_error` naming every field at fault, by itself or beside others."""
@@ -240,6 +247,7 @@ class JobRequestSerializer(StrictSerializer):
             **RenderParameters.read(chosen),
             webhook_url=data.get("webhook_url"),
             metadata=data["metadata"],
+            consent=data.get("consent"),
         )
 
 

@@ -25,7 +25,7 @@ from gpu_worker.contract.engines import EngineName
 from jobs.billing import quotas
 from jobs.intake import inputs
 from jobs.intake.requests import JobRequest
-from jobs.lifecycle import drafts, fetching, retention, transitions
+from jobs.lifecycle import consents, drafts, fetching, retention, transitions
 from jobs.models import Job, JobEvent
 from jobs.scheduling import dispatch
 from jobs.states import OPEN, Status
@@ -39,6 +39,7 @@ KEPT_BY_RETRY = (
     "audio_channels",
     "crop",
     "metadata",
+    "consent",
     "reference_kind",
     "webhook_url",
     "urls",
@@ -62,6 +63,7 @@ def create_job(
     """
     quotas.refuse_overload()
     drafts.check_plan(job_request, tenant.limits)
+    consents.check(job_request.consent, tenant.limits)
     drafts.check_weights(job_request.preset, drafts.engine_for(tenant))
     drafts.check_texts(job_request, tenant.limits)
     job_id = new_id("job")
@@ -104,6 +106,7 @@ def _insert(job: Job, tenant: Tenant, idempotent: IdempotentRequest | None = Non
     job.request_id, job.traceparent = request_id.get(), telemetry.traceparent()
     job.save(force_insert=True)
     JobEvent.objects.create(job=job, type=Status.QUEUED, attempt=0)
+    consents.record(job)
     idempotency.complete(tenant, idempotent, job.id)
     # A dispatch that fails never changes the answer: reconcile dispatches again.
     fetch = partial(fetching.enqueue_fetches, job.id, speaking=fetching.is_speaking(job))
@@ -116,14 +119,16 @@ def retry_job(*, tenant: Tenant, job: Job, idempotent: IdempotentRequest | None 
 
     Raises:
         Problem: `conflict` while the job hasn't ended, `expired` once its inputs are gone,
-            `validation_error` where nobody has its preset's weights any more,
-            `queue_full`, `quota_exceeded` or `idempotency_key_in_use`. Nothing is left behind then.
+            `validation_error` where nobody has its preset's weights any more, or where it lacks the consent
+            that the plan requires by now, `queue_full`, `quota_exceeded` or `idempotency_key_in_use`.
+            Nothing is left behind then.
     """
     if job.status in OPEN:
         raise Problem("conflict", f"The job is {job.status}; only a job that has ended can be retried.")
     if job.is_expired:
         raise Problem("expired", "The job's inputs have been deleted.")
     quotas.refuse_overload()
+    consents.check(job.consent, tenant.limits)
     drafts.check_weights(job.preset, EngineName(job.engine))
     job_id = new_id("job")
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)

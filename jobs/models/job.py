@@ -53,6 +53,8 @@ class Job(models.Model):
     # Whether both speakers are on the channels of one recording.
     audio_channels = models.CharField(max_length=8, default="mix", db_default="mix")
     metadata = models.JSONField(default=dict)
+    # What the caller attests of the people shown: `subject`, `basis`, `reference`.
+    consent = models.JSONField(null=True, blank=True)
     reference_kind = models.CharField(max_length=8, choices=choices(ReferenceKind))
     inputs = models.JSONField()
     # Addresses to fetch first, by field; encrypted because they may hold credentials, gone once fetched.

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from auditlog.models import LogEntry
 from django.contrib.admin.models import LogEntry as AdminLogEntry
 from django.db import connection
 from django.db.models import Model, QuerySet
@@ -138,6 +139,7 @@ def _erase_rows(organization: Organization, traces: Traces) -> Counter[str]:
         rows: QuerySet[Model] = model._default_manager.filter(organization=organization)
         while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH]):
             traces.ids.update(keys)
+            gone["audit log entries"] += LogEntry.objects.filter(object_pk__in=keys).delete()[0]
             gone["admin log entries"] += AdminLogEntry.objects.filter(object_id__in=keys).delete()[0]
             gone.update(model._default_manager.filter(pk__in=keys).delete()[1])
     return gone

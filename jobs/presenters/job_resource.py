@@ -166,6 +166,7 @@ def input_of(job: Job) -> dict[str, Any]:
         "crop": None if crop is None else {**vars(crop)},
         **job.plain_parameters(),
         "webhook_url": without_secrets(job.webhook_url) if job.webhook_url else None,
+        "consent": job.consent,
     }
 
 

@@ -188,6 +188,7 @@ class AssetSerializer(serializers.Serializer):
 
 FIELD_OF_TYPE: dict[Any, type[serializers.Field]] = {
     int: serializers.IntegerField,
+    bool: serializers.BooleanField,
     frozenset[str]: SortedListField,
     Decimal: serializers.CharField,
 }

@@ -56,6 +56,7 @@ def test_limits_are_the_plans(acme: Organization):
         open_asset_bytes=10_000_000_000,
         open_streams=200,
         open_uploads=64,
+        consent_required=False,
     )
 
 

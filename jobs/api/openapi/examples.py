@@ -44,6 +44,7 @@ INPUT: Json = {
     "preset": "fast",
     "seed": 1234567,
     "webhook_url": None,
+    "consent": {"subject": "speaker-12", "basis": "permission", "reference": "release 2026-041"},
 }
 QUEUED: Json = {
     "id": JOB_ID,
@@ -249,6 +250,7 @@ ME: Json = {
             "open_asset_bytes": 10000000000,
             "open_streams": 200,
             "open_uploads": 64,
+            "consent_required": False,
         },
         "left": {
             "concurrent_jobs": 3,

@@ -38,6 +38,7 @@ UNUSUAL: dict[str, Any] = {
     "preset": "quality",
     "seed": 4711,
     "metadata": {"order": "17"},
+    "consent": {"subject": "speaker-12", "basis": "permission", "reference": "release 2026-041"},
     "webhook_url": "https://receiver.example/hook",
 }
 """Everything that a customer may ask for beside files, as this job's request doesn't."""

@@ -21,7 +21,7 @@ from accounts import rate_limits, services
 from accounts.models import ApiKey, IdempotencyClaim, Membership, Organization, User
 from gpu_worker.contract import coordination, storage_keys
 from jobs.billing import ended_jobs
-from jobs.lifecycle import fetching
+from jobs.lifecycle import consents, fetching
 from jobs.models import EndedJobs, Job, JobEvent, MonthlyUsage
 from jobs.operations import erasure
 from jobs.scheduling import dispatch
@@ -54,7 +54,9 @@ def fill(organization: Organization, redis: Redis) -> Job:
     removed = services.mint_key(organization=organization, livemode=False, name="old", scopes=frozenset())[0]
     services.revoke_key(api_key=removed)
     removed.delete()
-    job = factories.job(organization, api_key=key, livemode=True)
+    consent = {"subject": f"a speaker of {organization.name}", "basis": "permission", "reference": "17"}
+    job = factories.job(organization, api_key=key, livemode=True, consent=consent)
+    consents.record(job)
     put(f"{storage_keys.inputs_prefix(organization.pk, job.pk)}reference.png")
     put(factories.asset(organization).key)
     factories.delivery(factories.webhook(organization))
