@@ -98,6 +98,24 @@ def test_one_click_a_picture_and_a_recorded_voice_make_a_video(
     assert faults == []
 
 
+def test_a_typed_text_is_said_by_a_voice_that_was_heard_before(
+    browser: Any, live: Live, faults: list[str]
+) -> None:
+    page = open_start_page(browser, live, faults, **DESKTOP)
+    page.get_by_role("button", name="Try it out").click()
+    page.get_by_text("Plan Test mode").wait_for()
+    page.get_by_role("button", name="Sample: one person").click()
+    page.get_by_label("Or type what is said").first.fill("Good morning.")
+    page.get_by_label("Spoken by").first.select_option("espeak-en-us-female")
+    with page.expect_request("**/espeak-en-us-female.mp3"):
+        page.get_by_role("button", name="Hear it").first.click()
+    page.get_by_role("button", name="Make the video", disabled=False).click(timeout=MINUTE)
+    page.get_by_role("link", name="Download").wait_for(timeout=MINUTE)
+    page.get_by_text("The same request as code").click()
+    assert "-F 'voice=espeak-en-us-female'" in page.locator("#code-text").inner_text()
+    assert faults == []
+
+
 def test_on_a_phone_everything_can_be_reached_by_keys_and_the_video_is_seen_before_its_end(
     browser: Any, live: Live, faults: list[str]
 ) -> None:
