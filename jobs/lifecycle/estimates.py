@@ -196,7 +196,7 @@ def text_notices(job: Job) -> list[Notice]:
     if not said:
         return []
     percent = 100 * max(voice.pace.tolerance for voice in said)
-    detail = f"The length is counted from the text: the speech may be {percent:.0f} % shorter or longer."
+    detail = f"The length is counted from the text: the speech is usually within {percent:.0f} % of it."
     return [Notice("length_estimated", detail)]
 
 

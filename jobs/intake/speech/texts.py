@@ -13,7 +13,7 @@ MAX_PAUSE = 5.0
 BETWEEN_LINES = 0.3
 """Seconds between two lines of a dialogue that say nothing of it."""
 
-SECONDS_OF_COMMA, SECONDS_OF_STOP, SECONDS_OF_SPACE = 0.31, 0.44, 0.033
+SECONDS_OF_COMMA, SECONDS_OF_STOP, SECONDS_OF_ZERO = 0.26, 0.39, 0.09
 PAUSE = re.compile(r"\[pause\s+([0-9]{1,2}(?:\.[0-9]{1,3})?)\s*s\]", re.IGNORECASE)
 TAG = re.compile(r"\[\s*pause[^\]]{0,40}\]", re.IGNORECASE)
 COMMA, STOP = re.compile(r"[,;:、，；：](?!\d)"), re.compile(r"(?:[.!?](?=\s|$)|[。！？।])+")
@@ -133,9 +133,12 @@ def _seconds_of(text: str, voice: Voice) -> float:
 
 
 def _parts_of(text: str, voice: Voice) -> Iterator[float]:
+    if text:
+        yield voice.pace.start
     yield voice.pace.letter * sum(character.isalpha() for character in text)
-    yield voice.pace.digit * sum(character.isdigit() or character in "$€£%" for character in text)
-    yield SECONDS_OF_SPACE * text.count(" ")
+    zeros = text.count("0")
+    yield SECONDS_OF_ZERO * zeros
+    yield voice.pace.digit * (sum(character.isdigit() or character in "$€£%" for character in text) - zeros)
     yield SECONDS_OF_COMMA * len(COMMA.findall(text))
     # The pause after the last word is not spoken.
     yield SECONDS_OF_STOP * max(0, len(STOP.findall(text)) - 1)

@@ -19,6 +19,8 @@ from rest_framework.test import APIClient
 
 from accounts.models import Organization
 from InfiniteTalk.loudness import integrated_loudness
+from jobs.intake.speech import synthesis, texts
+from jobs.intake.speech.texts import Spoken
 from jobs.intake.speech.voices import ESPEAK_VOICES
 from jobs.lifecycle import fetching
 from jobs.models import Job
@@ -130,6 +132,26 @@ def test_an_estimate_tells_the_length_within_a_tenth_and_the_speech_is_as_loud_a
     assert -23 <= integrated_loudness(sound, rate) <= -16
     heard = np.flatnonzero(np.abs(sound) > 0.005)
     assert np.diff(heard).max() / rate < 1.0
+
+
+@pytest.mark.parametrize(
+    ("voice", "text"),
+    [
+        ("espeak-en-us-female", "Good morning."),
+        ("espeak-en-us-male", "In 2024 we sold 1,250 units at $19.99 each."),
+        ("espeak-es-es-female", "En 2024 vendimos 1250 unidades."),
+        ("espeak-de-de-male", "Im Jahr 2024 verkauften wir 1250 Stück zu je 19,99 Euro."),
+    ],
+)
+def test_the_length_of_short_texts_and_numbers_is_estimated_within_a_tenth_or_0_3_s(
+    tmp_path: Path, voice: str, text: str
+) -> None:
+    said = Spoken(tuple(texts.read_lines(text, ESPEAK_VOICES[voice])))
+    synthesis.speak(said, tmp_path / "said.wav", max_seconds=60, time_limit=60)
+    with av.open(tmp_path / "said.wav") as sound:
+        assert sound.duration
+        seconds = sound.duration / av.time_base
+    assert texts.seconds_of(said, ESPEAK_VOICES) == pytest.approx(seconds, rel=0.1, abs=0.3)
 
 
 def test_the_same_text_voice_and_seed_give_the_same_bytes(acme_client: APIClient, image: str) -> None:
