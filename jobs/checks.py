@@ -19,15 +19,6 @@ def outbound_requests_stay_public(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register
-def a_speech_engine_finds_its_model(**kwargs: Any) -> list[CheckMessage]:
-    """Without it every text would be taken, and every such job fail."""
-    if settings.SPEECH_ENGINE != "kokoro" or settings.SPEECH_MODEL_PATH:
-        return []
-    hint = "Name the folder that python -m gpu_worker.model_store speech prepared."
-    return [Error("SPEECH_ENGINE=kokoro needs SPEECH_MODEL_PATH beside it.", hint=hint, id="jobs.E006")]
-
-
-@register
 def waking_is_configured_whole(**kwargs: Any) -> list[CheckMessage]:
     """Half a configuration would let jobs wait for a GPU without anybody noticing."""
     if not settings.RUNPOD_ENDPOINT_ID:

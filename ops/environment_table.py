@@ -80,7 +80,7 @@ MEANINGS = {
     "nobody is",
     "RUNPOD_MAX_WORKERS": "no more wakes are outstanding than this, however many jobs wait",
     "SALT_KEY": "with `SECRET_KEY` makes the key of what is encrypted in the database; 50 characters or more",
-    "SPEECH_ENGINE": "what says texts: `espeak`, like a machine, or `kokoro`; unset, nothing does",
+    "SPEECH_ENGINE": "what says texts: `espeak`, like a machine, `kokoro`, or a package; unset, nothing does",
     "SPEECH_MODEL_PATH": "folder of the prepared Kokoro-82M; needed with `SPEECH_ENGINE=kokoro`",
     "SPEECH_PYTHON": "a Python that has what the speech engine needs; unset, our own",
     "SECRET_KEY": "signs sessions and links, the same for all; 50 characters or more",

@@ -204,9 +204,9 @@ PUBLIC_URL = env.str("PUBLIC_URL", "").rstrip("/")
 # What renders live jobs; test keys always get the preview.
 LIVE_ENGINE = env.str("LIVE_ENGINE", "infinitetalk")
 
-# What says texts: eSpeak NG, which sounds like a machine, or Kokoro-82M; both have to be installed.
-# Empty: nothing does.
-SPEECH_ENGINE = env.str("SPEECH_ENGINE", "", validate=OneOf(["", "espeak", "kokoro"]))
+# What says texts: `espeak` (eSpeak NG, which sounds like a machine), `kokoro` (Kokoro-82M), or an entry
+# point of an installed package. Empty: nothing does.
+SPEECH_ENGINE = env.str("SPEECH_ENGINE", "")
 # The folder of its prepared model, and the Python that has its packages; empty: this one.
 SPEECH_MODEL_PATH = env.str("SPEECH_MODEL_PATH", "")
 SPEECH_PYTHON = env.str("SPEECH_PYTHON", "")

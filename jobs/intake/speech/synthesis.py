@@ -19,8 +19,6 @@ from jobs.intake.speech.texts import Spoken, TextError
 
 log = logging.getLogger(__name__)
 
-PROGRAMS = {name: Path(__file__).with_name(f"{name}.py") for name in voices.ENGINES}
-
 # A network takes two cores and two gigabytes: one text at a time in a process, however many wait.
 _speaking = threading.Lock()
 
@@ -37,19 +35,19 @@ def speak(spoken: Spoken, out: Path, *, max_seconds: float, time_limit: float) -
     Raises:
         TextError: `audio_too_long`, or `speech_failed` where the engine is away, fails or takes too long.
     """
-    offered = voices.offered()
-    if not all(line.voice in offered for line in spoken.lines):
+    engine = voices.engine_of(settings.SPEECH_ENGINE)
+    if engine is None or not all(line.voice in engine.voices for line in spoken.lines):
         raise TextError("speech_failed", "The voice is not available at the moment.")
     request = {
         "out": str(out),
         "speakers": spoken.speakers,
         "max_seconds": max_seconds,
         "models": settings.SPEECH_MODEL_PATH,
-        "lines": [asdict(line) | {"voice": offered[line.voice].name} for line in spoken.lines],
+        "lines": [asdict(line) | {"voice": engine.voices[line.voice].name} for line in spoken.lines],
     }
     try:
         with _turn(time_limit) as left:
-            status = _run(PROGRAMS[settings.SPEECH_ENGINE], request, left)
+            status = _run(engine.program, request, left)
     except TimeoutError as error:
         raise TextError("speech_failed", "The speech could not be made in time.") from error
     if status == espeak.TOO_LONG:

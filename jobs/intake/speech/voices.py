@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from django.conf import settings
@@ -34,7 +36,7 @@ class Voice:
         id: Its name in requests.
         language: A BCP 47 tag.
         gender: `female` or `male`.
-        engine: What speaks, a key of `ENGINES`.
+        engine: The name of what speaks.
         name: Its name for the engine.
         scripts: The scripts that it can read, as Unicode's names of characters begin.
         pace: How fast it speaks.
@@ -127,9 +129,38 @@ KOKORO_VOICES = {
     for voice in (_kokoro_voice(f"{kind}_{name}") for name in names.split())
 }
 
-ENGINES = {ESPEAK: ESPEAK_VOICES, KOKORO: KOKORO_VOICES}
+
+@dataclass(frozen=True)
+class Engine:
+    """What says texts.
+
+    Attributes:
+        program: A Python file, run in a process of its own; espeak.py says what it reads and writes.
+        voices: By id, the default first; two at least.
+    """
+
+    program: Path
+    voices: Mapping[str, Voice]
+
+
+OURS = {
+    ESPEAK: Engine(Path(__file__).with_name("espeak.py"), ESPEAK_VOICES),
+    KOKORO: Engine(Path(__file__).with_name("kokoro.py"), KOKORO_VOICES),
+}
+ENTRY_POINTS = "avatar_api.speech_engines"
+
+
+@cache
+def engine_of(name: str) -> Engine | None:
+    """Ours, or the `Engine` to which an installed package's entry point of that name leads."""
+    if name in OURS:
+        return OURS[name]
+    found = entry_points(group=ENTRY_POINTS, name=name)
+    engine: Engine | None = next((entry.load() for entry in found), None)
+    return engine
 
 
 def offered() -> Mapping[str, Voice]:
     """The voices that requests may name, the default first; none where no engine is set up."""
-    return ENGINES.get(settings.SPEECH_ENGINE, {})
+    engine = engine_of(settings.SPEECH_ENGINE)
+    return engine.voices if engine else {}

@@ -14,8 +14,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from InfiniteTalk.loudness import integrated_loudness
-from jobs import checks
-from jobs.intake.speech import kokoro, synthesis, voices
+from jobs.intake.speech import checks, kokoro, synthesis, voices
 from jobs.intake.speech.texts import Line, Spoken, TextError
 from tests.jobs.intake import tiny_kokoro
 
