@@ -138,7 +138,7 @@ class JobRequestSerializer(StrictSerializer):
     )
     voice = VoiceField(help_text="Who says it: the id of a voice. Default: the first of them.")
     text_2 = TextField(required=False, help_text="What the second speaker says.")
-    voice_2 = VoiceField(help_text="Who says that. Default: the second of the voices.")
+    voice_2 = VoiceField(help_text="Who says that. Default: one of the same language as voice.")
     script: serializers.ListSerializer[Any] = serializers.ListSerializer(
         child=ScriptLineSerializer(),
         required=False,

@@ -74,11 +74,13 @@ def spoken(values: Mapping[str, Any]) -> dict[str, Spoken]:
     if not any(name in values for name in TEXT_FIELDS):
         return {}
     faults, found = Faults(), {}
-    defaults = {}
-    for speaker, field in ((1, "voice"), (2, "voice_2")):
+    chosen = {}
+    for field in ("voice", "voice_2"):
         with faults.gathered():
-            defaults[speaker] = _voice(values.get(field), field, speaker)
+            chosen[field] = _voice(values[field], field) if field in values else None
     faults.refuse()
+    first = chosen["voice"] or next(iter(voices.offered().values()))
+    defaults = {1: first, 2: chosen["voice_2"] or _partner_of(first)}
     for field, speaker in (("text", 1), ("text_2", 2)):
         with faults.gathered():
             if field in values:
@@ -97,7 +99,7 @@ def _script(script: list[dict[str, Any]], defaults: Mapping[int, Voice]) -> Spok
         field = f"script.{index}"
         with faults.gathered():
             speaker = line["speaker"]
-            voice = _voice(line["voice"], f"{field}.voice", speaker) if "voice" in line else defaults[speaker]
+            voice = _voice(line["voice"], f"{field}.voice") if "voice" in line else defaults[speaker]
             pause = line.get("pause", texts.BETWEEN_LINES if index else 0.0)
             lines += _lines(f"{field}.text", line["text"], voice, pause=pause, speaker=speaker)
     faults.refuse()
@@ -114,11 +116,15 @@ def _lines(field: str, text: str, voice: Voice, *, pause: float = 0.0, speaker: 
         raise invalid(FieldError(field, error.code, error.detail)) from error
 
 
-def _voice(voice_id: str | None, field: str, speaker: int) -> Voice:
-    """The named voice, or the default of the speaker: the first voice, and for the second one the next."""
+def _partner_of(voice: Voice) -> Voice:
+    """The first other voice of the same language, of another gender if there is one."""
+    offered = voices.offered().values()
+    others = [other for other in offered if other.language == voice.language and other != voice]
+    return min(others, key=lambda other: other.gender == voice.gender, default=voice)
+
+
+def _voice(voice_id: str, field: str) -> Voice:
     offered = voices.offered()
-    if voice_id is None:
-        return list(offered.values())[speaker - 1]
     if voice_id not in offered:
         raise invalid(FieldError(field, "unknown_voice", "GET /v1/voices lists those that there are."))
     return offered[voice_id]

@@ -136,7 +136,7 @@ class Engine:
 
     Attributes:
         program: A Python file, run in a process of its own; espeak.py says what it reads and writes.
-        voices: By id, the default first; two at least.
+        voices: By id, the default first.
     """
 
     program: Path

@@ -193,6 +193,15 @@ def test_two_texts_are_two_speakers(acme_client: APIClient, image: str) -> None:
     ]
 
 
+def test_who_answers_speaks_the_same_language_unless_a_voice_is_named(
+    acme_client: APIClient, image: str
+) -> None:
+    script = [{"speaker": 1, "text": "Guten Tag."}, {"speaker": 2, "text": "Wie geht es?"}]
+    body = {"image_url": image, "script": script, "voice": "espeak-de-de-female"}
+    estimate = post(acme_client, body, "/v1/estimates").json()
+    assert estimate["input"]["audio"]["voices"] == ["espeak-de-de-female", "espeak-de-de-male"]
+
+
 def test_the_speech_can_be_had_once_it_was_made(
     acme_client: APIClient, initech: Organization, image: str
 ) -> None:
