@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 WINDOW_SECONDS = 60
 
 refused_requests = Counter("avatar_rate_limited", "Requests over their rate limit.", ["policy"])
-for policy in ("create", "read", "log-in"):
+for policy in ("create", "read", "log-in", "report"):
     refused_requests.labels(policy)  # Told as zero from the start.
 unlimited_requests = Counter(
     "avatar_rate_limit_unavailable_total", "Requests that passed uncounted because Redis was away."

@@ -1,7 +1,7 @@
 from django.urls import path
 
 from console import demo
-from console.views import invitation, members, playground, start
+from console.views import invitation, members, playground, report, start
 from console.views.sections import section
 
 urlpatterns = [
@@ -9,6 +9,7 @@ urlpatterns = [
     path("playground", playground.playground, name="playground"),
     path("invitation/<str:token>", invitation.invitation, name="invitation"),
     path("playground/guest", demo.sign_in_as_guest, name="playground-guest"),
+    path("report", report.report, name="report"),
     path("console", section, {"name": "home"}, name="console"),
     path("console/videos", section, {"name": "videos"}, name="console-videos"),
     path("console/videos/<str:video_id>", section, {"name": "video"}, name="console-video"),

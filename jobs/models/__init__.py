@@ -4,6 +4,7 @@ from jobs.models.asset import Asset
 from jobs.models.ended_jobs import EndedJobs
 from jobs.models.job import Job, JobEvent
 from jobs.models.lease_watch import LeaseWatch
+from jobs.models.take_down import TakeDownReport
 from jobs.models.usage import MonthlyUsage
 from jobs.models.virtual_time import VirtualTime
 from jobs.models.webhooks import WebhookDelivery, WebhookEndpoint, WebhookEventType, WebhookSecret
@@ -15,6 +16,7 @@ __all__ = [
     "JobEvent",
     "LeaseWatch",
     "MonthlyUsage",
+    "TakeDownReport",
     "VirtualTime",
     "WebhookDelivery",
     "WebhookEndpoint",
