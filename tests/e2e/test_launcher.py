@@ -110,12 +110,23 @@ def test_the_web_image_holds_all_that_web_and_cpu_worker_import():
         name
         for package in ("accounts", "avatar_api", "console", "gpu_worker", "jobs", "launcher")
         for path in (ROOT / package).rglob("*.py")
-        if not {"infinitetalk", "model_store", "serverless.py"} & set(path.parts)
+        if not {"infinitetalk", "model_store", "serverless.py", "kokoro.py"} & set(path.parts)
         for name in imported_packages(path)
     } | {name.split(".")[0] for name in settings.INSTALLED_APPS}
+    assert not_locked(imported, locked) == []
+
+
+def test_the_environment_of_kokoro_holds_all_that_its_program_imports():
+    imported = set(imported_packages(ROOT / "jobs" / "intake" / "speech" / "kokoro.py"))
+    assert "kokoro_onnx" in imported
+    assert not_locked(imported, (ROOT / "requirements" / "kokoro.txt").read_text().lower()) == []
+
+
+def not_locked(imported: set[str], locked: str) -> list[str]:
+    """The distributions of imported packages that a lock file lacks."""
     distributions = packages_distributions()
     needed = {distributions[name][0].lower().replace("_", "-") for name in imported if name in distributions}
-    assert [name for name in sorted(needed) if f"\n{name}==" not in locked] == []
+    return [name for name in sorted(needed) if f"\n{name}==" not in locked]
 
 
 def imported_packages(path: Path) -> Iterator[str]:
