@@ -64,6 +64,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "image_too_small": ErrorCode(0, "The image has too few pixels.", of_job=True),
     "video_unreadable": ErrorCode(0, "The video can't be decoded, or contains no video track.", of_job=True),
     "face_not_found": ErrorCode(0, "No face was found in the image or video.", of_job=True),
+    "content_rejected": ErrorCode(0, "The operator does not accept this content.", of_job=True),
     "download_failed": ErrorCode(
         0, "A file could not be downloaded from its URL in time.", of_job=True, retryable=True
     ),

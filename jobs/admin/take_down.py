@@ -16,7 +16,7 @@ from accounts.admin_scope import is_operator
 from accounts.models import User
 from avatar_api.common.problems import Problem
 from jobs.lifecycle import take_down
-from jobs.models import TakeDownReport
+from jobs.models import BlockedPicture, TakeDownReport
 
 
 @admin.register(TakeDownReport)
@@ -27,7 +27,7 @@ class TakeDownReportAdmin(ModelAdmin):
     list_filter = ["state", "reason"]
     list_select_related = ["job"]
     search_fields = ["=id", "=named"]
-    actions_detail = ["remove_files", "dismiss"]
+    actions_detail = ["remove_files", "remove_and_block", "dismiss"]
     fieldsets = [
         (None, {"fields": [("named", "job"), "reason", "details", "email", "created_at"]}),
         ("Decision", {"fields": ["shown_state", ("decided_by", "decided_at"), "receipt"]}),
@@ -55,6 +55,13 @@ class TakeDownReportAdmin(ModelAdmin):
         text = "The job is canceled if it is open, and its video, pictures and recordings are deleted now."
         return self.decided(request, object_id, "Remove the files", text, take_down.remove)
 
+    @action(description="Remove and block the picture", icon="hide_image")
+    def remove_and_block(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        text = "The files are deleted now, and jobs with a picture that looks the same are refused."
+        return self.decided(
+            request, object_id, "Remove and block the picture", text, take_down.remove_and_block
+        )
+
     @action(description="Dismiss", icon="block")
     def dismiss(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self.decided(request, object_id, "Dismiss", "Nothing is removed.", take_down.dismiss)
@@ -78,3 +85,17 @@ class TakeDownReportAdmin(ModelAdmin):
         except Problem as problem:
             self.message_user(request, str(problem.detail), level="error")
         return HttpResponseRedirect(reverse("admin:jobs_takedownreport_change", args=[report.pk]))
+
+
+@admin.register(BlockedPicture)
+class BlockedPictureAdmin(ModelAdmin):
+    """For operators: they are added by reports, and deleted here."""
+
+    list_display = ["picture_hash", "category", "created_at"]
+    list_filter = ["category"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

@@ -26,7 +26,7 @@ from avatar_api.common.problems import SOON, FieldError, Problem, invalid
 from gpu_worker.contract import storage_keys
 from gpu_worker.contract.framing import Frames
 from gpu_worker.contract.spec import ReferenceKind, SpeakerBox, SpeakingOrder, StoredFile
-from jobs.intake import framing, normalize, sources
+from jobs.intake import blocked_pictures, framing, normalize, sources
 from jobs.intake.normalize import IntakeError, IntakeLimits, NormalisedFile
 from jobs.intake.probe_memory import ProbesBusyError, probe_memory
 from jobs.intake.probes.base import MediaKind, bounds_of
@@ -103,6 +103,7 @@ def probed(file: RequestedFile, path: Path, limits: Limits, scratch: Path, owner
         intake_limits = IntakeLimits(limits.max_speech_seconds, channel)
         with probe_memory.taken(owner, bounds_of(kind, intake_limits).memory_bytes):
             copy = normalize.normalise(kind, path, intake_limits, scratch)
+        blocked_pictures.refuse(copy.picture_hash)
         checked.append(CheckedFile(name, file, copy))
     return checked
 
@@ -148,6 +149,8 @@ def item_of(file: CheckedFile) -> Item:
         item["samples"] = [file.copy.num_samples, file.copy.sampling_rate]
     if file.name in ("image", "video"):
         item["faces"] = [asdict(face) for face in file.copy.faces]
+    if file.copy.picture_hash is not None:
+        item["picture_hash"] = file.copy.picture_hash
     if file.copy.separate_speakers:
         item["separate_speakers"] = True
     return item

@@ -32,6 +32,7 @@ class NormalisedFile:
         channel: Of a stereo recording, the one that was kept, if only one was.
         separate_speakers: Whether a stereo recording seems to hold one speaker on each channel.
         faces: Of a picture or of a video's first frame, largest first.
+        picture_hash: Of a picture, 16 hexadecimal digits by which one that looks the same is known.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class NormalisedFile:
     channel: str | None = None
     separate_speakers: bool = False
     faces: tuple[Face, ...] = ()
+    picture_hash: str | None = None
 
 
 def probe_image(source: Path, limits: IntakeLimits, folder: Path) -> NormalisedFile:

@@ -15,7 +15,7 @@ from accounts.idempotency import IdempotentRequest
 from accounts.tenancy import Tenant
 from avatar_api.common.after_commit import after_commit
 from avatar_api.common.ids import new_id
-from avatar_api.common.problems import Problem
+from avatar_api.common.problems import FieldError, Problem, invalid
 from avatar_api.common.redis import redis_client
 from avatar_api.common.request_id import request_id
 from avatar_api.common.transient_errors import drop_lost_connection
@@ -23,7 +23,8 @@ from gpu_worker.common import logs, telemetry
 from gpu_worker.contract import coordination, storage_keys
 from gpu_worker.contract.engines import EngineName
 from jobs.billing import quotas
-from jobs.intake import inputs
+from jobs.intake import blocked_pictures, inputs
+from jobs.intake.normalize import IntakeError
 from jobs.intake.requests import JobRequest
 from jobs.lifecycle import consents, drafts, fetching, retention, transitions
 from jobs.models import Job, JobEvent
@@ -119,9 +120,9 @@ def retry_job(*, tenant: Tenant, job: Job, idempotent: IdempotentRequest | None 
 
     Raises:
         Problem: `conflict` while the job hasn't ended, `expired` once its inputs are gone,
-            `validation_error` where nobody has its preset's weights any more, or where it lacks the consent
-            that the plan requires by now, `queue_full`, `quota_exceeded` or `idempotency_key_in_use`.
-            Nothing is left behind then.
+            `validation_error` where nobody has its preset's weights any more, where it lacks the consent that
+            the plan requires by now or its picture has been blocked, `queue_full`, `quota_exceeded` or
+            `idempotency_key_in_use`. Nothing is left behind then.
     """
     if job.status in OPEN:
         raise Problem("conflict", f"The job is {job.status}; only a job that has ended can be retried.")
@@ -129,6 +130,7 @@ def retry_job(*, tenant: Tenant, job: Job, idempotent: IdempotentRequest | None 
         raise Problem("expired", "The job's inputs have been deleted.")
     quotas.refuse_overload()
     consents.check(job.consent, tenant.limits)
+    _refuse_blocked_picture(job)
     drafts.check_weights(job.preset, EngineName(job.engine))
     job_id = new_id("job")
     prefix = storage_keys.inputs_prefix(tenant.organization.pk, job_id)
@@ -136,6 +138,13 @@ def retry_job(*, tenant: Tenant, job: Job, idempotent: IdempotentRequest | None 
         copy = _copy_for_retry(job, tenant, job_id)
         copy.inputs = inputs.copy(job.inputs, prefix)
         return _insert(copy, tenant, idempotent)
+
+
+def _refuse_blocked_picture(job: Job) -> None:
+    try:
+        blocked_pictures.refuse(job.inputs["reference"].get("picture_hash"))
+    except IntakeError as error:
+        raise invalid(FieldError("image", error.code, error.detail)) from error
 
 
 def _copy_for_retry(job: Job, tenant: Tenant, job_id: str) -> Job:

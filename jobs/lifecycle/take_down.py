@@ -13,7 +13,7 @@ from avatar_api.common.ids import id_pattern
 from avatar_api.common.problems import Problem
 from gpu_worker.contract import storage_keys
 from jobs.lifecycle import retention, services
-from jobs.models import Job, TakeDownReport
+from jobs.models import BlockedPicture, Job, TakeDownReport
 from jobs.models.take_down import MAX_NAMED
 from jobs.presenters import hls, signed_urls
 from jobs.states import OPEN
@@ -82,6 +82,19 @@ def remove(report: TakeDownReport, user: User) -> None:
         locked = _lock_open(report)
         locked.receipt = _removed(report.job)
         _decide(locked, State.REMOVED, user)
+
+
+def remove_and_block(report: TakeDownReport, user: User) -> None:
+    """The same, and no job may use the picture any more.
+
+    Raises:
+        Problem: `conflict` as from `remove`, or where the job has no picture that is known by a hash.
+    """
+    picture_hash = report.job and report.job.inputs["reference"].get("picture_hash")
+    if picture_hash is None:
+        raise Problem("conflict", "Only pictures of jobs that are known here can be blocked, and no videos.")
+    remove(report, user)
+    BlockedPicture.objects.get_or_create(picture_hash=picture_hash, defaults={"category": report.reason})
 
 
 def _stop(job: Job) -> None:

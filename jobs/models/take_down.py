@@ -52,3 +52,17 @@ class TakeDownReport(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class BlockedPicture(models.Model):
+    """A picture that no job may use any more, known by its hash alone."""
+
+    picture_hash = models.CharField(max_length=16, unique=True, editable=False)
+    category = models.CharField(max_length=16, choices=TakeDownReport.Reason.choices)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.picture_hash

@@ -67,6 +67,7 @@ class Measurements:
         channel: Of a stereo recording, the one that was kept, if only one was.
         separate_speakers: Whether a stereo recording seems to hold one speaker on each channel.
         faces: Of a picture or of a video's first frame, largest first.
+        picture_hash: Of a picture, 16 hexadecimal digits by which one that looks the same is known.
     """
 
     width: int | None = None
@@ -77,6 +78,7 @@ class Measurements:
     channel: str | None = None
     separate_speakers: bool = False
     faces: tuple[Face, ...] = ()
+    picture_hash: str | None = None
 
 
 class IntakeError(Exception):

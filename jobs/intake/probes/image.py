@@ -45,7 +45,20 @@ def probe_image(source: Path, out: Path, limits: IntakeLimits) -> Measurements:
             f"each side should have at least {MIN_SIDE}.",
         )
     write_png(out, picture)
-    return Measurements(width=picture.width, height=picture.height, faces=faces_of(picture))
+    return Measurements(
+        width=picture.width,
+        height=picture.height,
+        faces=faces_of(picture),
+        picture_hash=difference_hash(picture),
+    )
+
+
+def difference_hash(picture: Image.Image) -> str:
+    """Which of 8 × 8 fields are brighter than their right neighbours (dHash), as 16 hexadecimal digits."""
+    small = picture.convert("L").resize((9, 8), Image.Resampling.BOX)
+    rows = [small.tobytes()[9 * row : 9 * row + 9] for row in range(8)]
+    bits = "".join("01"[row[x] > row[x + 1]] for row in rows for x in range(8))
+    return f"{int(bits, 2):016x}"
 
 
 def _normalised(image: Image.Image) -> Image.Image:

@@ -21,7 +21,7 @@ from gpu_worker.contract.lanes import lane_of
 from gpu_worker.contract.presets import PresetName
 from gpu_worker.contract.queues import render_queue
 from jobs.lifecycle import fetching
-from jobs.models import Job, MonthlyUsage
+from jobs.models import BlockedPicture, Job, MonthlyUsage
 from jobs.operations.reconcile import reconcile
 from jobs.queues import outbound_queue
 from jobs.scheduling import dispatch
@@ -83,6 +83,17 @@ def test_the_job_is_there_at_once_and_nothing_was_fetched_yet(
     assert (job["progress"], job["window"]) == (0, {"current": 0, "total": 0})
     assert job["input"]["image"] == {"url": server.url("/portrait.png")}
     assert server.asked == []
+
+
+def test_a_fetched_picture_that_is_blocked_fails_the_job(
+    acme_client: APIClient, server: FileServer, portrait: bytes, speech: bytes
+) -> None:
+    earlier = acme_client.post("/v1/jobs", form(portrait, speech)).json()
+    picture_hash = Job.objects.get(pk=earlier["id"]).inputs["reference"]["picture_hash"]
+    BlockedPicture.objects.create(picture_hash=picture_hash, category="minor")
+    job = after_fetching(create(acme_client, asked(server)))
+    assert (job.status, job.error_code) == ("failed", "content_rejected")
+    assert job.error_detail == "image_url: This picture may not be used here (minor)."
 
 
 def test_fetched_files_are_checked_stored_and_rendered(
