@@ -79,3 +79,9 @@ def test_what_the_reporter_wrote_is_encrypted(job: Job) -> None:
         written = cursor.fetchone()[0]
     assert "alice" not in written
     assert "my face" not in written
+
+
+def test_every_page_leads_to_it(client: Client) -> None:
+    for address in ("/", "/playground", "/report"):
+        page = client.get(address, headers={"Accept": "text/html,*/*;q=0.8"}).content.decode()
+        assert '<a href="/report">' in page
