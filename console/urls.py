@@ -16,5 +16,6 @@ urlpatterns = [
     path("console/keys", section, {"name": "keys"}, name="console-keys"),
     path("console/members", members.members_page, name="members-page"),
     path("console/members/<str:verb>", members.act, name="members-act"),
+    path("console/webhooks", section, {"name": "webhooks"}, name="console-webhooks"),
     path("console/usage", section, {"name": "usage"}, name="console-usage"),
 ]

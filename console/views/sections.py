@@ -12,6 +12,7 @@ from accounts.models import User
 from accounts.scopes import ROLE_SCOPES, Scope
 from avatar_api.common.problems import Problem
 from console.pages import page
+from jobs.models import WebhookEventType
 from jobs.states import Status
 
 
@@ -22,7 +23,17 @@ def section(request: HttpRequest, name: str, **facts: str) -> HttpResponse:
     """One of the console's pages, for the organization and mode that the person has chosen."""
     person = tenant_of(request)
     template = f"{name}.html" if person["memberships"] else "no_organization.html"
-    return page(request, template, {"section": name, "statuses": Status.values, **person, **facts})
+    return page(
+        request,
+        template,
+        {
+            "section": name,
+            "statuses": Status.values,
+            "event_types": WebhookEventType.values,
+            **person,
+            **facts,
+        },
+    )
 
 
 def tenant_of(request: HttpRequest) -> dict[str, Any]:
@@ -40,6 +51,7 @@ def tenant_of(request: HttpRequest) -> dict[str, Any]:
         "role": membership.role,
         "scopes": Scope.choices,
         "may_manage_keys": Scope.KEYS_WRITE.value in scopes,
+        "may_manage_webhooks": Scope.WEBHOOKS_WRITE.value in scopes,
         "may_change_jobs": Scope.JOBS_WRITE.value in scopes,
         "mode": request.session.get(MODE, MODES[0]),
         "modes": MODES,

@@ -139,6 +139,10 @@ class DeliverySerializer(serializers.ModelSerializer):
         help_text="Where it is sent: the webhook's address, or the job's own without its query."
     )
     status = serializers.ChoiceField(source="state", choices=WebhookDelivery.State.choices, read_only=True)
+    payload = serializers.DictField(
+        read_only=True,
+        help_text="What it says. Addresses are null here: they are signed anew each time it is sent.",
+    )
     attempts = AttemptSerializer(many=True, read_only=True, help_text="The last 20, oldest first.")
     next_attempt_at = TimestampField(source="next_try_at", read_only=True, allow_null=True)
     job_id = serializers.CharField(read_only=True, allow_null=True, help_text="The same as `job`.")
@@ -155,6 +159,7 @@ class DeliverySerializer(serializers.ModelSerializer):
             "job",
             "url",
             "status",
+            "payload",
             "attempts",
             "next_attempt_at",
             "job_id",

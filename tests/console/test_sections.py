@@ -14,7 +14,14 @@ from tests.accounts.conftest import make_person
 
 pytestmark = pytest.mark.django_db
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
-PAGES = ["/console", "/console/videos", "/console/videos/job_1", "/console/keys", "/console/usage"]
+PAGES = [
+    "/console",
+    "/console/videos",
+    "/console/videos/job_1",
+    "/console/keys",
+    "/console/webhooks",
+    "/console/usage",
+]
 
 
 @pytest.fixture
@@ -62,6 +69,13 @@ def test_a_member_who_may_not_manage_keys_is_told_who_can(client: Client, acme: 
     client.force_login(make_person("bob@example.com", acme, Role.MEMBER))
     page = client.get("/console/keys").content.decode()
     assert "Create key" not in page
+    assert "An owner or admin of Acme can manage them." in page
+
+
+def test_a_member_who_may_not_manage_webhooks_learns_who_can(client: Client, acme: Organization):
+    client.force_login(make_person("bob@example.com", acme, Role.MEMBER))
+    page = client.get("/console/webhooks").content.decode()
+    assert "Create webhook" not in page
     assert "An owner or admin of Acme can manage them." in page
 
 

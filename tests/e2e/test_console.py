@@ -48,3 +48,30 @@ def test_a_key_is_made_shown_once_and_revoked(page: Any, live: Live) -> None:
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as CSV").click()
     assert download.value.suggested_filename.startswith("usage-")
+
+
+def test_a_webhook_is_made_tested_rotated_and_deleted(page: Any, live: Live) -> None:
+    page.get_by_role("link", name="Webhooks").click()
+    page.get_by_label("Address").fill("nonsense")
+    page.get_by_role("button", name="Create webhook").click()
+    page.locator("[data-field=url] .error").wait_for()
+    page.get_by_label("Address").fill("https://receiver.example/tested")
+    page.get_by_role("button", name="Create webhook").click()
+    page.get_by_text("Copy the secret now").wait_for()
+    secret = page.locator("#secret").inner_text()
+    page.reload()
+    row = page.get_by_role("row", name="receiver.example/tested")
+    row.wait_for()
+    assert secret not in page.content()
+    row.get_by_role("button", name="Send test").click()
+    message = page.locator("#messages li").first
+    message.locator("summary").click()
+    assert json.loads(message.get_by_label("Body").inner_text())["type"] == "webhook.test"
+    message.get_by_role("button", name="Redeliver").click()
+    row.get_by_role("button", name="Rotate secret").click()
+    page.get_by_text("Copy the secret now").wait_for()
+    assert page.locator("#secret").inner_text() != secret
+    row.get_by_role("button", name="Disable").click()
+    row.get_by_text("Disabled manually.").wait_for()
+    row.get_by_role("button", name="Delete").click()
+    row.wait_for(state="detached")

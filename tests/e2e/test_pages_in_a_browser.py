@@ -55,6 +55,7 @@ FOR_OPERATORS = [
     "/console/videos",
     "/console/videos/{job}",
     "/console/keys",
+    "/console/webhooks",
     "/console/usage",
     "/v1/jobs",
     "/v1/jobs/{job}",

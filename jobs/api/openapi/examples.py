@@ -180,6 +180,7 @@ DELIVERY: Json = {
     "job": JOB_ID,
     "url": "https://receiver.example/avatar",
     "status": "succeeded",
+    "payload": {"type": "job.succeeded", "timestamp": FINISHED, "data": {"id": JOB_ID, "object": "job"}},
     "attempts": [{"at": FINISHED, "status": 204, "seconds": 0.21, "answer": ""}],
     "next_attempt_at": None,
     "job_id": JOB_ID,

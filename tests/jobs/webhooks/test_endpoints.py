@@ -141,6 +141,7 @@ def test_a_test_message_is_a_delivery_like_any_other(acme: Organization, acme_cl
     response = post(acme_client, f"/{hook.id}/test")
     sent = response.json()
     assert (response.status_code, sent["event_type"], sent["state"]) == (202, "webhook.test", "pending")
+    assert (sent["payload"]["type"], sent["payload"]["data"]["id"]) == ("webhook.test", hook.id)
     assert acme_client.get(f"/v1/webhooks/{hook.id}/deliveries").json()["data"] == [sent]
 
 

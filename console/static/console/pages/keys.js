@@ -1,8 +1,8 @@
 // API keys: made, shown once, rotated and revoked.
 
-import { call, Refusal } from "../common/api.js";
+import { call } from "../common/api.js";
 import { element } from "../common/dom.js";
-import { at, badge, moment, orSay, row } from "./section.js";
+import { at, badge, button, fieldsOrSay, moment, orSay, row, send } from "./section.js";
 
 const OVERLAP_SECONDS = 24 * 3600;
 
@@ -21,21 +21,13 @@ function rowOf(key) {
   return row({ Name: key.name, Key: element("code", { text: `av_${key.mode}_${key.id}…` }), Scopes: key.scopes.join(", "), "Last use": moment(key.last_used_at) || "never", State: mark, "": element("span", { class: "row" }, ...actions) });
 }
 
-function button(text, onclick) {
-  return element("button", { type: "button", class: "little", text, onclick });
-}
-
 async function act(key, verb, question) {
   if (!confirm(question)) return;
   await orSay(async () => {
     if (verb === "revoke") await call("DELETE", `/api-keys/${key.id}`);
-    else reveal(await post(`/api-keys/${key.id}/rotate`, { overlap_seconds: OVERLAP_SECONDS }));
+    else reveal(await send("POST", `/api-keys/${key.id}/rotate`, { overlap_seconds: OVERLAP_SECONDS }));
     await show();
   });
-}
-
-function post(path, body) {
-  return call("POST", path, { body: JSON.stringify(body), headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() } });
 }
 
 function reveal(made) {
@@ -50,10 +42,9 @@ async function show() {
 }
 
 async function create() {
-  for (const error of document.querySelectorAll("[data-field] .error")) error.hidden = true;
   const expires = at("expires_at").value;
-  try {
-    const made = await post("/api-keys", {
+  await fieldsOrSay(async () => {
+    const made = await send("POST", "/api-keys", {
       name: at("name").value,
       scopes: [...document.querySelectorAll("[name=scopes]:checked")].map((box) => box.value),
       allowed_ips: at("allowed_ips").value.split(",").map((text) => text.trim()).filter(Boolean),
@@ -62,15 +53,7 @@ async function create() {
     reveal(made);
     at("create").reset();
     await show();
-  } catch (error) {
-    if (!(error instanceof Refusal) || !error.errors.length) throw error;
-    for (const { field, detail } of error.errors) {
-      const place = document.querySelector(`[data-field="${field.split(/[.[]/)[0]}"] .error`);
-      if (!place) throw error;
-      place.textContent = detail;
-      place.hidden = false;
-    }
-  }
+  });
 }
 
 at("create")?.addEventListener("submit", (event) => {

@@ -1,6 +1,6 @@
 // What the console's pages share: the refusal at their top, and how things look in tables.
 
-import { Refusal } from "../common/api.js";
+import { call, Refusal } from "../common/api.js";
 import { element } from "../common/dom.js";
 
 export const at = (id) => document.getElementById(id);
@@ -18,6 +18,32 @@ export async function orSay(work) {
     at("problem").hidden = false;
     return null;
   }
+}
+
+/** As `orSay`, for a form: what is wrong with a field is shown at the field. */
+export async function fieldsOrSay(work) {
+  for (const error of document.querySelectorAll("[data-field] .error")) error.hidden = true;
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof Refusal) || !error.errors.length) throw error;
+    for (const { field, detail } of error.errors) {
+      const place = document.querySelector(`[data-field="${field.split(/[.[]/)[0]}"] .error`);
+      if (!place) throw error;
+      place.textContent = detail;
+      place.hidden = false;
+    }
+  }
+}
+
+/** Send JSON that changes something; creations are made once, though the request may be repeated. */
+export function send(method, path, body) {
+  const headers = { "Idempotency-Key": crypto.randomUUID(), ...(body && { "Content-Type": "application/json" }) };
+  return call(method, path, { body: body && JSON.stringify(body), headers });
+}
+
+export function button(text, onclick) {
+  return element("button", { type: "button", class: "little", text, onclick });
 }
 
 export function badge(status) {
