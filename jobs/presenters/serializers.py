@@ -11,6 +11,7 @@ from accounts.limits import INTERNAL, LIMIT_NAMES, Limits
 from avatar_api.common.fields import TimestampField
 from gpu_worker.contract.error_codes import ERROR_CODES, JOB_ERROR_CODES
 from jobs.intake.speech.voices import Voice
+from jobs.presenters.input_serializers import JobInputSerializer, JobReceiptSerializer
 from jobs.states import Stage, Status
 
 ERROR_CHOICES = [(code, ERROR_CODES[code].title) for code in JOB_ERROR_CODES]
@@ -75,7 +76,7 @@ class JobSerializer(serializers.Serializer):
         help_text="Until the end, if no other jobs arrive. Null without a worker or while files are fetched.",
     )
     livemode = serializers.BooleanField()
-    input = serializers.DictField()
+    input = JobInputSerializer()
     stream_url = serializers.URLField(
         allow_null=True,
         help_text="An HLS playlist, from the first finished window on: it grows while the job renders, works "
@@ -84,7 +85,7 @@ class JobSerializer(serializers.Serializer):
     output = OutputSerializer(allow_null=True)
     error = JobErrorSerializer(allow_null=True)
     usage = UsageSerializer()
-    receipt = serializers.DictField(allow_null=True)
+    receipt = JobReceiptSerializer(allow_null=True)
     retry_of = serializers.CharField(allow_null=True)
     metadata = serializers.DictField(child=serializers.CharField())
     created_at = TimestampField()
@@ -119,7 +120,7 @@ class EstimateSerializer(serializers.Serializer):
 
     object = serializers.CharField()
     livemode = serializers.BooleanField()
-    input = serializers.DictField(help_text="As a job would present it.")
+    input = JobInputSerializer(help_text="As a job would present it.")
     duration_seconds = serializers.FloatField()
     windows = serializers.IntegerField()
     estimated_seconds = serializers.FloatField(help_text="From the start of rendering to its end.")

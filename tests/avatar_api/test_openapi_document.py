@@ -192,3 +192,10 @@ def test_each_answer_says_by_its_object_what_it_is(document: dict[str, Any]):
     }
     assert [name for name, value in objects.items() if "const" not in value] == []
     assert (objects["Job"]["const"], objects["Estimate"]["const"]) == ("job", "estimate")
+
+
+def test_what_a_job_was_made_from_and_what_made_it_is_typed(document: dict[str, Any]):
+    schemas = document["components"]["schemas"]
+    for name in ("Job", "Estimate"):
+        assert "#/components/schemas/JobInput" in json.dumps(schemas[name]["properties"]["input"])
+    assert "#/components/schemas/JobReceipt" in json.dumps(schemas["Job"]["properties"]["receipt"])

@@ -51,8 +51,9 @@ def has_fields_of(described: serializers.Serializer, shown: dict[str, Any]) -> b
     nested = {
         name: field for name, field in described.fields.items() if isinstance(field, serializers.Serializer)
     }
-    return list(shown) == list(described.fields) and all(
-        shown[name] is None or has_fields_of(field, shown[name]) for name, field in nested.items()
+    required = {name for name, field in described.fields.items() if field.required}
+    return required <= shown.keys() <= described.fields.keys() and all(
+        shown.get(name) is None or has_fields_of(field, shown[name]) for name, field in nested.items()
     )
 
 
