@@ -12,8 +12,8 @@ from launcher.environment import MADE_BY_US, ROOT, VENV
 from launcher.terminal import Colour, Failure, coloured, say
 
 BIN = VENV / "bin"
-# Not from a wheel: a machine has it, or this check is left to one that does.
 MOST_WORKERS = 8
+# Not from a wheel: a machine has it, or this check is left to one that does.
 BY_THE_MACHINE = ("promtool",)
 
 

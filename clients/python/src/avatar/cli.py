@@ -3,7 +3,7 @@
     avatar create me.jpg me.mp3 -o me.mp4
     avatar create me.jpg --text "Good morning." -o me.mp4
     avatar batch orders.csv --folder videos
-    avatar jobs | watch | cancel | retry | estimate | voices | usage | me
+    avatar jobs | watch | cancel | retry | estimate | voices | usage | me | mcp
 
 AVATAR_API_KEY and AVATAR_API_URL say where and as whom. `--json` prints what the API answers. The status is 0
 on success, 1 if a video failed, 2 for a request that was refused, 3 if the server can't be reached, 130 after
@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from avatar.connection import Settings
 from avatar.errors import ApiError, AvatarError, ConnectionFailedError, VideoFailedError
 from avatar.models import VideoState
 from avatar.synchronous import Avatar, Video
@@ -33,6 +34,8 @@ OPTIONS = ("text", "voice", "preset", "resolution", "prompt", "negative_prompt",
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
+        if options.command is None:
+            return _mcp(options.url, options.folder, options.http)
         with Avatar(url=options.url) as avatar:
             status: int = options.command(avatar, options)
             return status
@@ -88,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "usage", lambda avatar, _: _print(avatar.usage()), "what was used this month")
     _command(commands, "voices", lambda avatar, _: _print(avatar.voices()), "what can say a text")
     _command(commands, "me", lambda avatar, _: _print(avatar.me()), "organization, key and plan")
+    mcp = commands.add_parser("mcp", help="serve the API as tools of a language model (needs the extra mcp)")
+    mcp.set_defaults(command=None)  # Alone in needing no key of its own.
+    mcp.add_argument("--folder", type=Path, help="whose files may be used; default: here, with --http none")
+    mcp.add_argument("--http", type=int, metavar="PORT", help="on loopback, instead of stdin and stdout")
     return parser
 
 
@@ -194,6 +201,20 @@ def _act(verb: str) -> Callable[[Avatar, argparse.Namespace], int]:
         return _print(video.state.raw) if options.json else _say(f"{video.id} {video.status}")
 
     return command
+
+
+def _mcp(url: str | None, folder: Path | None, port: int | None) -> int:
+    try:
+        from avatar import mcp_server
+    except ImportError as error:
+        raise AvatarError("Install what this needs: pip install 'avatar-api-client[mcp]'") from error
+    if port is not None:
+        address = Settings.of("brought by each caller", url, 0).url
+        mcp_server.serve_http(address, folder, port)
+    else:
+        settings = Settings.of(None, url, 0)
+        mcp_server.serve_stdio(settings.api_key, settings.url, folder or Path())
+    return 0
 
 
 def _shown_progress() -> Callable[[VideoState], None] | None:
