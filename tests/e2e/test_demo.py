@@ -37,7 +37,7 @@ def test_the_demo_makes_a_video_from_nothing_and_stops_everything(
     clone: Path, a_second_of_speech: Path, capfd: pytest.CaptureFixture[str]
 ):
     target = clone / "demo.mp4"
-    made = demo.demo(None, SAMPLES / "portrait.png", a_second_of_speech, target, keep=False)
+    made = demo.demo(None, SAMPLES / "portrait.png", a_second_of_speech, target, text="", keep=False)
     assert asyncio.run(made) == 0
 
     with av.open(str(target)) as video:
