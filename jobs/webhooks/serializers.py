@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts.scopes import Scope
 from avatar_api.common.fields import (
     StrictBooleanField,
     StrictCharField,
@@ -141,7 +142,9 @@ class DeliverySerializer(serializers.ModelSerializer):
     status = serializers.ChoiceField(source="state", choices=WebhookDelivery.State.choices, read_only=True)
     payload = serializers.DictField(
         read_only=True,
-        help_text="What it says. Addresses are null here: they are signed anew each time it is sent.",
+        allow_null=True,
+        help_text="What it says, without addresses, which are signed anew each time it is sent. "
+        "It holds the job, so it is null without the scope jobs:read.",
     )
     attempts = AttemptSerializer(many=True, read_only=True, help_text="The last 20, oldest first.")
     next_attempt_at = TimestampField(source="next_try_at", read_only=True, allow_null=True)
@@ -175,6 +178,11 @@ class DeliverySerializer(serializers.ModelSerializer):
 
     def get_url(self, delivery: WebhookDelivery) -> str:
         return endpoints.shown_address(delivery)
+
+    def to_representation(self, instance: WebhookDelivery) -> dict[str, Any]:
+        """Needs `scopes` as its context: those of the caller."""
+        shown: dict[str, Any] = super().to_representation(instance)
+        return shown if Scope.JOBS_READ in self.context["scopes"] else shown | {"payload": None}
 
 
 class DeliveryPageSerializer(serializers.Serializer):

@@ -26,13 +26,7 @@ NEXT_DAY = "2026-11-22T18:27:27.378Z"
 
 INPUT: Json = {
     "image": {"sha256": DIGEST, "size_bytes": 204311, "width": 1024, "height": 1024},
-    "audio": {
-        "sha256": DIGEST,
-        "size_bytes": 301440,
-        "duration_seconds": 9.42,
-        "num_samples": 150720,
-        "sampling_rate": 16000,
-    },
+    "audio": {"sha256": DIGEST, "size_bytes": 301440, "duration_seconds": 9.42},
     "audio_2": None,
     "audio_channels": "mix",
     "crop": {"x": 0.0, "y": 0.0, "width": 1.0, "height": 1.0},

@@ -26,14 +26,19 @@ class DeliveriesView(WebhooksView):
     def page(self, request: Request, deliveries: QuerySet[WebhookDelivery]) -> Response:
         refuse_unknown(request.query_params, {"limit", "cursor"})
         page = page_of(deliveries.select_related("endpoint", "job"), request.query_params, id_pattern("msg"))
-        return Response(DeliveryPageSerializer({"data": page.rows, "next_cursor": page.next_cursor}).data)
+        return Response(
+            DeliveryPageSerializer(
+                {"data": page.rows, "next_cursor": page.next_cursor}, context=self.scopes
+            ).data
+        )
 
     def redelivered(self, deliveries: QuerySet[WebhookDelivery], delivery_id: str) -> Response:
         """Raises: Problem: `not_found`, for a delivery that belongs to something else too."""
         found = deliveries.filter(pk=delivery_id if DELIVERY_ID.fullmatch(delivery_id) else "").first()
         if found is None:
             raise Problem("not_found")
-        return Response(DeliverySerializer(endpoints.redeliver(delivery=found)).data, status=202)
+        again = endpoints.redeliver(delivery=found)
+        return Response(DeliverySerializer(again, context=self.scopes).data, status=202)
 
     def of_webhook(self, webhook_id: str) -> QuerySet[WebhookDelivery]:
         return WebhookDelivery.objects.filter(endpoint=self.endpoint(webhook_id))

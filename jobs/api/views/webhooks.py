@@ -40,6 +40,11 @@ class WebhooksView(TenantView):
         **dict.fromkeys(["POST", "PATCH", "DELETE"], Scope.WEBHOOKS_WRITE.value),
     }
 
+    @property
+    def scopes(self) -> dict[str, frozenset[str]]:
+        """The context of serializers that show more to some."""
+        return {"scopes": self.tenant.scopes}
+
     def endpoints(self) -> QuerySet[WebhookEndpoint]:
         return WebhookEndpoint.objects.for_organization(
             self.tenant.organization, livemode=self.tenant.livemode
@@ -129,7 +134,7 @@ class WebhookTestView(WebhooksView):
     def post(self, request: Request, webhook_id: str) -> Response:
         """Send a message of type `webhook.test`, which tells nothing but that messages arrive."""
         delivery = endpoints.send_test(endpoint=self.endpoint(webhook_id))
-        return Response(DeliverySerializer(delivery).data, status=202)
+        return Response(DeliverySerializer(delivery, context=self.scopes).data, status=202)
 
 
 class WebhookSecretView(WebhooksView):

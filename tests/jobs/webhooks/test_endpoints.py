@@ -145,6 +145,19 @@ def test_a_test_message_is_a_delivery_like_any_other(acme: Organization, acme_cl
     assert acme_client.get(f"/v1/webhooks/{hook.id}/deliveries").json()["data"] == [sent]
 
 
+def test_what_a_delivery_said_of_a_job_is_shown_to_those_who_may_read_jobs(acme: Organization) -> None:
+    hook = factories.webhook(acme)
+    delivery = factories.delivery(hook)
+    payloads = []
+    for scopes in ({"webhooks:write"}, {"webhooks:write", "jobs:read"}):
+        client = keyed(factories.key(acme, scopes=frozenset(scopes)))
+        (listed,) = client.get(f"/v1/webhooks/{hook.id}/deliveries").json()["data"]
+        again = post(client, f"/{hook.id}/deliveries/{delivery.id}/redeliver").json()
+        assert listed["payload"] == again["payload"]
+        payloads.append(listed["payload"])
+    assert payloads == [None, delivery.payload]
+
+
 def test_a_failed_delivery_can_be_sent_once_more(acme: Organization, acme_client: APIClient) -> None:
     hook = factories.webhook(acme)
     delivery = factories.delivery(hook)

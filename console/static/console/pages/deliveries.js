@@ -40,7 +40,7 @@ function itemOf(delivery) {
     }),
   );
   const due = delivery.next_attempt_at ? [element("p", { class: "small", text: `Next attempt: ${moment(delivery.next_attempt_at)}` })] : [];
-  const { type, timestamp, data } = delivery.payload;
+  const { type, timestamp, data } = delivery.payload ?? {};
   const body = element("pre", { class: "scroll", tabindex: "0", "aria-label": "Body", text: JSON.stringify({ type, timestamp, data }, null, 2) });
   return element("li", {}, element("details", {}, summary, element("div", { class: "stack tight" }, element("p", { class: "mono small", text: delivery.id }), attemptsOf(delivery), ...due, body, element("div", {}, again))));
 }
