@@ -61,7 +61,7 @@ def content(result: Any) -> Any:
 
 
 def test_a_video_is_estimated_made_from_a_text_waited_for_and_saved(live: Live, folder: Path) -> None:
-    order = {"image": "me.png", "text": "Good morning from a model.", "resolution": "480p"}
+    order = {"order": {"image": "me.png", "text": "Good morning from a model.", "resolution": "480p"}}
 
     async def conversation(client: Client) -> None:
         tools = {tool.name for tool in (await client.list_tools()).tools}
@@ -91,7 +91,7 @@ def test_files_outside_of_the_folder_are_neither_read_nor_written(
     (folder / "link.png").symlink_to("/etc/hostname")
 
     async def conversation(client: Client) -> None:
-        sent = await client.call_tool("estimate", {"image": path, "text": "Hello."})
+        sent = await client.call_tool("estimate", {"order": {"image": path, "text": "Hello."}})
         saved = await client.call_tool("wait_for_video", {"video_id": "job_x", "save_as": path})
         for result in (sent, saved):
             assert result.is_error
@@ -101,8 +101,10 @@ def test_files_outside_of_the_folder_are_neither_read_nor_written(
 
 
 def test_what_the_api_refuses_is_said_with_its_field(live: Live, folder: Path) -> None:
+    order = {"image": "me.png", "text": "Hi.", "voice": "nobody"}
+
     async def conversation(client: Client) -> None:
-        result = await client.call_tool("create_video", {"image": "me.png", "text": "Hi.", "voice": "nobody"})
+        result = await client.call_tool("create_video", {"order": order})
         assert result.is_error
         assert "voice: " in result.content[0].text
 
@@ -113,7 +115,7 @@ def test_with_a_live_key_nothing_is_made_before_a_person_agrees_to_the_price(
     live: Live, folder: Path, live_key: str
 ) -> None:
     questions: list[str] = []
-    order = {"image": "me.png", "text": "This costs something.", "resolution": "480p"}
+    order = {"order": {"image": "me.png", "text": "This costs something.", "resolution": "480p"}}
 
     async def decline(_context: Any, params: Any) -> Any:
         questions.append(params.message)

@@ -3,14 +3,14 @@
     AVATAR_API_KEY=av_test_… avatar mcp --folder ~/videos
     avatar mcp --http 8765 --folder ~/videos
 
-With HTTP each caller brings its own key (`Authorization: Bearer av_…`); the server listens on loopback alone
-and answers no page of another origin. What costs money is confirmed by the person before, and refused where
-the client can't put a question to one.
+With HTTP each caller brings its own key (`Authorization: Bearer av_…`); the server listens only on loopback
+and answers no page of another origin. What costs money is confirmed by a person before, and refused where the
+client can't put a question to one.
 """
 
 import dataclasses
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 
 from avatar.asynchronous import AsyncAvatar, AsyncVideo
 from avatar.connection import VERSION
-from avatar.errors import AvatarError, VideoFailedError, WaitTimeoutError
+from avatar.errors import AvatarError, WaitTimeoutError
 from avatar.models import VideoState
 
 LOOPBACK = "127.0.0.1"
@@ -33,7 +33,21 @@ INSTRUCTIONS = """Makes talking videos from a portrait and speech. estimate says
 create_video begins one, wait_for_video waits for its end and saves it. Files are paths below the folder that
 the server was started with, or https URLs. Get the consent of the people who are shown."""
 
-Given = Annotated[str | None, Field(description="A path below the allowed folder, or an https URL.")]
+FILES = ("image", "video", "audio")
+
+
+class Order(BaseModel):
+    """The video that is wanted: an image, or a video to dub; and audio, or a text with a voice."""
+
+    image: str | None = Field(None, description="The portrait: a path below the allowed folder, or a URL.")
+    video: str | None = Field(None, description="In place of the image: a video to dub, likewise.")
+    audio: str | None = Field(None, description="The speech, likewise.")
+    text: str | None = Field(None, description="In place of the audio: what is said.")
+    voice: str | None = Field(None, description="Who says the text.")
+    preset: str | None = None
+    resolution: str | None = Field(None, description="480p or 720p.")
+    prompt: str | None = Field(None, description="What the video shows.")
+    seed: str | None = None
 
 
 class Confirmation(BaseModel):
@@ -93,79 +107,38 @@ def make_server(caller_of: Callable[[Context], Caller], folder: Folder) -> MCPSe
     """
     server = MCPServer("avatar-api", instructions=INSTRUCTIONS, version=VERSION, log_level="WARNING")
 
-    def request(
-        image: str | None, video: str | None, audio: str | None, options: dict[str, Any]
-    ) -> dict[str, Any]:
-        files = {"image": image, "video": video, "audio": audio}
-        return options | {name: folder.file(given) for name, given in files.items() if given is not None}
+    def request(order: Order) -> dict[str, Any]:
+        fields = order.model_dump(exclude_none=True)
+        return fields | {name: folder.file(fields[name]) for name in FILES if name in fields}
 
-    async def confirmed(
-        ctx: Context,
-        image: str | None = None,
-        video: str | None = None,
-        audio: str | None = None,
-        text: str | None = None,
-        voice: str | None = None,
-        preset: str | None = None,
-        resolution: str | None = None,
-    ) -> Confirmation | Elicit[Confirmation]:
+    async def confirmed(ctx: Context, order: Order) -> Confirmation | Elicit[Confirmation]:
         """Test keys cost nothing; with a live key a person has to agree to the price."""
         caller = caller_of(ctx)
         if not caller.pays:
             return Confirmation(confirmed=True)
-        options = {"text": text, "voice": voice, "preset": preset, "resolution": resolution}
         with _refusals():
             async with caller.client() as avatar:
-                found = await avatar.videos.estimate(**request(image, video, audio, options))
+                found = await avatar.videos.estimate(**request(order))
         message = f"A video of {found.duration_seconds:.1f} s for ${found.estimated_cost_usd}: make it?"
         return Elicit(message, Confirmation)
 
     @server.tool()
-    async def estimate(
-        ctx: Context,
-        image: Given = None,
-        video: Given = None,
-        audio: Given = None,
-        text: str | None = None,
-        voice: str | None = None,
-        preset: str | None = None,
-        resolution: str | None = None,
-    ) -> dict[str, Any]:
+    async def estimate(ctx: Context, order: Order) -> dict[str, Any]:
         """What a video would take and cost, and what may be wrong with its files. Makes nothing."""
-        options = {"text": text, "voice": voice, "preset": preset, "resolution": resolution}
         with _refusals():
             async with caller_of(ctx).client() as avatar:
-                found = await avatar.videos.estimate(**request(image, video, audio, options))
-        return dataclasses.asdict(found)
+                return dataclasses.asdict(await avatar.videos.estimate(**request(order)))
 
     @server.tool()
     async def create_video(
-        ctx: Context,
-        confirmation: Annotated[Confirmation, Resolve(confirmed)],
-        image: Given = None,
-        video: Given = None,
-        audio: Given = None,
-        text: str | None = None,
-        voice: str | None = None,
-        preset: str | None = None,
-        resolution: str | None = None,
-        prompt: str | None = None,
-        seed: str | None = None,
+        ctx: Context, order: Order, confirmation: Annotated[Confirmation, Resolve(confirmed)]
     ) -> dict[str, Any]:
-        """Begin a talking video: an image (or a video to dub), and audio or a text with a voice."""
+        """Begin a talking video."""
         if not confirmation.confirmed:
             raise ToolError("The person did not agree to the price; nothing was made.")
-        options = {
-            "text": text,
-            "voice": voice,
-            "preset": preset,
-            "resolution": resolution,
-            "prompt": prompt,
-            "seed": seed,
-        }
         with _refusals():
             async with caller_of(ctx).client() as avatar:
-                return _shown((await avatar.videos.create(**request(image, video, audio, options))).state)
+                return _shown((await avatar.videos.create(**request(order))).state)
 
     @server.tool()
     async def wait_for_video(
@@ -221,17 +194,16 @@ def make_server(caller_of: Callable[[Context], Caller], folder: Folder) -> MCPSe
     return server
 
 
-class _refusals:  # noqa: N801 - used like a function
+@contextmanager
+def _refusals() -> Iterator[None]:
     """Turns what the API refuses into errors that the model may read and act on."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, WaitTimeoutError):
-            raise ToolError("The video hasn't ended yet; wait again.") from error
-        if isinstance(error, (AvatarError, VideoFailedError)):
-            faults = [f"{fault.field}: {fault.detail}" for fault in getattr(error, "errors", [])]
-            raise ToolError("; ".join([str(error), *faults])) from error
+    try:
+        yield
+    except WaitTimeoutError as error:
+        raise ToolError("The video hasn't ended yet; wait again.") from error
+    except AvatarError as error:
+        faults = [f"{fault.field}: {fault.detail}" for fault in getattr(error, "errors", [])]
+        raise ToolError("; ".join([str(error), *faults])) from error
 
 
 def _shown(state: VideoState) -> dict[str, Any]:
