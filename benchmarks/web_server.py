@@ -35,7 +35,7 @@ class Deployment:
 
     Attributes:
         environment: Of every process that belongs to it.
-        keys: Of a tenant each: one alone may have no more than a few files looked at at once.
+        keys: One of each tenant, since a tenant may have only a few files probed at once.
     """
 
     environment: dict[str, str]

@@ -1,6 +1,6 @@
 """The queues of control: of what uses the network outside, and of texts that are to be said.
 
-Like the render queues they run only what is named here, whoever writes to Redis.
+Like the render queues they run only what is named here, no matter who writes to Redis.
 """
 
 from typing import cast

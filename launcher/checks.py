@@ -23,7 +23,7 @@ def lint() -> int:
     if failed:
         raise Failure(
             f"{', '.join(failed)} found something: see above; "
-            "`.venv/bin/ruff check --fix` and `.venv/bin/ruff format` mend much."
+            "`.venv/bin/ruff check --fix` and `.venv/bin/ruff format` fix much."
         )
     return 0
 

@@ -27,7 +27,7 @@ def take_in(*, named: str, reason: str, details: str, email: str) -> TakeDownRep
     """Put a report into the operators' queue.
 
     Args:
-        named: The video's id, as its marks tell it, or any address of the video or its files. Whether it
+        named: The video's id, as its marks name it, or any address of the video or its files. Whether it
             exists has no influence on the answer, since the sender is a stranger.
         reason: One of `TakeDownReport.Reason`.
         details: In the sender's words.

@@ -55,7 +55,7 @@ class TakeDownReport(models.Model):
 
 
 class BlockedPicture(models.Model):
-    """A picture that no job may use any more, known by its hash alone."""
+    """A picture that no job may use any more, known only by its hash."""
 
     picture_hash = models.CharField(max_length=16, unique=True, editable=False)
     category = models.CharField(max_length=16, choices=TakeDownReport.Reason.choices)

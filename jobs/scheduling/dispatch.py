@@ -60,7 +60,7 @@ def dispatch_jobs() -> int:
 
 
 def _dispatch_engine(engine: EngineName, redis: Redis) -> int:
-    """To each crew what its members have weights for; where nobody is, for whoever comes.
+    """To each crew what its members have weights for; where there is no worker, for the first that starts.
 
     Those that can take least come first, so that what only they can't take is left to the others.
     """
@@ -89,7 +89,7 @@ def _dispatch_crew(
 def _taken_by_others(
     at_work: AtWork, lanes: frozenset[Lane], crews: Mapping[frozenset[Lane], RenderWorkers]
 ) -> int:
-    """How many of the unstarted jobs of these lanes the free workers take that serve one of them alone."""
+    """How many of the unstarted jobs of these lanes the free workers take that serve only one of them."""
     taken = 0
     for lane in lanes if len(lanes) > 1 else ():
         unstarted = sum(at_work.unstarted_by_preset[preset] for preset in lane.presets)

@@ -145,7 +145,7 @@ class Forecast:
         self._queue = _queue(tenant, rows, live, frozenset(self._is_running))
         self._lock = Lock()
         self._known = Prediction()
-        self._asked: set[str] = set()
+        self._predicted: set[str] = set()
         self._simulation = simulation.simulated(self._queue)
 
     def serves(self, jobs: Iterable[Job]) -> bool:
@@ -153,17 +153,17 @@ class Forecast:
         return all(self._serves(job) for job in jobs)
 
     def of(self, jobs: Collection[Job]) -> Prediction:
-        """What comes of these jobs, and of others that were asked for before."""
+        """What comes of these jobs, and of those that were predicted before."""
         with self._lock:
             ids = {job.id for job in jobs}
             if new := [job for job in jobs if job.id not in self._is_running]:
                 self._add(sorted(new, key=attrgetter("created_at", "id")))
-            if unknown := frozenset(ids - self._asked):
+            if unknown := frozenset(ids - self._predicted):
                 found = self._simulation.result(unknown)
                 self._known = Prediction(
                     self._known.positions | found.positions, self._known.seconds | found.seconds
                 )
-                self._asked |= unknown
+                self._predicted |= unknown
             return self._known
 
     def _serves(self, job: Job) -> bool:
@@ -179,7 +179,7 @@ class Forecast:
         shown = frozenset(self._is_running)
         self._queue = replace(self._queue, own=(*self._queue.own, *pieces), shown=shown)
         self._simulation = simulation.simulated(self._queue)
-        self._known, self._asked = Prediction(), set()
+        self._known, self._predicted = Prediction(), set()
 
 
 _forecasts = Moments[tuple[TenantKey, str], Forecast]()

@@ -1,4 +1,4 @@
-"""Makes speech: runs the engine's program, which has the texts from its standard input alone."""
+"""Makes speech: runs the engine's program, which gets the texts only by its standard input."""
 
 import json
 import logging

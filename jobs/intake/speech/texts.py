@@ -119,7 +119,7 @@ def _refuse_unspeakable(text: str, voice: Voice) -> None:
 
 
 def seconds_of(spoken: Spoken, voices: Mapping[str, Voice]) -> float:
-    """How long the speech will be, give or take `tolerance_of`: counted from the texts alone."""
+    """How long the speech will be, give or take `tolerance_of`: counted from the texts."""
     return sum(line.pause + _seconds_of(line.text, voices[line.voice]) for line in spoken.lines)
 
 

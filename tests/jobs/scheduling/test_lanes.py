@@ -107,7 +107,7 @@ def test_jobs_that_one_worker_alone_can_take_are_sent_one_at_a_time(acme: Organi
 
 @pytest.fixture
 def long_render(acme: Organization, redis: Redis) -> Job:
-    """On the only worker that has the standard weights, alone."""
+    """The only one, on the only worker that has the standard weights."""
     factories.job(acme, livemode=True, engine="infinitetalk", preset="fast", num_frames=25 * 600)
     beat(redis, "one", STANDARD)
     dispatch.dispatch_jobs()
@@ -122,34 +122,29 @@ def its_slice_is_over(settings: Settings) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("long_render")
-def test_nobody_yields_for_a_job_that_its_worker_has_no_weights_for(
-    initech: Organization, redis: Redis, settings: Settings
+@pytest.mark.parametrize(
+    ("waiting", "of_the_renderer", "of_one_that_is_free", "yielding"),
+    [
+        pytest.param("turbo", STANDARD, None, 0, id="its worker has no weights for what waits"),
+        pytest.param("fast", STANDARD, TURBO, 1, id="the free worker has no weights for it"),
+        pytest.param("turbo", STANDARD + TURBO, None, 1, id="its worker has all weights"),
+    ],
+)
+def test_a_render_yields_to_what_its_worker_could_take_and_no_free_one_can(
+    initech: Organization,
+    redis: Redis,
+    settings: Settings,
+    waiting: str,
+    of_the_renderer: tuple[str, ...],
+    of_one_that_is_free: tuple[str, ...] | None,
+    yielding: int,
 ) -> None:
-    live_job(initech, "turbo")
+    live_job(initech, waiting)
     with its_slice_is_over(settings):
-        beat(redis, "one", STANDARD, rendering=True)
-        assert end_slices() == 0
-
-
-@pytest.mark.usefixtures("long_render")
-def test_a_worker_that_is_free_for_other_weights_keeps_nobody_waiting(
-    initech: Organization, redis: Redis, settings: Settings
-) -> None:
-    live_job(initech, "fast")
-    with its_slice_is_over(settings):
-        beat(redis, "one", STANDARD, rendering=True)
-        beat(redis, "two", TURBO)
-        assert end_slices() == 1
-
-
-@pytest.mark.usefixtures("long_render")
-def test_a_worker_with_all_weights_yields_for_either(
-    initech: Organization, redis: Redis, settings: Settings
-) -> None:
-    live_job(initech, "turbo")
-    with its_slice_is_over(settings):
-        beat(redis, "one", STANDARD + TURBO, rendering=True)
-        assert end_slices() == 1
+        beat(redis, "one", of_the_renderer, rendering=True)
+        if of_one_that_is_free:
+            beat(redis, "two", of_one_that_is_free)
+        assert end_slices() == yielding
 
 
 def test_a_job_whose_only_worker_has_distilled_weights_knows_when_it_ends(
