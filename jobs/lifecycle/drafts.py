@@ -76,15 +76,19 @@ def check_texts(job_request: JobRequest, limits: Limits) -> None:
                 raise invalid(FieldError(file.field, "audio_too_long", detail))
 
 
-def spoken_items(job_request: JobRequest) -> dict[str, Item]:
-    """What is known of speech that is still to be made, its length as it is counted from the text."""
-    return {
-        name: inputs.item_to_fetch(file)
-        | {"samples": [round(COUNTED_RATE * texts.seconds_of(file.source, voices.offered())), COUNTED_RATE]}
-        for file in job_request.speech
-        if isinstance(file.source, Spoken)
-        for name in file.parts
-    }
+def spoken_items(job_request: JobRequest, limits: Limits) -> dict[str, Item]:
+    """What is known of speech that is still to be made: its length as it is counted from the text.
+
+    It is no longer than the plan allows, since what `check_texts` lets pass may still fit.
+    """
+    items = {}
+    for file in job_request.speech:
+        if isinstance(file.source, Spoken):
+            counted = texts.seconds_of(file.source, voices.offered())
+            seconds = min(counted, limits.max_speech_seconds)
+            item = inputs.item_to_fetch(file) | {"samples": [round(COUNTED_RATE * seconds), COUNTED_RATE]}
+            items |= dict.fromkeys(file.parts, item)
+    return items
 
 
 def engine_for(tenant: Tenant) -> EngineName:

@@ -86,7 +86,9 @@ def estimate(*, tenant: Tenant, job_request: JobRequest) -> Estimate:
     drafts.check_texts(job_request, tenant.limits)
     with _fetching_allowed(job_request, tenant), inputs.scratch_folder() as scratch:
         checked = inputs.check(job_request, tenant, scratch) + fetched(job_request, tenant, scratch)
-    items = {file.name: inputs.item_of(file) for file in checked} | drafts.spoken_items(job_request)
+    items = {file.name: inputs.item_of(file) for file in checked} | drafts.spoken_items(
+        job_request, tenant.limits
+    )
     job = drafts.draft(new_id("job"), tenant, job_request, items)
     measured, expected = measured_seconds(job), eta.expected_of(job)
     return Estimate(

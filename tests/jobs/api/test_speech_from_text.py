@@ -17,6 +17,7 @@ from pytest_django import Settings
 from redis import Redis
 from rest_framework.test import APIClient
 
+from accounts.limits import effective_limits
 from accounts.models import Organization
 from InfiniteTalk.loudness import integrated_loudness
 from jobs.intake.speech import synthesis, texts
@@ -256,6 +257,16 @@ def test_what_can_not_be_said_is_refused_at_its_field(
 ) -> None:
     assert faults(post(acme_client, {"image_url": image, **fields})) == expected
     assert not Job.objects.exists()
+
+
+def test_a_text_that_may_still_fit_is_estimated_at_what_the_plan_allows(
+    acme: Organization, acme_client: APIClient, image: str
+) -> None:
+    allowed = effective_limits(acme, livemode=False).max_speech_seconds
+    body = {"image_url": image, "voice": "espeak-en-us-male", "text": "word " * round(1.05 * allowed / 0.246)}
+    estimate = post(acme_client, body, "/v1/estimates")
+    assert estimate.status_code == 200, estimate.content
+    assert estimate.json()["duration_seconds"] == allowed
 
 
 def test_emoji_and_addresses_are_no_reason_to_refuse(acme_client: APIClient, image: str) -> None:
