@@ -81,7 +81,7 @@ def spoken_items(job_request: JobRequest, limits: Limits) -> dict[str, Item]:
 
     It is no longer than the plan allows, since what `check_texts` lets pass may still fit.
     """
-    items = {}
+    items: dict[str, Item] = {}
     for file in job_request.speech:
         if isinstance(file.source, Spoken):
             counted = texts.seconds_of(file.source, voices.offered())
